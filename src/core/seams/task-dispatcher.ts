@@ -1,0 +1,26 @@
+import type { Platform } from "../values/platform.ts";
+import type { TaskBody, TaskKind, TaskResult } from "../values/task.ts";
+import type { ProgressWriter } from "./progress.ts";
+import type { SessionGroup } from "./session-caller.ts";
+
+/** Runs tasks somewhere in the fleet: places, leases, retries infrastructure faults elsewhere, records new layers. */
+export interface TaskDispatcher {
+  /**
+   * @throws BuildError from the task itself; FailedPrecondition when no agent can ever run it; Canceled on abort
+   */
+  run<K extends TaskKind>(kind: K, body: TaskBody<K>, context: DispatchContext): Promise<TaskResult<K>>;
+}
+
+export interface DispatchContext {
+  readonly signal: AbortSignal;
+  readonly progress: ProgressWriter;
+  readonly sessions: SessionGroup;
+  /** Vertex the work is for; used for logs, spans and `buildfleet` status. */
+  readonly vertex?: { readonly digest: string; readonly name: string };
+  readonly platform?: Platform;
+  /** Worker filters of the op (`constraints`). */
+  readonly constraints?: readonly string[];
+  /** Same value → same agent when it lives: local contexts, git mirrors, cache mounts. */
+  readonly affinity?: string;
+  readonly traceparent?: string;
+}

@@ -1,0 +1,50 @@
+import type { Descriptor } from "./descriptor.ts";
+import type { Digest } from "./digest.ts";
+
+/** Cluster-unique name of one immutable filesystem diff. `[A-Za-z0-9._-]{1,128}`, safe as a file name and as a KV key. */
+export type LayerId = string & { readonly __brand: "LayerId" };
+
+/** Where a layer's blob can be had outside the fleet. */
+export type BlobOrigin =
+  | {
+      readonly kind: "registry";
+      /** Repository with host, e.g. `docker.io/library/alpine`. */
+      readonly repository: string;
+      readonly descriptor: Descriptor;
+    }
+  | {
+      /** containerd Content service on a client's session (`--oci-layout`, local cache import). */
+      readonly kind: "session";
+      readonly sessionId: string;
+      readonly storeId: string;
+      readonly descriptor: Descriptor;
+    };
+
+/**
+ * All that is known of one layer. The id is given at birth and never changes; diffId and blobs are added when the layer
+ * is first cut into a blob; holders come and go. A layer with origins and no holder is *lazy*: nobody needed its files yet.
+ */
+export interface LayerInfo {
+  readonly id: LayerId;
+  /** sha256 of the uncompressed tar, once known. */
+  readonly diffId?: Digest;
+  /** Known packings of this layer (one per compression), each with annotation `containerd.io/uncompressed` = diffId. */
+  readonly blobs: readonly Descriptor[];
+  readonly origins: readonly BlobOrigin[];
+  /** Ids of agents which have it unpacked. */
+  readonly holders: readonly string[];
+  /** Bytes of the unpacked diff; 0 while unknown. */
+  readonly sizeBytes: number;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+  readonly description?: string;
+  /** BuildKit record type: regular, internal, frontend, source.local, source.git.checkout (map h12). */
+  readonly recordType?: string;
+}
+
+/** A build result's filesystem: diffs stacked bottom to top. No layers is `scratch`. A merge is a concatenation. */
+export interface Ref {
+  readonly layers: readonly LayerId[];
+}
+
+export const scratchRef: Ref = { layers: [] };
