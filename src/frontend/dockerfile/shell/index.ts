@@ -1,0 +1,1 @@
+export { type EnvLookup, envFromList, type LexedWord, type LexerOptions, WordLexer } from "./word-lexer.ts";
