@@ -1,0 +1,117 @@
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
+import type { NatsConnection, QueuedIterator } from "@nats-io/nats-core";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type {
+  KeyValue,
+  KeyValueChange,
+  KeyValueEntry,
+  KeyValueStore,
+  KeyValueWatch,
+} from "../../core/seams/key-value.ts";
+import { keyExists, revisionMismatch } from "../memory/memory-key-value.ts";
+
+/** JetStream KV buckets, kept on disk by the NATS servers. */
+export class NatsKeyValueStore implements KeyValueStore {
+  readonly #kvm: Kvm;
+  readonly #prefix: string;
+
+  /** @param prefix of the bucket names, so that several fleets can share one NATS */
+  constructor(connection: NatsConnection, prefix = "buildfleet") {
+    this.#kvm = new Kvm(connection);
+    this.#prefix = prefix;
+  }
+
+  async open(bucket: string, options: { readonly ttlMs?: number } = {}): Promise<KeyValue> {
+    const name = `${this.#prefix}-${bucket}`;
+    try {
+      return new NatsKeyValue(
+        await this.#kvm.create(name, { history: 1, ...(options.ttlMs === undefined ? {} : { ttl: options.ttlMs }) }),
+      );
+    } catch (error) {
+      throw new BuildError(Code.Unavailable, `cannot open bucket "${name}" on NATS: ${describe(error)}`, {
+        cause: error,
+        infrastructure: true,
+      });
+    }
+  }
+}
+
+/** JetStream API error: wrong last sequence, i.e. somebody else wrote first. */
+const wrongLastSequence = 10071;
+
+class NatsKeyValue implements KeyValue {
+  readonly #kv: KV;
+
+  constructor(kv: KV) {
+    this.#kv = kv;
+  }
+
+  async get(key: string): Promise<KeyValueEntry | undefined> {
+    const entry = await this.#kv.get(key);
+    if (entry === null || entry.operation !== "PUT") return undefined;
+    return { key, value: entry.value, revision: entry.revision };
+  }
+
+  async put(key: string, value: Uint8Array): Promise<number> {
+    return this.#kv.put(key, value);
+  }
+
+  async create(key: string, value: Uint8Array): Promise<number> {
+    try {
+      return await this.#kv.create(key, value);
+    } catch (error) {
+      throw isWrongSequence(error) ? keyExists(key) : error;
+    }
+  }
+
+  async update(key: string, value: Uint8Array, revision: number): Promise<number> {
+    try {
+      return await this.#kv.update(key, value, revision);
+    } catch (error) {
+      throw isWrongSequence(error) ? revisionMismatch(key) : error;
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#kv.delete(key);
+  }
+
+  watch(prefix: string, onEntry: (entry: KeyValueChange) => void): KeyValueWatch {
+    const ready = Promise.withResolvers<void>();
+    ready.promise.catch(() => {});
+    let iterator: QueuedIterator<KvWatchEntry> | undefined;
+    let stopped = false;
+    const run = async () => {
+      iterator = await this.#kv.watch();
+      if (stopped) iterator.stop();
+      // An empty bucket sends no first entry to carry `delta`, so ask.
+      const { values } = await this.#kv.status();
+      if (values === 0) ready.resolve();
+      for await (const entry of iterator) {
+        if (!entry.isUpdate && (entry.delta ?? 0) === 0) queueMicrotask(ready.resolve);
+        if (entry.isUpdate) ready.resolve();
+        if (!entry.key.startsWith(prefix)) continue;
+        const value = entry.operation === "PUT" ? entry.value : undefined;
+        onEntry({ key: entry.key, value, revision: entry.revision });
+      }
+    };
+    run().catch((error) => ready.reject(error));
+    return {
+      ready: ready.promise,
+      [Symbol.dispose]: () => {
+        stopped = true;
+        iterator?.stop();
+      },
+    };
+  }
+}
+
+function isWrongSequence(error: unknown): boolean {
+  return error instanceof JetStreamApiError && error.code === wrongLastSequence;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

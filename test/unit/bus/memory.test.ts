@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { it } from "node:test";
+import { MemoryKeyValueStore, MemoryMessageBus, SqliteKeyValueStore } from "../../../src/bus/index.ts";
+import { runKeyValueSuite } from "../../conformance/key-value-suite.ts";
+import { runMessageBusSuite } from "../../conformance/message-bus-suite.ts";
+
+runMessageBusSuite("memory", async () => new MemoryMessageBus());
+runKeyValueSuite("memory", (use) => use(new MemoryKeyValueStore()));
+runKeyValueSuite("sqlite", async (use) => {
+  const dir = await mkdtemp(join(tmpdir(), "buildfleet-kv-"));
+  try {
+    using store = new SqliteKeyValueStore(join(dir, "state.db"));
+    await use(store);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
+it("SqliteKeyValueStore keeps entries over a restart and begins anew on a corrupt file", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "buildfleet-kv-"));
+  try {
+    const path = join(dir, "state.db");
+    {
+      using store = new SqliteKeyValueStore(path);
+      await (await store.open("b")).put("k", new Uint8Array([7]));
+    }
+    {
+      using store = new SqliteKeyValueStore(path);
+      assert.deepEqual((await (await store.open("b")).get("k"))?.value, new Uint8Array([7]));
+    }
+    await writeFile(
+      path,
+      "this is no database, only text that is long enough to be read as a header of one".repeat(20),
+    );
+    using store = new SqliteKeyValueStore(path);
+    assert.equal(await (await store.open("b")).get("k"), undefined);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
