@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -49,10 +50,7 @@ export class ProcessSpawner implements AsyncDisposable {
    */
   async run(argv: readonly string[], options: SpawnOptions = {}): Promise<ExitStatus> {
     options.signal?.throwIfAborted();
-    const { socketPath } = await this.#start();
-    const connection = createConnection(socketPath);
-    // Errors show as an early end of the stream below.
-    connection.on("error", () => {});
+    const connection = await this.#connect();
     try {
       return await this.#talk(connection, argv, options);
     } finally {
@@ -144,6 +142,23 @@ export class ProcessSpawner implements AsyncDisposable {
     kill();
     signal?.throwIfAborted();
     throw new SpawnError("lost", `Helper process ended while ${JSON.stringify(argv[0])} was running`);
+  }
+
+  /** Whether the helper is alive shows only here: a dead one leaves its socket behind until its exit is noticed. */
+  async #connect(): Promise<Socket> {
+    for (;;) {
+      const starting = this.#start();
+      const { socketPath } = await starting;
+      const connection = createConnection(socketPath);
+      try {
+        await once(connection, "connect");
+        // Later errors show as an early end of the stream.
+        connection.on("error", () => {});
+        return connection;
+      } catch {
+        if (this.#helper === starting) this.#helper = undefined;
+      }
+    }
   }
 
   #start(): Promise<Helper> {
