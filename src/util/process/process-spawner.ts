@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -50,9 +49,16 @@ export class ProcessSpawner implements AsyncDisposable {
    */
   async run(argv: readonly string[], options: SpawnOptions = {}): Promise<ExitStatus> {
     options.signal?.throwIfAborted();
-    const connection = await this.#connect();
+    const helper = await this.#start();
+    const connection = createConnection(helper.socketPath);
+    // An error shows as an early end of the stream.
+    connection.on("error", () => {});
     try {
       return await this.#talk(connection, argv, options);
+    } catch (error) {
+      // A connection breaks a little before the exit shows; whoever comes next must find a new helper.
+      if (error instanceof SpawnError && error.reason === "lost") await helper.stop();
+      throw error;
     } finally {
       connection.destroy();
     }
@@ -144,23 +150,6 @@ export class ProcessSpawner implements AsyncDisposable {
     throw new SpawnError("lost", `Helper process ended while ${JSON.stringify(argv[0])} was running`);
   }
 
-  /** Whether the helper is alive shows only here: a dead one leaves its socket behind until its exit is noticed. */
-  async #connect(): Promise<Socket> {
-    for (;;) {
-      const starting = this.#start();
-      const { socketPath } = await starting;
-      const connection = createConnection(socketPath);
-      try {
-        await once(connection, "connect");
-        // Later errors show as an early end of the stream.
-        connection.on("error", () => {});
-        return connection;
-      } catch {
-        if (this.#helper === starting) this.#helper = undefined;
-      }
-    }
-  }
-
   #start(): Promise<Helper> {
     if (this.#disposed) throw new SpawnError("failed", "Process spawner is closed");
     if (this.#helper === undefined) {
@@ -220,13 +209,16 @@ async function* readable(connection: Socket): AsyncGenerator<Buffer, void, undef
 
 async function feed(connection: Socket, stdin: AsyncIterable<Uint8Array>): Promise<void> {
   const closed = new Promise<void>((resolve) => connection.once("close", resolve));
-  for await (const data of stdin) {
-    if (connection.destroyed) return;
-    if (!connection.write(encodeFrame(FrameType.Stdin, data))) {
-      await Promise.race([closed, new Promise<void>((resolve) => connection.once("drain", resolve))]);
+  try {
+    for await (const data of stdin) {
+      if (connection.destroyed) return;
+      if (!connection.write(encodeFrame(FrameType.Stdin, data))) {
+        await Promise.race([closed, new Promise<void>((resolve) => connection.once("drain", resolve))]);
+      }
     }
+  } finally {
+    if (!connection.destroyed) connection.write(encodeFrame(FrameType.StdinEnd, ""));
   }
-  if (!connection.destroyed) connection.write(encodeFrame(FrameType.StdinEnd, ""));
 }
 
 class LimitedText {
