@@ -3,3 +3,4 @@ export { MemoryMessageBus } from "./memory/memory-message-bus.ts";
 export { NatsKeyValueStore } from "./nats/nats-key-value.ts";
 export { NatsMessageBus } from "./nats/nats-message-bus.ts";
 export { SqliteKeyValueStore } from "./sqlite/sqlite-key-value.ts";
+export { subjects } from "./subjects.ts";

@@ -23,10 +23,15 @@ export class AsyncQueue<T> implements AsyncIterable<T> {
 
   /** @returns false when the queue has ended and the item was dropped */
   async push(item: T): Promise<boolean> {
+    await this.whenRoom();
+    return this.offer(item);
+  }
+
+  /** Resolves once fewer items than the limit are held, or the queue has ended. */
+  async whenRoom(): Promise<void> {
     while (!this.#ended && this.size >= this.#limit) {
       await new Promise<void>((resolve) => this.#wakeProducers.push(resolve));
     }
-    return this.offer(item);
   }
 
   /** Adds without waiting, beyond the limit if need be. */

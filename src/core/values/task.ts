@@ -19,8 +19,8 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly peers: Readonly<Record<string, string>>;
   /** Sessions of the builds that want the result; reached through the coordinator. */
   readonly sessionIds: readonly string[];
-  /** AgentLink address of the coordinator which owns those sessions. */
-  readonly coordinator: string;
+  /** AgentLink address (`host:port`) of the coordinator which owns those sessions; its id for heartbeats; the token that opens the sessions. */
+  readonly coordinator: { readonly id: string; readonly address: string; readonly token: string };
   /** W3C traceparent. */
   readonly traceparent?: string;
 }

@@ -1,0 +1,3 @@
+export { AgentLinkClient } from "./agent-link-client.ts";
+export { AgentLinkServer, type AgentLinkServerOptions } from "./agent-link-server.ts";
+export type { SessionAccess } from "./session-access.ts";

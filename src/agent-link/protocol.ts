@@ -1,0 +1,41 @@
+import type { ServiceDefinition } from "@grpc/grpc-js";
+
+/**
+ * AgentLink: agents dial the coordinator and call into client sessions through it. One bidirectional stream of bytes per call.
+ * Request: first message `CallHeader` (msgpack), then the messages of the session call. Response: the messages back; a failed
+ * call ends with its gRPC code and a msgpacked WireError in trailer `bf-error-bin`. With `method` empty the coordinator
+ * answers one `SessionDescription` and ends.
+ */
+export interface CallHeader {
+  /** Given with the task; opens only the sessions of that task. */
+  readonly token: string;
+  readonly sessionId: string;
+  readonly method: string;
+  readonly metadata: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface SessionDescription {
+  readonly sharedKey: string;
+  readonly methods: readonly string[];
+}
+
+export const errorTrailer = "bf-error-bin";
+
+/** Bytes in flight per stream; gRPC's default of 64 KiB caps a stream at one such window per round trip. */
+export const flowControlWindowBytes = 4 << 20;
+
+export const maxMessageBytes = 16 << 20;
+
+const asBuffer = (data: Uint8Array): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+
+export const agentLinkService = {
+  call: {
+    path: "/buildfleet.v1.AgentLink/Call",
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: asBuffer,
+    requestDeserialize: (data: Buffer): Uint8Array => data,
+    responseSerialize: asBuffer,
+    responseDeserialize: (data: Buffer): Uint8Array => data,
+  },
+} as const satisfies ServiceDefinition;

@@ -1,0 +1,23 @@
+/** Subjects of the fleet, all under `bf.`; credentials may allow an agent only those with its own id. */
+export const subjects = {
+  /** Heartbeats: AgentRecord. */
+  agentHeartbeat: (agentId: string) => `bf.heartbeat.agent.${agentId}`,
+  allAgentHeartbeats: "bf.heartbeat.agent.*",
+  /** Coordinator heartbeats: `{ id }`. An agent ends tasks of a coordinator that fell silent. */
+  coordinatorHeartbeat: (coordinatorId: string) => `bf.heartbeat.coordinator.${coordinatorId}`,
+  allCoordinatorHeartbeats: "bf.heartbeat.coordinator.*",
+  /** Broadcast by a coordinator that has just started: agents answer with a heartbeat at once. */
+  rollCall: "bf.rollcall",
+  /** Request: Task → TaskOfferReply. */
+  agentTasks: (agentId: string) => `bf.agent.${agentId}.tasks`,
+  /** Publish: `{ taskId, leaseId }`. */
+  agentCancel: (agentId: string) => `bf.agent.${agentId}.cancel`,
+  /** Request: `{ op: "usage" | "prune" | … }`. */
+  agentControl: (agentId: string) => `bf.agent.${agentId}.control`,
+  /** TaskEvent, published in order. */
+  taskEvents: (taskId: string) => `bf.task.${taskId}.events`,
+  /** Request: TaskOutcome → empty. */
+  taskOutcome: (taskId: string) => `bf.task.${taskId}.outcome`,
+  /** An agent no longer has layers: `{ agentId, ids }`. */
+  layersDropped: "bf.layers.dropped",
+} as const;

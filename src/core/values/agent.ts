@@ -1,0 +1,65 @@
+import type { WireError } from "../errors/build-error.ts";
+import type { ProgressStatus, ProgressWarning } from "../seams/progress.ts";
+import type { Platform } from "./platform.ts";
+
+/** What an agent says of itself every heartbeat. Soft state: a coordinator knows the agents it hears. */
+export interface AgentRecord {
+  /** Kept in the agent's data directory, so a restarted agent is the same holder. */
+  readonly id: string;
+  /** New at each start of the process: tasks given to an earlier one are lost. */
+  readonly epoch: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Native first. */
+  readonly platforms: readonly Platform[];
+  /** Steps it runs at the same time. */
+  readonly slots: number;
+  /** `http://host:port` of its blob server. */
+  readonly blobUrl: string;
+  readonly draining: boolean;
+  /** Ids of tasks running now. */
+  readonly running: readonly string[];
+  readonly version: string;
+}
+
+/** Answer to a task offer. */
+export type TaskOfferReply = { readonly accepted: true } | { readonly accepted: false; readonly reason: string };
+
+/** What an agent sends about a running task, in order; `seq` counts from 0. */
+export type TaskEvent = { readonly leaseId: string; readonly seq: number } & (
+  | { readonly type: "status"; readonly status: ProgressStatus }
+  | { readonly type: "log"; readonly stream: 1 | 2; readonly data: Uint8Array; readonly at: number }
+  | { readonly type: "warning"; readonly warning: ProgressWarning }
+  | { readonly type: "chunk"; readonly data: Uint8Array }
+);
+
+/** How a task ended. Sent until the coordinator acknowledges. */
+export type TaskOutcome = { readonly leaseId: string; readonly seq: number; readonly fetched: readonly string[] } & (
+  | { readonly type: "result"; readonly result: unknown }
+  | { readonly type: "error"; readonly error: WireError }
+);
+
+/** One record of disk usage on an agent (map a3, h13). Times are Unix milliseconds. */
+export interface UsageRecord {
+  readonly id: string;
+  readonly agentId: string;
+  readonly mutable: boolean;
+  readonly inUse: boolean;
+  readonly sizeBytes: number;
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+  readonly usageCount: number;
+  readonly description: string;
+  readonly recordType: string;
+  readonly shared: boolean;
+  readonly parents: readonly string[];
+}
+
+/** What to prune (map a4, h10). */
+export interface PruneOptions {
+  readonly filter: readonly string[];
+  readonly all: boolean;
+  readonly keepDurationMs: number;
+  readonly reservedSpace: number;
+  readonly maxUsedSpace: number;
+  readonly minFreeSpace: number;
+}
