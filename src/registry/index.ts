@@ -1,0 +1,7 @@
+export type { UploadOutcome } from "./blob-upload.ts";
+export type { RegistryCall, RegistryClientOptions } from "./registry-client.ts";
+export { maxManifestBytes, RegistryClient } from "./registry-client.ts";
+export type { RegistryConfig } from "./registry-config.ts";
+export { RegistryError } from "./registry-error.ts";
+export type { RegistryEndpoint } from "./registry-hosts.ts";
+export { RegistryHosts } from "./registry-hosts.ts";
