@@ -1,0 +1,30 @@
+import { BuildError, type ErrorDetail } from "./build-error.ts";
+import { Code } from "./code.ts";
+
+/** Exit code of a process that has none (BuildKit frontend/gateway/pb UnknownExitStatus). */
+export const unknownExitCode = 255;
+
+/**
+ * A step's process ended in a way that was not asked for. A result, not a fault: it is never retried. On the wire it carries
+ * `gatewayapi.ExitMessage` as BuildKit's does (frontend/gateway/pb/exit.go).
+ */
+export class ExecFailedError extends BuildError {
+  readonly exitCode: number;
+
+  /** @param message default `exit code: N` */
+  constructor(exitCode: number, message = `exit code: ${exitCode}`, options: { readonly cause?: unknown } = {}) {
+    super(Code.Unknown, message, { ...options, details: [exitDetail(exitCode)] });
+    this.exitCode = exitCode;
+  }
+
+  override wrap(context: string): ExecFailedError {
+    return new ExecFailedError(this.exitCode, `${context}: ${this.message}`, { cause: this });
+  }
+}
+
+function exitDetail(exitCode: number): ErrorDetail {
+  return {
+    typeUrl: "github.com/moby/buildkit/gatewayapi.ExitMessage+json",
+    value: new TextEncoder().encode(JSON.stringify({ Code: exitCode })),
+  };
+}
