@@ -1,0 +1,11 @@
+export { BytesDuplex } from "./bytes-duplex.ts";
+export { decodeBytesMessage, encodeBytesMessage } from "./bytes-message.ts";
+export { ClientCall } from "./client-call.ts";
+export { type ConnectOptions, connectGrpc, type GrpcCallOptions, GrpcClient } from "./grpc-client.ts";
+export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
+export { decodeMessage, serverStream, unary } from "./handlers.ts";
+export { serveHealth } from "./health-service.ts";
+export type { MessageCodec } from "./message-codec.ts";
+export { decodeBinary, encodeBinary, type Metadata, metadataValue } from "./metadata.ts";
+export type { Peer, ServerCall, ServerHandler } from "./server-call.ts";
+export { errorToStatus, statusToError } from "./status.ts";

@@ -1,0 +1,3 @@
+export { ManagedSessionGroup } from "./managed-session-group.ts";
+export { SessionManager, type SessionManagerOptions } from "./session-manager.ts";
+export { TunnelSessionCaller } from "./tunnel-session-caller.ts";
