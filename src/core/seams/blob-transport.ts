@@ -1,3 +1,4 @@
+import type { Descriptor } from "../values/descriptor.ts";
 import type { Digest } from "../values/digest.ts";
 import type { LayerId } from "../values/layer.ts";
 
@@ -7,13 +8,11 @@ export interface BlobTransport {
    * Bytes of a blob held by a peer, from `offset`. The receiver checks size and digest.
    * @throws BuildError NotFound, or Unavailable (infrastructure) when the peer is gone
    */
-  readBlob(peer: PeerAddress, digest: Digest, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** A layer's diff as an uncompressed tar, made while it is sent; for layers never cut into a blob. */
-  readLayer(peer: PeerAddress, id: LayerId, signal: AbortSignal): AsyncIterable<Uint8Array>;
-}
-
-export interface PeerAddress {
-  readonly agentId: string;
-  /** `http://10.0.0.7:9720`. */
-  readonly url: string;
+  readBlob(peerUrl: string, digest: Digest, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * Asks a peer for a layer it holds; the peer cuts it into a blob if that was never done.
+   * @returns the blob, with annotation `containerd.io/uncompressed` = diffId
+   * @throws as `readBlob`
+   */
+  layerBlob(peerUrl: string, id: LayerId, signal: AbortSignal): Promise<Descriptor>;
 }

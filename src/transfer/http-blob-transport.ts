@@ -1,0 +1,86 @@
+import { Agent, type Dispatcher, request } from "undici";
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+import type { BlobTransport } from "../core/seams/blob-transport.ts";
+import type { Descriptor } from "../core/values/descriptor.ts";
+import type { Digest } from "../core/values/digest.ts";
+import type { LayerId } from "../core/values/layer.ts";
+import { blobPath, layerPath } from "./paths.ts";
+import type { TransferTokens } from "./transfer-tokens.ts";
+
+/** A peer that accepts no connection within this is left for another holder. */
+const connectTimeoutMs = 1000;
+/** A peer that sends nothing for this long is taken for dead. */
+const stallTimeoutMs = 10_000;
+/** Cutting a large layer may take this long before the first byte of the answer. */
+const packTimeoutMs = 600_000;
+
+/** Reads blobs from other agents' BlobServers. */
+export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
+  readonly #tokens: TransferTokens;
+  readonly #agent = new Agent({
+    connect: { timeout: connectTimeoutMs },
+    bodyTimeout: stallTimeoutMs,
+    headersTimeout: stallTimeoutMs,
+    connections: 16,
+  });
+
+  constructor(tokens: TransferTokens) {
+    this.#tokens = tokens;
+  }
+
+  async *readBlob(
+    peerUrl: string,
+    digest: Digest,
+    offset: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    const response = await this.#send(peerUrl, blobPath.of(digest), { method: "GET", headers, signal });
+    try {
+      for await (const chunk of response.body) yield chunk;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(peerUrl, error);
+    }
+  }
+
+  async layerBlob(peerUrl: string, id: LayerId, signal: AbortSignal): Promise<Descriptor> {
+    const path = layerPath.of(id);
+    const response = await this.#send(peerUrl, path, { method: "POST", signal, headersTimeout: packTimeoutMs });
+    return (await response.body.json()) as Descriptor;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #send(
+    peerUrl: string,
+    path: string,
+    options: Omit<Dispatcher.RequestOptions, "path" | "origin">,
+  ): Promise<Dispatcher.ResponseData> {
+    let response: Dispatcher.ResponseData;
+    try {
+      response = await request(peerUrl + path, {
+        ...options,
+        headers: { ...(options.headers as Record<string, string>), authorization: `Bearer ${this.#tokens.sign(path)}` },
+        dispatcher: this.#agent,
+      });
+    } catch (error) {
+      (options.signal as AbortSignal).throwIfAborted();
+      throw unreachable(peerUrl, error);
+    }
+    if (response.statusCode === 200 || response.statusCode === 206) return response;
+    const text = (await response.body.text()).slice(0, 500);
+    const code = response.statusCode === 404 ? Code.NotFound : Code.Unavailable;
+    throw new BuildError(code, `peer ${peerUrl} answered ${response.statusCode} for ${path}: ${text}`, {
+      infrastructure: true,
+    });
+  }
+}
+
+function unreachable(peerUrl: string, error: unknown): BuildError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new BuildError(Code.Unavailable, `peer ${peerUrl} failed: ${text}`, { cause: error, infrastructure: true });
+}

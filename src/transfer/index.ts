@@ -1,0 +1,3 @@
+export { BlobServer, type BlobServerOptions } from "./blob-server.ts";
+export { HttpBlobTransport } from "./http-blob-transport.ts";
+export { TransferTokens } from "./transfer-tokens.ts";

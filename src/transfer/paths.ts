@@ -1,0 +1,11 @@
+/** Paths of the blob server, made and matched in one place. */
+function route(prefix: string) {
+  return {
+    of: (name: string): string => `${prefix}${name}`,
+    match: (path: string): string | undefined =>
+      path.startsWith(prefix) && !path.slice(prefix.length).includes("/") ? path.slice(prefix.length) : undefined,
+  };
+}
+
+export const blobPath = route("/v1/blobs/");
+export const layerPath = route("/v1/layers/");

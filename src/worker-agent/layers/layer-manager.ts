@@ -1,0 +1,304 @@
+import pLimit, { type LimitFunction } from "p-limit";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { BlobTransport } from "../../core/seams/blob-transport.ts";
+import type { FileContentStore } from "../../core/seams/content-store.ts";
+import type { KeyValue } from "../../core/seams/key-value.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { ProgressWriter } from "../../core/seams/progress.ts";
+import type { SessionGroup } from "../../core/seams/session-caller.ts";
+import type { Snapshotter } from "../../core/seams/snapshotter.ts";
+import type { Descriptor } from "../../core/values/descriptor.ts";
+import type { Digest } from "../../core/values/digest.ts";
+import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
+import type { Compression } from "../../core/values/task.ts";
+import { FlightControl } from "../../util/flight-control.ts";
+import { decode, encode } from "../../util/msgpack.ts";
+import type { LayerCodec } from "./layer-codec.ts";
+import type { OriginReader } from "./origin-reader.ts";
+import { type BlobSource, type ExpectedBlob, resumingRead } from "./resuming-read.ts";
+import { teeToStore } from "./tee-to-store.ts";
+
+export interface LayerManagerOptions {
+  readonly agentId: string;
+  readonly snapshotter: Snapshotter;
+  readonly content: FileContentStore;
+  readonly codec: LayerCodec;
+  readonly transport: BlobTransport;
+  readonly origins: OriginReader;
+  /** Remembers which blob each layer was cut into, by layer id. */
+  readonly packs: KeyValue;
+  readonly logger: Logger;
+  /** Layers fetched at the same time; default 8. */
+  readonly fetchConcurrency?: number;
+}
+
+/** Where the layers of one task can come from. */
+export interface LayerSources {
+  readonly infos: ReadonlyMap<LayerId, LayerInfo>;
+  /** Blob server by agent id. */
+  readonly peers: Readonly<Record<string, string>>;
+  readonly sessions: SessionGroup;
+  readonly progress: ProgressWriter;
+}
+
+/** `containerd.io/uncompressed`: the annotation under which a blob's diffId travels. */
+export const diffIdAnnotation = "containerd.io/uncompressed";
+
+interface Packs {
+  /** Compression key → blob. */
+  readonly [key: string]: Descriptor;
+}
+
+/**
+ * The layers of one agent: brings them here (from peers, then origins), cuts them into blobs. Work on one layer is shared by
+ * all tasks that want it.
+ */
+export class LayerManager {
+  readonly #options: LayerManagerOptions;
+  readonly #fetches = new FlightControl<void>();
+  readonly #packing = new FlightControl<Descriptor>();
+  readonly #limit: LimitFunction;
+
+  constructor(options: LayerManagerOptions) {
+    this.#options = options;
+    this.#limit = pLimit(options.fetchConcurrency ?? 8);
+  }
+
+  get snapshotter(): Snapshotter {
+    return this.#options.snapshotter;
+  }
+
+  /**
+   * All layers of a stack present afterwards; what is missing is fetched in parallel.
+   * @returns the ids that were not here before
+   */
+  async ensure(stack: readonly LayerId[], sources: LayerSources, signal: AbortSignal): Promise<readonly LayerId[]> {
+    const missing = [...new Set(stack)].filter((id) => !this.#options.snapshotter.has(id));
+    if (missing.length === 0) return [];
+    // One failure ends the others, and nobody is left running when this returns.
+    const abort = new AbortController();
+    const both = AbortSignal.any([signal, abort.signal]);
+    const work = missing.map((id) =>
+      this.#fetches
+        .do(id, (s) => this.#limit(() => this.#fetch(id, stack, sources, s)), both)
+        .catch((error) => {
+          abort.abort(error);
+          throw error;
+        }),
+    );
+    const outcomes = await Promise.allSettled(work);
+    signal.throwIfAborted();
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) throw abort.signal.reason ?? failed.reason;
+    return missing;
+  }
+
+  /** The layer as a blob of the given compression; cut now if that was never done. @throws BuildError NotFound */
+  async pack(id: LayerId, compression: Compression, signal: AbortSignal): Promise<Descriptor> {
+    const key = compressionKey(compression);
+    const known = await this.#known(id, key);
+    if (known !== undefined) return known;
+    return this.#packing.do(
+      `${id} ${key}`,
+      async (s) => {
+        const directory = this.#options.snapshotter.layerPath(id);
+        const descriptor = await this.#options.codec.pack(directory, compression, s);
+        const entry = await this.#options.packs.get(id);
+        const packs = { ...(entry === undefined ? {} : decode<Packs>(entry.value)), [key]: descriptor };
+        await this.#options.packs.put(id, encode(packs));
+        return descriptor;
+      },
+      signal,
+    );
+  }
+
+  /** A blob of the layer for another agent: any that exists, else an uncompressed one cut now. */
+  async packForPeer(id: LayerId, signal: AbortSignal): Promise<Descriptor> {
+    const entry = await this.#options.packs.get(id);
+    for (const [key, descriptor] of Object.entries(entry === undefined ? {} : decode<Packs>(entry.value))) {
+      // A blob with rewritten times is another layer.
+      if (!key.includes("@") && (await this.#options.content.stat(descriptor.digest)) !== undefined) return descriptor;
+    }
+    return this.pack(id, { type: "uncompressed", force: false, ociMediaTypes: true }, signal);
+  }
+
+  /** Bytes of a blob from the store here, else from holders and origins. Verified as `resumingRead` says. */
+  openBlob(
+    blob: ExpectedBlob & { readonly layer?: LayerId },
+    sources: LayerSources,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array> {
+    const info = blob.layer === undefined ? undefined : sources.infos.get(blob.layer);
+    return resumingRead(
+      blob,
+      [this.#localSource(blob.digest), ...this.#remoteSources(blob.digest, info, sources)],
+      signal,
+    );
+  }
+
+  async #known(id: LayerId, key: string): Promise<Descriptor | undefined> {
+    const entry = await this.#options.packs.get(id);
+    const descriptor = entry === undefined ? undefined : decode<Packs>(entry.value)[key];
+    if (descriptor === undefined) return undefined;
+    return (await this.#options.content.stat(descriptor.digest)) === undefined ? undefined : descriptor;
+  }
+
+  async #fetch(id: LayerId, stack: readonly LayerId[], sources: LayerSources, signal: AbortSignal): Promise<void> {
+    if (this.#options.snapshotter.has(id)) return;
+    const info = sources.infos.get(id);
+    if (info === undefined) throw new BuildError(Code.Internal, `task names layer ${id} without saying where it is`);
+    const lower = async () => {
+      const below = stack.slice(0, stack.indexOf(id));
+      await this.ensure(below, sources, signal);
+      return below.map((layer) => this.#options.snapshotter.layerPath(layer)).reverse();
+    };
+    let failure: unknown = new BuildError(
+      Code.Unavailable,
+      `layer ${id} is held by no living agent and has no origin`,
+      {
+        infrastructure: true,
+      },
+    );
+    for await (const candidate of this.#candidates(info, sources, signal)) {
+      try {
+        await this.#unpack(id, info, candidate, lower, sources, signal);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#options.logger.warn("cannot fetch layer", { layer: id, from: candidate.from, error: String(error) });
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** Blobs to try in order: one already here, then what holders offer, then origins. Found lazily: a peer may have to cut it. */
+  async *#candidates(info: LayerInfo, sources: LayerSources, signal: AbortSignal): AsyncGenerator<Candidate> {
+    for (const blob of info.blobs) {
+      if ((await this.#options.content.stat(blob.digest)) !== undefined) {
+        yield { blob, from: "content store", sources: [this.#localSource(blob.digest)], keep: false };
+      }
+    }
+    for (const holder of shuffled(info.holders)) {
+      const url = sources.peers[holder];
+      if (url === undefined || holder === this.#options.agentId) continue;
+      try {
+        const blob = await this.#options.transport.layerBlob(url, info.id, signal);
+        const others = info.holders.filter((other) => other !== holder);
+        const peers = [holder, ...others].flatMap((peer) => this.#peerSource(peer, blob.digest, sources));
+        yield { blob, from: holder, sources: peers, keep: false };
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#options.logger.warn("holder does not give layer", { layer: info.id, holder, error: String(error) });
+      }
+    }
+    const byDigest = Map.groupBy(info.origins, (origin) => origin.descriptor.digest);
+    for (const origins of byDigest.values()) {
+      const blob = origins[0]?.descriptor;
+      if (blob === undefined) continue;
+      yield { blob, from: "origin", sources: origins.map((origin) => this.#originSource(origin, sources)), keep: true };
+    }
+  }
+
+  async #unpack(
+    id: LayerId,
+    info: LayerInfo,
+    candidate: Candidate,
+    lower: () => Promise<readonly string[]>,
+    sources: LayerSources,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { blob } = candidate;
+    const statusId = candidate.keep ? blob.digest : `fetching ${blob.digest} from ${candidate.from}`;
+    const startedAt = Date.now();
+    let current = 0;
+    const counted = async function* (bytes: AsyncIterable<Uint8Array>) {
+      let reported = 0;
+      for await (const chunk of bytes) {
+        current += chunk.length;
+        if (current - reported > 1 << 20) {
+          reported = current;
+          sources.progress.status({ id: statusId, name: "downloading", current, total: blob.size, startedAt });
+        }
+        yield chunk;
+      }
+    };
+    await using ingest = await this.#options.snapshotter.ingest(signal);
+    const bytes = counted(resumingRead(blob, candidate.sources, signal));
+    const stored = candidate.keep ? teeToStore(bytes, this.#options.content, blob, signal) : bytes;
+    const diffId = await this.#options.codec.apply(stored, ingest.path, lower, signal);
+    const expected = info.diffId ?? blob.annotations?.[diffIdAnnotation];
+    if (expected !== undefined && expected !== diffId) {
+      throw new BuildError(
+        Code.DataLoss,
+        `layer ${id} from ${candidate.from}: unpacked content is ${diffId}, expected ${expected}`,
+        { infrastructure: true },
+      );
+    }
+    await ingest.commit(id);
+    sources.progress.status({
+      id: statusId,
+      name: "done",
+      current,
+      total: blob.size,
+      startedAt,
+      completedAt: Date.now(),
+    });
+  }
+
+  #localSource(digest: Digest): BlobSource {
+    return {
+      name: "content store",
+      open: (offset, signal) => this.#options.content.read(digest, { offset }, signal),
+    };
+  }
+
+  #remoteSources(digest: Digest, info: LayerInfo | undefined, sources: LayerSources): BlobSource[] {
+    const peers = shuffled(info?.holders ?? []).flatMap((holder) => this.#peerSource(holder, digest, sources));
+    const origins = (info?.origins ?? [])
+      .filter((origin) => origin.descriptor.digest === digest)
+      .map((origin) => this.#originSource(origin, sources));
+    return [...peers, ...origins];
+  }
+
+  #peerSource(holder: string, digest: Digest, sources: LayerSources): BlobSource[] {
+    const url = sources.peers[holder];
+    if (url === undefined || holder === this.#options.agentId) return [];
+    return [
+      {
+        name: `agent ${holder}`,
+        open: (offset, signal) => this.#options.transport.readBlob(url, digest, offset, signal),
+      },
+    ];
+  }
+
+  #originSource(origin: LayerInfo["origins"][number], sources: LayerSources): BlobSource {
+    return {
+      name: origin.kind === "registry" ? origin.repository : `session store ${origin.storeId}`,
+      open: (offset, signal) => this.#options.origins.open(origin, { sessions: sources.sessions, signal, offset }),
+    };
+  }
+}
+
+interface Candidate {
+  readonly blob: Descriptor;
+  readonly from: string;
+  readonly sources: readonly BlobSource[];
+  /** Keep the blob in the content store: it comes from outside and an export may want it again. */
+  readonly keep: boolean;
+}
+
+/** Names a kind of blob of one layer. `@` marks blobs whose content is not the layer's own. */
+export function compressionKey(compression: Compression): string {
+  const level = compression.level === undefined ? "" : `-${compression.level}`;
+  const epoch = compression.rewriteTimestamp === undefined ? "" : `@${compression.rewriteTimestamp}`;
+  return `${compression.type}${level}${epoch}`;
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, order: Math.random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ item }) => item);
+}

@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { Digest } from "../../core/values/digest.ts";
+
+/** One place a blob can be read from. */
+export interface BlobSource {
+  readonly name: string;
+  open(offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export interface ExpectedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/**
+ * A blob's bytes, verified. A source that breaks is left for the next, which goes on at the byte where the first one stopped;
+ * each source gets a second chance after the others. Ends without error only when size and digest are right, so a consumer
+ * must treat what it got as unproven until the iteration has ended.
+ * @throws BuildError DataLoss when the bytes are wrong; else the last source's error
+ */
+export async function* resumingRead(
+  expected: ExpectedBlob,
+  sources: readonly BlobSource[],
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hash = createHash("sha256");
+  let offset = 0;
+  let failure: unknown = new BuildError(Code.NotFound, `no source for blob ${expected.digest}`, {
+    infrastructure: true,
+  });
+  for (const source of [...sources, ...sources]) {
+    try {
+      for await (const chunk of source.open(offset, signal)) {
+        offset += chunk.length;
+        if (offset > expected.size) throw lied(expected, source, `more than the expected ${expected.size} bytes`);
+        hash.update(chunk);
+        yield chunk;
+      }
+      if (offset < expected.size) throw lied(expected, source, `only ${offset} of ${expected.size} bytes`);
+      const actual = `sha256:${hash.digest("hex")}`;
+      if (actual !== expected.digest) throw lied(expected, source, `content with digest ${actual}`);
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof BuildError && error.code === Code.DataLoss && offset >= expected.size) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function lied(expected: ExpectedBlob, source: BlobSource, what: string): BuildError {
+  return new BuildError(Code.DataLoss, `blob ${expected.digest} from ${source.name}: got ${what}`, {
+    infrastructure: true,
+  });
+}

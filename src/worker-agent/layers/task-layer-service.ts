@@ -1,0 +1,85 @@
+import { randomBytes } from "node:crypto";
+import type { LayerService } from "../../core/seams/op-runner.ts";
+import type { ActiveSnapshot, MountedView } from "../../core/seams/snapshotter.ts";
+import type { Descriptor } from "../../core/values/descriptor.ts";
+import type { Digest } from "../../core/values/digest.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import type { Compression } from "../../core/values/task.ts";
+import { diffIdAnnotation, type LayerManager, type LayerSources } from "./layer-manager.ts";
+
+/** The layers one task may use: the agent's manager plus what the task's envelope says of where they are. */
+export class TaskLayerService implements LayerService {
+  readonly #manager: LayerManager;
+  readonly #sources: LayerSources;
+  readonly #agentId: string;
+  readonly #fetched = new Set<LayerId>();
+
+  constructor(manager: LayerManager, sources: LayerSources, agentId: string) {
+    this.#manager = manager;
+    this.#sources = sources;
+    this.#agentId = agentId;
+  }
+
+  /** Layers this task brought here; the coordinator learns a new holder. */
+  get fetched(): readonly LayerId[] {
+    return [...this.#fetched];
+  }
+
+  async view(ref: Ref, signal: AbortSignal): Promise<MountedView> {
+    await this.ensure(ref, signal);
+    return this.#manager.snapshotter.view(ref, signal);
+  }
+
+  async prepare(ref: Ref, signal: AbortSignal): Promise<ActiveSnapshot> {
+    await this.ensure(ref, signal);
+    return this.#manager.snapshotter.prepare(ref, signal);
+  }
+
+  async ensure(ref: Ref, signal: AbortSignal): Promise<void> {
+    for (const id of await this.#manager.ensure(ref.layers, this.#sources, signal)) this.#fetched.add(id);
+  }
+
+  newId(): LayerId {
+    return `l${Date.now().toString(36)}${randomBytes(10).toString("hex")}` as LayerId;
+  }
+
+  born(id: LayerId, sizeBytes: number, description: string, recordType = "regular"): LayerInfo {
+    return {
+      id,
+      blobs: [],
+      origins: [],
+      holders: [this.#agentId],
+      sizeBytes,
+      createdAt: Date.now(),
+      description,
+      recordType,
+    };
+  }
+
+  info(id: LayerId): LayerInfo | undefined {
+    return this.#sources.infos.get(id);
+  }
+
+  async pack(
+    id: LayerId,
+    compression: Compression,
+    signal: AbortSignal,
+  ): Promise<{ readonly info: LayerInfo; readonly descriptor: Descriptor }> {
+    await this.ensure({ layers: [id] }, signal);
+    const descriptor = await this.#manager.pack(id, compression, signal);
+    const known = this.#sources.infos.get(id) ?? this.born(id, 0, "");
+    if (compression.rewriteTimestamp !== undefined) return { info: known, descriptor };
+    const diffId = descriptor.annotations?.[diffIdAnnotation] as Digest | undefined;
+    const blobs = known.blobs.some((blob) => blob.digest === descriptor.digest)
+      ? known.blobs
+      : [...known.blobs, descriptor];
+    return { info: { ...known, blobs, ...(diffId === undefined ? {} : { diffId }) }, descriptor };
+  }
+
+  openBlob(
+    blob: { readonly layer?: LayerId; readonly digest: Digest; readonly size: number },
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array> {
+    return this.#manager.openBlob(blob, this.#sources, signal);
+  }
+}

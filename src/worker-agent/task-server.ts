@@ -1,0 +1,185 @@
+import { subjects } from "../bus/index.ts";
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+import type { Clock } from "../core/seams/clock.ts";
+import type { Logger } from "../core/seams/logger.ts";
+import type { MessageBus } from "../core/seams/message-bus.ts";
+import type { OpRunner } from "../core/seams/op-runner.ts";
+import type { SessionGroup } from "../core/seams/session-caller.ts";
+import type { TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
+import type { LayerId } from "../core/values/layer.ts";
+import type { Task, TaskKind } from "../core/values/task.ts";
+import { decode, encode } from "../util/msgpack.ts";
+import type { LayerManager } from "./layers/layer-manager.ts";
+import { TaskLayerService } from "./layers/task-layer-service.ts";
+import { TaskReporter } from "./task-reporter.ts";
+import type { TaskTracer } from "./task-tracer.ts";
+
+export interface TaskServerOptions {
+  readonly agentId: string;
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly layers: LayerManager;
+  /** One per kind. */
+  readonly runners: ReadonlyMap<TaskKind, OpRunner<TaskKind>>;
+  /** Exec steps at the same time. */
+  readonly slots: number;
+  readonly sessions: (task: Task) => SessionGroup;
+  readonly tracer: TaskTracer;
+}
+
+/** A coordinator silent for this long is gone: 10 s lease and 10 s grace (BuildBuddy's constants). */
+const coordinatorSilenceMs = 20_000;
+/** How long an outcome is offered to a coordinator that does not answer. */
+const outcomeAttempts = 20;
+
+interface RunningTask {
+  readonly task: Task;
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+}
+
+/**
+ * Takes tasks from the bus and runs them. The agent's own books decide what it accepts, so several coordinators can share it.
+ * A task ends when it is done, cancelled, or its coordinator has fallen silent; then all it held is released.
+ */
+export class TaskServer implements AsyncDisposable {
+  readonly #options: TaskServerOptions;
+  readonly #running = new Map<string, RunningTask>();
+  readonly #heard = new Map<string, number>();
+  readonly #subscriptions: Disposable[];
+  #draining = false;
+
+  constructor(options: TaskServerOptions) {
+    this.#options = options;
+    const { bus, agentId } = options;
+    this.#subscriptions = [
+      bus.subscribe(subjects.agentTasks(agentId), (message) => {
+        message.respond(encode(this.#offer(decode<Task>(message.data))));
+      }),
+      bus.subscribe(subjects.agentCancel(agentId), (message) => {
+        const { taskId, leaseId } = decode<{ taskId: string; leaseId: string }>(message.data);
+        const running = this.#running.get(taskId);
+        if (running?.task.leaseId === leaseId) running.abort.abort(new BuildError(Code.Canceled, "context canceled"));
+      }),
+      bus.subscribe(subjects.allCoordinatorHeartbeats, (message) => {
+        this.#heard.set(decode<{ id: string }>(message.data).id, options.clock.now());
+      }),
+    ];
+  }
+
+  /** Ids of tasks running now. */
+  get running(): readonly string[] {
+    return [...this.#running.keys()];
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Takes nothing more; resolves when all that runs has ended. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await Promise.all([...this.#running.values()].map((running) => running.done));
+  }
+
+  /** Ends tasks whose coordinator has fallen silent. Called with each heartbeat. */
+  checkCoordinators(): void {
+    const now = this.#options.clock.now();
+    for (const { task, abort } of this.#running.values()) {
+      const heard = this.#heard.get(task.coordinator.id) ?? now;
+      this.#heard.set(task.coordinator.id, heard);
+      if (now - heard > coordinatorSilenceMs) {
+        abort.abort(new BuildError(Code.Unavailable, `coordinator ${task.coordinator.id} is gone`));
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    for (const { abort } of this.#running.values()) {
+      abort.abort(new BuildError(Code.Unavailable, "agent is shutting down", { infrastructure: true }));
+    }
+    await this.drain();
+  }
+
+  #offer(task: Task): TaskOfferReply {
+    const runner = this.#options.runners.get(task.kind);
+    if (runner === undefined) return { accepted: false, reason: `this agent cannot run ${task.kind}` };
+    if (this.#draining) return { accepted: false, reason: "draining" };
+    if (task.kind === "exec" && this.#execCount() >= this.#options.slots) return { accepted: false, reason: "busy" };
+    // Repeated offers of one lease (a lost answer) must not run it twice.
+    const running = this.#running.get(task.id);
+    if (running !== undefined) {
+      if (running.task.leaseId === task.leaseId) return { accepted: true };
+      return { accepted: false, reason: "an earlier lease of this task still runs here" };
+    }
+    this.#heard.set(task.coordinator.id, this.#options.clock.now());
+    const abort = new AbortController();
+    const done = this.#run(task, runner, abort.signal).finally(() => this.#running.delete(task.id));
+    this.#running.set(task.id, { task, abort, done });
+    return { accepted: true };
+  }
+
+  #execCount(): number {
+    let count = 0;
+    for (const { task } of this.#running.values()) if (task.kind === "exec") count++;
+    return count;
+  }
+
+  async #run(task: Task, runner: OpRunner<TaskKind>, signal: AbortSignal): Promise<void> {
+    // Not in the stack of the offer: the answer goes out first.
+    await Promise.resolve();
+    const reporter = new TaskReporter(this.#options.bus, task, this.#options.clock);
+    const sessions = this.#options.sessions(task);
+    const layers = new TaskLayerService(
+      this.#options.layers,
+      {
+        infos: new Map(task.layers.map((info) => [info.id, info])),
+        peers: task.peers,
+        sessions,
+        progress: reporter,
+      },
+      this.#options.agentId,
+    );
+    const logger = this.#options.logger.child({ task: task.id, kind: task.kind });
+    let outcome: OutcomeBody;
+    try {
+      signal.throwIfAborted();
+      const result = await this.#options.tracer.run(task, () =>
+        runner.run(task, { signal, sessions, progress: reporter, logger, layers }),
+      );
+      outcome = { type: "result", result: await reporter.withoutLargeData(result) };
+    } catch (error) {
+      const failure = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+      logger.debug("task failed", { error: failure.message, code: failure.code });
+      outcome = { type: "error", error: failure.toWire() };
+    }
+    const { seq } = reporter.end();
+    await this.#deliver(task, {
+      ...outcome,
+      leaseId: task.leaseId,
+      seq,
+      fetched: layers.fetched as readonly LayerId[],
+    });
+  }
+
+  async #deliver(task: Task, outcome: TaskOutcome): Promise<void> {
+    const data = encode(outcome);
+    for (let attempt = 0; attempt < outcomeAttempts; attempt++) {
+      try {
+        await this.#options.bus.request(subjects.taskOutcome(task.id), data, { timeoutMs: 2000 });
+        return;
+      } catch (error) {
+        // Nobody listens any more: the task was cancelled or given to another agent.
+        if (error instanceof BuildError && error.code === Code.Unavailable && attempt > 2) return;
+        await this.#options.clock.sleep(Math.min(100 * 2 ** attempt, 1000));
+      }
+    }
+  }
+}
+
+type OutcomeBody =
+  | { readonly type: "result"; readonly result: unknown }
+  | { readonly type: "error"; readonly error: ReturnType<BuildError["toWire"]> };
