@@ -1,0 +1,4 @@
+export { NativeSnapshotter } from "./native-snapshotter.ts";
+export { openSnapshotter, type SnapshotterOptions } from "./open-snapshotter.ts";
+export { OverlaySnapshotter } from "./overlay-snapshotter.ts";
+export { LayerWorkers, type LayerWorkersOptions } from "./worker/layer-workers.ts";

@@ -1,0 +1,212 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import { AsyncQueue } from "../../util/async-queue.ts";
+import type { JobArgs, JobKind, JobResult } from "./jobs.ts";
+import { type FromWorker, fromThreadError, type ToWorker, windowChunks } from "./messages.ts";
+
+export interface LayerWorkersOptions {
+  /** Threads at most; started when first needed. Default: one per core, at least 2. */
+  readonly maxThreads?: number;
+}
+
+export interface JobIo {
+  /** Bytes for jobs that read a stream. */
+  readonly input?: AsyncIterable<Uint8Array>;
+  /** Takes the bytes of jobs that write a stream; a promise holds the job back. */
+  readonly output?: (chunk: Uint8Array) => unknown;
+  /** Abort kills the thread; files it was writing stay half-written and are the caller's to remove. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Threads for work on whole layers: walking, comparing, packing and unpacking use synchronous file calls, which are several
+ * times faster than asynchronous ones but must not run on the event loop. Idle threads do not keep the process alive.
+ */
+export class LayerWorkers implements AsyncDisposable {
+  readonly #maxThreads: number;
+  readonly #idle: Worker[] = [];
+  readonly #waiting: ((worker: Worker) => void)[] = [];
+  readonly #all = new Set<Worker>();
+  #closed = false;
+
+  constructor(options: LayerWorkersOptions = {}) {
+    this.#maxThreads = options.maxThreads ?? Math.max(2, availableParallelism());
+  }
+
+  async run<K extends JobKind>(kind: K, args: JobArgs<K>, io: JobIo = {}): Promise<JobResult<K>> {
+    io.signal?.throwIfAborted();
+    const worker = await this.#acquire();
+    if (io.signal?.aborted) {
+      this.#release(worker);
+      throw io.signal.reason;
+    }
+    return this.#runOn(worker, kind, args, io);
+  }
+
+  /** Runs a job for its output. Ending the iteration early kills the job. `result` settles after the last chunk. */
+  stream<K extends JobKind>(
+    kind: K,
+    args: JobArgs<K>,
+    io: Omit<JobIo, "output"> = {},
+  ): { readonly chunks: AsyncIterable<Uint8Array>; readonly result: Promise<JobResult<K>> } {
+    const queue = new AsyncQueue<Uint8Array>(windowChunks);
+    const stop = new AbortController();
+    const signal = io.signal === undefined ? stop.signal : AbortSignal.any([io.signal, stop.signal]);
+    const output = async (chunk: Uint8Array) => {
+      if (!(await queue.push(chunk))) stop.abort(new BuildError(Code.Canceled, "reader of the layer stream has gone"));
+    };
+    const result = this.run(kind, args, { ...io, output, signal });
+    result.then(
+      () => queue.end(),
+      (error) => queue.fail(error),
+    );
+    return { chunks: untilStopped(queue, stop), result };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#all].map((worker) => worker.terminate()));
+  }
+
+  async #acquire(): Promise<Worker> {
+    if (this.#closed) throw new BuildError(Code.Unavailable, "layer workers are closed");
+    const idle = this.#idle.pop();
+    if (idle !== undefined) {
+      idle.ref();
+      return idle;
+    }
+    if (this.#all.size < this.#maxThreads) return this.#start();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #start(): Worker {
+    const worker = new Worker(workerUrl());
+    this.#all.add(worker);
+    worker.once("exit", () => {
+      this.#all.delete(worker);
+      const at = this.#idle.indexOf(worker);
+      if (at >= 0) this.#idle.splice(at, 1);
+      if (this.#closed) return;
+      const next = this.#waiting.shift();
+      if (next !== undefined) next(this.#start());
+    });
+    return worker;
+  }
+
+  #release(worker: Worker): void {
+    if (!this.#all.has(worker)) return;
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      next(worker);
+      return;
+    }
+    worker.unref();
+    this.#idle.push(worker);
+  }
+
+  async #runOn<K extends JobKind>(worker: Worker, kind: K, args: JobArgs<K>, io: JobIo): Promise<JobResult<K>> {
+    const send = (message: ToWorker) => worker.postMessage(message);
+    const input = new InputPump(send, io.input);
+    const outcome = Promise.withResolvers<unknown>();
+    let killed = false;
+    const kill = (reason: unknown) => {
+      killed = true;
+      worker.terminate().then(() => outcome.reject(reason));
+    };
+    const onAbort = () => kill(io.signal?.reason);
+    const onExit = () => {
+      if (!killed) outcome.reject(new BuildError(Code.Internal, `Layer worker died during ${kind}`));
+    };
+    const onError = (error: unknown) => {
+      if (!killed) outcome.reject(error);
+    };
+    const onMessage = (message: FromWorker) => {
+      switch (message.type) {
+        case "output":
+          Promise.resolve(io.output?.(message.chunk)).then(
+            () => send({ type: "credit" }),
+            (error) => kill(error),
+          );
+          break;
+        case "credit":
+          input.credit();
+          break;
+        case "done":
+          outcome.resolve(message.result);
+          break;
+        case "failed":
+          outcome.reject(fromThreadError(message.error));
+          break;
+      }
+    };
+    worker.on("message", onMessage).on("error", onError).on("exit", onExit);
+    io.signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      send({ type: "job", kind, args });
+      input.run().catch((error) => kill(error));
+      return (await outcome.promise) as JobResult<K>;
+    } finally {
+      input.stop();
+      io.signal?.removeEventListener("abort", onAbort);
+      worker.off("message", onMessage).off("error", onError).off("exit", onExit);
+      if (!killed) this.#release(worker);
+    }
+  }
+}
+
+/** Feeds a job's input, at most `windowChunks` ahead of it. */
+class InputPump {
+  readonly #send: (message: ToWorker) => void;
+  readonly #input: AsyncIterable<Uint8Array> | undefined;
+  #credits = windowChunks;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+
+  constructor(send: (message: ToWorker) => void, input: AsyncIterable<Uint8Array> | undefined) {
+    this.#send = send;
+    this.#input = input;
+  }
+
+  async run(): Promise<void> {
+    if (this.#input === undefined) return;
+    for await (const chunk of this.#input) {
+      while (this.#credits === 0 && !this.#stopped) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+      if (this.#stopped) return;
+      this.#credits--;
+      this.#send({ type: "input", chunk });
+    }
+    if (!this.#stopped) this.#send({ type: "input-end" });
+  }
+
+  credit(): void {
+    this.#credits++;
+    this.#wake?.();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake?.();
+  }
+}
+
+async function* untilStopped(chunks: AsyncIterable<Uint8Array>, stop: AbortController): AsyncGenerator<Uint8Array> {
+  let ended = false;
+  try {
+    yield* chunks;
+    ended = true;
+  } finally {
+    if (!ended) stop.abort(new BuildError(Code.Canceled, "reader of the layer stream has gone"));
+  }
+}
+
+/** The thread's entry: beside this file from source, `layer-worker.mjs` beside the bundle. */
+function workerUrl(): URL {
+  const source = import.meta.url.endsWith(".ts");
+  return new URL(source ? "./layer-worker.ts" : "./layer-worker.mjs", import.meta.url);
+}
