@@ -1,0 +1,255 @@
+import { type FileAction, Op } from "../../api/gen/ops.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
+import type { ActiveSnapshot, MountedView } from "../../core/seams/snapshotter.ts";
+import { type LayerInfo, type Ref, scratchRef } from "../../core/values/layer.ts";
+import type { Task, TaskResult } from "../../core/values/task.ts";
+import type { ActionJob, CopyOneJob, CopySource, UnpackPlace } from "../../filesystem/file-worker.ts";
+import { bytePath, fsPath, WorkerPool } from "../../filesystem/index.ts";
+import { type ArchiveStream, openArchive } from "./archive-stream.ts";
+
+/** Writes the entries of an uncompressed tar below a directory, `..` and links confined to it (moby go-archive Untar). */
+export type TarExtractor = (
+  tar: AsyncIterable<Uint8Array>,
+  directory: string,
+  options: {
+    /** Owner of all entries instead of their own. */
+    readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+    readonly signal: AbortSignal;
+  },
+) => Promise<void>;
+
+export interface FileOpRunnerOptions {
+  readonly extractTar: TarExtractor;
+  /** Threads that do the file system work; default 2. */
+  readonly threads?: number;
+  /** Entry file of the threads, where it is not beside the sources. */
+  readonly workerEntry?: URL;
+}
+
+/**
+ * Runs a FileOp: actions in dependency order, one new layer per action that is an output or is needed by two others; an
+ * action used once goes on in its input's snapshot (BuildKit solver/llbsolver/ops/file.go). The files are written by
+ * worker threads.
+ */
+export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
+  readonly kind = "file";
+  readonly #pool: WorkerPool;
+  readonly #extractTar: TarExtractor;
+
+  constructor(options: FileOpRunnerOptions) {
+    this.#extractTar = options.extractTar;
+    this.#pool = new WorkerPool({
+      entry: options.workerEntry ?? new URL("../../filesystem/file-worker.ts", import.meta.url),
+      ...(options.threads === undefined ? {} : { size: options.threads }),
+    });
+  }
+
+  async run(task: Task<"file">, context: RunContext): Promise<TaskResult<"file">> {
+    const { op } = Op.decode(task.body.op);
+    if (op?.$case !== "file") throw new BuildError(Code.InvalidArgument, "invalid nil file op");
+    try {
+      await using run = new FileOpRun(op.value.actions, task.body.inputs, task.body.description, context, {
+        pool: this.#pool,
+        extractTar: this.#extractTar,
+      });
+      return await run.solve();
+    } catch (error) {
+      throw BuildError.from(error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool[Symbol.asyncDispose]();
+  }
+}
+
+/** What an index of the op stands for: a finished ref, or a snapshot still being written. */
+type State =
+  | { readonly kind: "ref"; readonly ref: Ref }
+  | { readonly kind: "active"; readonly snapshot: ActiveSnapshot; readonly base: Ref };
+
+interface Tools {
+  readonly pool: WorkerPool;
+  readonly extractTar: TarExtractor;
+}
+
+class FileOpRun implements AsyncDisposable {
+  readonly #actions: readonly FileAction[];
+  readonly #inputs: readonly Ref[];
+  readonly #description: string;
+  readonly #context: RunContext;
+  readonly #tools: Tools;
+  readonly #states = new Map<number, Promise<State>>();
+  /** Indexes that must become a layer of their own. */
+  readonly #committed = new Set<number>();
+  readonly #layers: LayerInfo[] = [];
+  readonly #open = new Set<ActiveSnapshot>();
+
+  constructor(
+    actions: readonly FileAction[],
+    inputs: readonly Ref[],
+    description: string,
+    context: RunContext,
+    tools: Tools,
+  ) {
+    this.#actions = actions;
+    this.#inputs = inputs;
+    this.#description = description === "" ? "fileop target" : description;
+    this.#context = context;
+    this.#tools = tools;
+  }
+
+  async solve(): Promise<TaskResult<"file">> {
+    const outputs = this.#checkIndexes();
+    const refs: Ref[] = [];
+    for (const index of outputs) {
+      this.#checkLoop(index, []);
+      const state = await this.#state(index);
+      refs.push(state.kind === "ref" ? state.ref : scratchRef);
+    }
+    return { outputs: refs, layers: this.#layers };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#states.values());
+    for (const snapshot of this.#open) await snapshot[Symbol.asyncDispose]();
+  }
+
+  /** @returns op index of each output */
+  #checkIndexes(): readonly number[] {
+    const known = this.#inputs.length + this.#actions.length;
+    const outputs = new Map<number, number>();
+    const used = new Set<number>();
+    for (const [i, action] of this.#actions.entries()) {
+      if (action.input < -1 || action.input >= known) {
+        throw new Error(`invalid input index ${action.input}, ${known} provided`);
+      }
+      if (action.secondaryInput < -1 || action.secondaryInput >= known) {
+        throw new Error(`invalid secondary input index ${action.input}, ${this.#inputs.length} provided`);
+      }
+      for (const index of [action.input, action.secondaryInput]) {
+        if (used.has(index)) this.#committed.add(index);
+        used.add(index);
+      }
+      if (action.output !== -1) {
+        if (outputs.has(action.output)) throw new Error(`duplicate output ${action.output}`);
+        outputs.set(action.output, this.#inputs.length + i);
+        this.#committed.add(this.#inputs.length + i);
+        used.add(this.#inputs.length + i);
+      }
+    }
+    if (outputs.size === 0) throw new Error("no outputs specified");
+    return Array.from({ length: outputs.size }, (_, i) => {
+      const index = outputs.get(i);
+      if (index === undefined) throw new Error(`missing output index ${i}`);
+      return index;
+    });
+  }
+
+  #checkLoop(index: number, path: readonly number[]): void {
+    if (path.includes(index)) throw new Error(`loop from index ${index}`);
+    if (index < this.#inputs.length) return;
+    const action = this.#actions[index - this.#inputs.length] as FileAction;
+    for (const input of [action.input, action.secondaryInput]) this.#checkLoop(input, [...path, index]);
+  }
+
+  #state(index: number): Promise<State> {
+    let state = this.#states.get(index);
+    if (state === undefined) {
+      state = this.#compute(index);
+      this.#states.set(index, state);
+    }
+    return state;
+  }
+
+  async #compute(index: number): Promise<State> {
+    const input = this.#inputs[index];
+    if (input !== undefined) return { kind: "ref", ref: input };
+    const action = this.#actions[index - this.#inputs.length];
+    if (action === undefined) throw new Error(`invalid input index ${index}, ${this.#inputs.length} provided`);
+    this.#context.signal.throwIfAborted();
+
+    await using views = new AsyncDisposableStack();
+    const { snapshot, base } = await this.#writable(action.input);
+    const source = action.action?.$case === "copy" ? await this.#readable(action.secondaryInput, views) : undefined;
+    const owner = action.action !== undefined && "owner" in action.action.value ? action.action.value.owner : undefined;
+    const user = await this.#named(owner?.user, views);
+    const group = await this.#named(owner?.group, views);
+    const job: ActionJob = {
+      action,
+      roots: {
+        target: bytePath(snapshot.path),
+        ...(user === undefined ? {} : { user }),
+        ...(group === undefined ? {} : { group }),
+      },
+      ...(source === undefined ? {} : { source: bytePath(source) }),
+    };
+    await this.#runAction(job);
+    if (!this.#committed.has(index)) return { kind: "active", snapshot, base };
+    return { kind: "ref", ref: await this.#commit(snapshot, base) };
+  }
+
+  async #runAction(job: ActionJob): Promise<void> {
+    const { signal } = this.#context;
+    const { action } = job.action;
+    if (action?.$case !== "copy" || !action.value.attemptUnpackDockerCompatibility) {
+      await this.#tools.pool.run("run", job, { signal });
+      return;
+    }
+    for (const source of await this.#tools.pool.run<readonly CopySource[]>("sources", job, { signal })) {
+      const archive = source.candidate === undefined ? undefined : await openArchive(fsPath(source.candidate), signal);
+      if (archive === undefined) {
+        await this.#tools.pool.run("copyOne", { ...job, path: source.path } satisfies CopyOneJob, { signal });
+      } else {
+        await this.#unpack(job, archive);
+      }
+    }
+  }
+
+  async #unpack(job: ActionJob, archive: ArchiveStream): Promise<void> {
+    const { signal } = this.#context;
+    await using stream = archive;
+    const place = await this.#tools.pool.run<UnpackPlace>("unpackTarget", job, { signal });
+    await this.#tools.extractTar(stream.bytes, Buffer.from(place.path, "latin1").toString("utf8"), {
+      owner: place.owner,
+      signal,
+    });
+  }
+
+  /** The snapshot that an action changes: its input's own when nobody else wants that, else a new one on top of it. */
+  async #writable(index: number): Promise<{ readonly snapshot: ActiveSnapshot; readonly base: Ref }> {
+    const state: State = index === -1 ? { kind: "ref", ref: scratchRef } : await this.#state(index);
+    if (state.kind === "active") return state;
+    const snapshot = await this.#context.layers.prepare(state.ref, this.#context.signal);
+    this.#open.add(snapshot);
+    return { snapshot, base: state.ref };
+  }
+
+  async #readable(index: number, views: AsyncDisposableStack): Promise<string> {
+    const state: State = index === -1 ? { kind: "ref", ref: scratchRef } : await this.#state(index);
+    if (state.kind === "active") return state.snapshot.path;
+    const view: MountedView = views.use(await this.#context.layers.view(state.ref, this.#context.signal));
+    return view.path;
+  }
+
+  async #named(
+    user: { readonly user?: { readonly $case: string; readonly value: unknown } | undefined } | undefined,
+    views: AsyncDisposableStack,
+  ): Promise<string | undefined> {
+    if (user?.user?.$case !== "byName") return undefined;
+    const { input } = user.user.value as { readonly input: number };
+    if (input < 0) throw new Error(`invalid user index: ${input}`);
+    return bytePath(await this.#readable(input, views));
+  }
+
+  async #commit(snapshot: ActiveSnapshot, base: Ref): Promise<Ref> {
+    const { layers } = this.#context;
+    const id = layers.newId();
+    const { sizeBytes } = await snapshot.commit(id);
+    this.#open.delete(snapshot);
+    this.#layers.push(layers.born(id, sizeBytes, this.#description));
+    return { layers: [...base.layers, id] };
+  }
+}
