@@ -83,7 +83,10 @@ export class AgentLinkServer implements AsyncDisposable {
     const header = decode<CallHeader>(first.value);
     const session = await this.#options.access.open(header.token, header.sessionId, signal);
     if (header.method === "") {
-      const description: SessionDescription = { sharedKey: session.sharedKey, methods: session.methods ?? [] };
+      const description: SessionDescription = {
+        sharedKey: session.sharedKey,
+        methods: sessionMethods.filter((method) => session.supports(method)),
+      };
       call.write(encode(description));
       return;
     }

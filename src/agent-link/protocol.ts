@@ -39,3 +39,22 @@ export const agentLinkService = {
     responseDeserialize: (data: Buffer): Uint8Array => data,
   },
 } as const satisfies ServiceDefinition;
+
+/** Session methods an agent may ask for; what a client serves of them is told in the description. */
+export const sessionMethods: readonly string[] = [
+  "/moby.filesync.v1.FileSync/DiffCopy",
+  "/moby.filesync.v1.FileSend/DiffCopy",
+  "/moby.filesync.v1.Auth/Credentials",
+  "/moby.filesync.v1.Auth/FetchToken",
+  "/moby.filesync.v1.Auth/GetTokenAuthority",
+  "/moby.filesync.v1.Auth/VerifyTokenAuthority",
+  "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+  "/moby.sshforward.v1.SSH/CheckAgent",
+  "/moby.sshforward.v1.SSH/ForwardAgent",
+  "/moby.upload.v1.Upload/Pull",
+  "/containerd.services.content.v1.Content/Info",
+  "/containerd.services.content.v1.Content/Read",
+  "/containerd.services.content.v1.Content/Status",
+  "/containerd.services.content.v1.Content/Write",
+  "/containerd.services.content.v1.Content/Abort",
+];

@@ -5,9 +5,5 @@ export interface SessionAccess {
   /**
    * @throws BuildError PermissionDenied when the token does not open the session; NotFound when the session is gone
    */
-  open(
-    token: string,
-    sessionId: string,
-    signal: AbortSignal,
-  ): Promise<SessionCaller & { readonly methods?: readonly string[] }>;
+  open(token: string, sessionId: string, signal: AbortSignal): Promise<SessionCaller>;
 }

@@ -29,7 +29,7 @@ describe("AgentLink", () => {
   const session = new FakeSession(
     "s1",
     {
-      "/t/Echo": async function* (requests, metadata) {
+      "/moby.upload.v1.Upload/Pull": async function* (requests, metadata) {
         yield bytes(metadata["k"]?.join("|") ?? "");
         for await (const request of requests) yield request;
       },
@@ -51,9 +51,9 @@ describe("AgentLink", () => {
     withLink(session, async (client, address) => {
       const caller = await client.group(address, "good", ["s1"]).get("s1");
       assert.equal(caller.sharedKey, "key");
-      assert.equal(caller.supports("/T/echo"), true);
-      assert.equal(caller.supports("/t/Other"), false);
-      await using stream = caller.open("/t/Echo", { metadata: { k: ["a", "b"] } });
+      assert.equal(caller.supports("/moby.upload.v1.upload/pull"), true);
+      assert.equal(caller.supports("/moby.filesync.v1.FileSync/DiffCopy"), false);
+      await using stream = caller.open("/moby.upload.v1.Upload/Pull", { metadata: { k: ["a", "b"] } });
       const big = new Uint8Array(3 << 20).fill(7);
       const sending = (async () => {
         await stream.send(bytes("one"));

@@ -1,0 +1,301 @@
+import { randomBytes } from "node:crypto";
+import { subjects } from "../../bus/index.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { MessageBus } from "../../core/seams/message-bus.ts";
+import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
+import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
+import { formatPlatform, samePlatform } from "../../core/values/platform.ts";
+import type { OutputsResult, Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
+import { withSignal } from "../../util/abort.ts";
+import { decode, encode } from "../../util/msgpack.ts";
+import type { AgentRegistry } from "./agent-registry.ts";
+import type { LayerCatalog } from "./layer-catalog.ts";
+import type { Candidate, Placement } from "./placement.ts";
+import { TaskAttempt } from "./task-attempt.ts";
+import { layersOfTask } from "./task-layers.ts";
+import type { TaskSessions } from "./task-sessions.ts";
+import { matchesWorkerFilters } from "./worker-filter.ts";
+
+export interface FleetDispatcherOptions {
+  readonly coordinatorId: string;
+  /** AgentLink address agents can reach; read at each dispatch. */
+  readonly agentLinkAddress: () => string;
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly registry: AgentRegistry;
+  readonly catalog: LayerCatalog;
+  readonly placement: Placement;
+  readonly sessions: TaskSessions;
+  /** Told where each step ran; for progress, `explain` and the demo. */
+  readonly onPlaced?: (placed: PlacedTask) => void;
+}
+
+export interface PlacedTask {
+  readonly kind: TaskKind;
+  readonly agentId: string;
+  readonly vertex?: { readonly digest: string; readonly name: string };
+}
+
+/** How often infrastructure faults send a task to another agent (BuildBuddy's cap). */
+const maxAttempts = 5;
+const offerTimeoutMs = 2000;
+/** No agent at all for this long: the build fails rather than wait for ever. */
+const noAgentTimeoutMs = 60_000;
+
+/** Kinds that read or write the client's files at its end: trying twice could send twice. */
+const notRepeatable: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files"]);
+
+/**
+ * Runs tasks on agents over the bus. A waiting task is not bound to an agent until one can take it now, so an idle agent, also
+ * one that has just joined, takes what waits.
+ */
+export class FleetDispatcher implements TaskDispatcher, Disposable {
+  readonly #options: FleetDispatcherOptions;
+  /** Unfinished tasks of this coordinator by agent. */
+  readonly #load = new Map<string, { execs: number; tasks: number }>();
+  /** Affinity key → agent that served it last. */
+  readonly #affinity = new Map<string, string>();
+  readonly #listener: Disposable;
+  #wake: () => void = () => {};
+  #change = Promise.withResolvers<void>();
+
+  constructor(options: FleetDispatcherOptions) {
+    this.#options = options;
+    this.#wake = () => {
+      const { resolve } = this.#change;
+      this.#change = Promise.withResolvers();
+      resolve();
+    };
+    this.#listener = options.registry.listen({ agentHeard: () => this.#wake(), agentLost: () => this.#wake() });
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener[Symbol.dispose]();
+  }
+
+  async run<K extends TaskKind>(kind: K, body: TaskBody<K>, context: DispatchContext): Promise<TaskResult<K>> {
+    const avoided = new Set<string>();
+    for (let attempt = 1; ; attempt++) {
+      context.signal.throwIfAborted();
+      try {
+        return await this.#attempt(kind, body, context, avoided);
+      } catch (error) {
+        context.signal.throwIfAborted();
+        const failure = BuildError.from(error);
+        if (!failure.infrastructure || notRepeatable.has(kind) || attempt >= maxAttempts) throw error;
+        this.#options.logger.warn("task goes to another agent", { kind, attempt, error: failure.message });
+        const note = `[fleet] ${failure.message}; trying again (${attempt + 1}/${maxAttempts})\n`;
+        context.progress.log(2, new TextEncoder().encode(note));
+      }
+    }
+  }
+
+  async #attempt<K extends TaskKind>(
+    kind: K,
+    body: TaskBody<K>,
+    context: DispatchContext,
+    avoided: Set<string>,
+  ): Promise<TaskResult<K>> {
+    const infos = layersOfTask(kind, body).map((id) => this.#options.catalog.require(id));
+    const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress);
+    const token = this.#options.sessions.issue(context.sessions);
+    let agent: AgentRecord | undefined;
+    try {
+      agent = await this.#place(kind, body, infos, context, avoided, attempt, token);
+      this.#options.onPlaced?.({ kind, agentId: agent.id, ...(context.vertex && { vertex: context.vertex }) });
+      const lost = this.#options.registry.listen({
+        agentHeard: () => {},
+        agentLost: (id, reason) => {
+          if (id === agent?.id) attempt.fail(agentLost(id, reason));
+        },
+      });
+      try {
+        if (this.#options.registry.get(agent.id)?.epoch !== agent.epoch) attempt.fail(agentLost(agent.id, "restarted"));
+        const { result, fetched } = await withSignal(attempt.outcome, context.signal);
+        await this.#record(agent.id, result as Partial<OutputsResult>, fetched);
+        return result as TaskResult<K>;
+      } finally {
+        lost[Symbol.dispose]();
+      }
+    } catch (error) {
+      if (agent !== undefined) avoided.add(agent.id);
+      throw error;
+    } finally {
+      if (agent !== undefined) {
+        this.#release(agent.id, kind);
+        if (!attempt.ended) {
+          const cancel = { taskId: attempt.taskId, leaseId: attempt.leaseId };
+          this.#options.bus.publish(subjects.agentCancel(agent.id), encode(cancel));
+        }
+      }
+      // After a cancel the agent still reports its end; nobody answers then and it stops asking.
+      attempt[Symbol.dispose]();
+      this.#options.sessions.revoke(token);
+    }
+  }
+
+  /** Waits until an agent takes the task. @throws BuildError FailedPrecondition when none ever can */
+  async #place<K extends TaskKind>(
+    kind: K,
+    body: TaskBody<K>,
+    infos: readonly LayerInfo[],
+    context: DispatchContext,
+    avoided: ReadonlySet<string>,
+    attempt: TaskAttempt,
+    token: string,
+  ): Promise<AgentRecord> {
+    const deadline = this.#options.clock.now() + noAgentTimeoutMs;
+    const refused = new Set<string>();
+    for (;;) {
+      context.signal.throwIfAborted();
+      const change = this.#change.promise;
+      const fitting = this.#fitting(context);
+      // An agent that failed this task before is better than none.
+      const shunned = fitting.every(({ id }) => avoided.has(id)) ? refused : new Set([...avoided, ...refused]);
+      const agent = this.#choose(kind, infos, context, fitting, shunned);
+      if (agent !== undefined) {
+        this.#occupy(agent.id, kind);
+        if (await this.#offer(agent, kind, body, infos, context, attempt, token)) {
+          if (context.affinity !== undefined) this.#affinity.set(context.affinity, agent.id);
+          return agent;
+        }
+        this.#release(agent.id, kind);
+        refused.add(agent.id);
+        continue;
+      }
+      if (fitting.length === 0 && this.#options.clock.now() > deadline) {
+        throw new BuildError(Code.Unavailable, `no agent has joined the fleet for ${noAgentTimeoutMs / 1000} s`);
+      }
+      refused.clear();
+      // Heartbeats wake this at least every two seconds; the timer covers an empty fleet.
+      const wait = new AbortController();
+      try {
+        const timer = this.#options.clock.sleep(1000, wait.signal).catch(() => {});
+        await withSignal(Promise.race([change, timer]), context.signal);
+      } finally {
+        wait.abort();
+      }
+    }
+  }
+
+  /** Living agents that may run the task at all. @throws BuildError FailedPrecondition when agents live and none fits */
+  #fitting(context: DispatchContext): readonly AgentRecord[] {
+    const all = this.#options.registry.agents.filter((agent) => !agent.draining);
+    const { platform, constraints = [] } = context;
+    const fitting = all.filter(
+      (agent) =>
+        (platform === undefined || agent.platforms.some((offered) => samePlatform(offered, platform))) &&
+        matchesWorkerFilters(constraints, agent),
+    );
+    if (all.length > 0 && fitting.length === 0) {
+      const wanted = [
+        ...(platform === undefined ? [] : [`platform ${formatPlatform(platform)}`]),
+        ...constraints.map((filter) => `worker filter ${JSON.stringify(filter)}`),
+      ].join(" and ");
+      const offered = [...new Set(all.flatMap((agent) => agent.platforms.map(formatPlatform)))].join(", ");
+      throw new BuildError(
+        Code.FailedPrecondition,
+        `no agent offers ${wanted}: the ${all.length} in the fleet offer ${offered}`,
+      );
+    }
+    return fitting;
+  }
+
+  #choose(
+    kind: TaskKind,
+    infos: readonly LayerInfo[],
+    context: DispatchContext,
+    fitting: readonly AgentRecord[],
+    excluded: ReadonlySet<string>,
+  ): AgentRecord | undefined {
+    const candidates = fitting.map((agent): Candidate => {
+      const load = this.#load.get(agent.id);
+      return { agent, busySlots: load?.execs ?? 0, tasks: load?.tasks ?? 0 };
+    });
+    const preferred = context.affinity === undefined ? undefined : this.#affinity.get(context.affinity);
+    const request = {
+      layers: infos,
+      needsSlot: kind === "exec",
+      ...(preferred === undefined ? {} : { preferredAgent: preferred }),
+    };
+    return this.#options.placement.choose(
+      request,
+      candidates.filter(({ agent }) => !excluded.has(agent.id)),
+    );
+  }
+
+  async #offer<K extends TaskKind>(
+    agent: AgentRecord,
+    kind: K,
+    body: TaskBody<K>,
+    infos: readonly LayerInfo[],
+    context: DispatchContext,
+    attempt: TaskAttempt,
+    token: string,
+  ): Promise<boolean> {
+    const holders = new Set(infos.flatMap((info) => info.holders));
+    const peers: Record<string, string> = {};
+    for (const holder of holders) {
+      const url = this.#options.registry.get(holder)?.blobUrl;
+      if (url !== undefined) peers[holder] = url;
+    }
+    const task: Task<K> = {
+      id: attempt.taskId,
+      leaseId: attempt.leaseId,
+      kind,
+      body,
+      layers: infos,
+      peers,
+      sessionIds: context.sessions.ids,
+      coordinator: { id: this.#options.coordinatorId, address: this.#options.agentLinkAddress(), token },
+      ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
+    };
+    try {
+      const answer = await this.#options.bus.request(subjects.agentTasks(agent.id), encode(task), {
+        timeoutMs: offerTimeoutMs,
+        signal: context.signal,
+      });
+      const reply = decode<TaskOfferReply>(answer);
+      if (!reply.accepted)
+        this.#options.logger.debug("agent refused task", { agent: agent.id, kind, reason: reply.reason });
+      return reply.accepted;
+    } catch (error) {
+      context.signal.throwIfAborted();
+      this.#options.logger.debug("offer failed", { agent: agent.id, kind, error: String(error) });
+      // The offer may have arrived: take it back.
+      const cancel = { taskId: attempt.taskId, leaseId: attempt.leaseId };
+      this.#options.bus.publish(subjects.agentCancel(agent.id), encode(cancel));
+      return false;
+    }
+  }
+
+  async #record(agentId: string, result: Partial<OutputsResult>, fetched: readonly LayerId[]): Promise<void> {
+    await this.#options.catalog.record(result.layers ?? []);
+    await Promise.all(fetched.map((id) => this.#options.catalog.addHolder(id, agentId)));
+  }
+
+  #occupy(agentId: string, kind: TaskKind): void {
+    const load = this.#load.get(agentId) ?? { execs: 0, tasks: 0 };
+    load.tasks++;
+    if (kind === "exec") load.execs++;
+    this.#load.set(agentId, load);
+  }
+
+  #release(agentId: string, kind: TaskKind): void {
+    const load = this.#load.get(agentId);
+    if (load === undefined) return;
+    load.tasks--;
+    if (kind === "exec") load.execs--;
+    if (load.tasks === 0) this.#load.delete(agentId);
+    this.#wake();
+  }
+}
+
+function agentLost(agentId: string, reason: string): BuildError {
+  return new BuildError(Code.Unavailable, `agent ${agentId} was lost: ${reason}`, { infrastructure: true });
+}

@@ -1,0 +1,91 @@
+import { randomBytes } from "node:crypto";
+import { subjects } from "../../bus/index.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { MessageBus } from "../../core/seams/message-bus.ts";
+import type { ProgressWriter } from "../../core/seams/progress.ts";
+import type { TaskEvent, TaskOutcome } from "../../core/values/agent.ts";
+import type { LayerId } from "../../core/values/layer.ts";
+import { decode } from "../../util/msgpack.ts";
+
+/**
+ * The coordinator's end of one task under one lease: hears its events and its outcome. Everything under another lease id is
+ * dropped, so a late answer of an agent taken for dead changes nothing.
+ */
+export class TaskAttempt implements Disposable {
+  readonly taskId: string;
+  readonly leaseId = randomBytes(8).toString("hex");
+  readonly outcome: Promise<{ readonly result: unknown; readonly fetched: readonly LayerId[] }>;
+  readonly #settle = Promise.withResolvers<{ readonly result: unknown; readonly fetched: readonly LayerId[] }>();
+  readonly #progress: ProgressWriter;
+  readonly #chunks: Uint8Array[] = [];
+  readonly #subscriptions: readonly Disposable[];
+  #events = 0;
+  #ended = false;
+
+  constructor(bus: MessageBus, taskId: string, progress: ProgressWriter) {
+    this.taskId = taskId;
+    this.#progress = progress;
+    this.outcome = this.#settle.promise;
+    this.outcome.catch(() => {});
+    this.#subscriptions = [
+      bus.subscribe(subjects.taskEvents(taskId), (message) => this.#onEvent(decode<TaskEvent>(message.data))),
+      bus.subscribe(subjects.taskOutcome(taskId), (message) => {
+        message.respond(new Uint8Array());
+        this.#onOutcome(decode<TaskOutcome>(message.data));
+      }),
+    ];
+  }
+
+  /** The agent has said how it ended. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  fail(error: BuildError): void {
+    this.#settle.reject(error);
+  }
+
+  [Symbol.dispose](): void {
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    this.#settle.reject(new BuildError(Code.Canceled, "context canceled"));
+  }
+
+  #onEvent(event: TaskEvent): void {
+    if (event.leaseId !== this.leaseId || this.#ended) return;
+    this.#events++;
+    switch (event.type) {
+      case "status":
+        this.#progress.status(event.status);
+        return;
+      case "log":
+        this.#progress.log(event.stream, event.data);
+        return;
+      case "warning":
+        this.#progress.warn(event.warning);
+        return;
+      case "chunk":
+        this.#chunks.push(event.data);
+        return;
+    }
+  }
+
+  #onOutcome(outcome: TaskOutcome): void {
+    if (outcome.leaseId !== this.leaseId || this.#ended) return;
+    this.#ended = true;
+    if (outcome.type === "error") {
+      this.#settle.reject(BuildError.fromWire(outcome.error));
+      return;
+    }
+    if (this.#chunks.length > 0 && this.#events !== outcome.seq) {
+      const lost = `${outcome.seq - this.#events} of ${outcome.seq} messages of the task were lost on the bus`;
+      this.#settle.reject(new BuildError(Code.Unavailable, lost, { infrastructure: true }));
+      return;
+    }
+    const data = this.#chunks.length > 0 ? { data: Buffer.concat(this.#chunks) } : {};
+    this.#settle.resolve({
+      result: { ...(outcome.result as object), ...data },
+      fetched: outcome.fetched as readonly LayerId[],
+    });
+  }
+}
