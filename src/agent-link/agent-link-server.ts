@@ -10,6 +10,7 @@ import {
   errorTrailer,
   maxMessageBytes,
   type SessionDescription,
+  sessionMethods,
 } from "./protocol.ts";
 import type { SessionAccess } from "./session-access.ts";
 
