@@ -1,5 +1,5 @@
 import type { Range } from "../../api/gen/ops.ts";
-import { BuildError } from "../../core/errors/build-error.ts";
+import { BuildError, type ErrorDetail } from "../../core/errors/build-error.ts";
 
 /**
  * An error with a place in the Dockerfile. Each location is the list of line ranges of one instruction; the innermost comes
@@ -8,8 +8,8 @@ import { BuildError } from "../../core/errors/build-error.ts";
 export class DockerfileError extends BuildError {
   readonly locations: readonly (readonly Range[])[];
 
-  constructor(cause: BuildError, locations: readonly (readonly Range[])[], message = cause.message) {
-    super(cause.code, message, { cause, details: cause.details, infrastructure: cause.infrastructure });
+  constructor(cause: BuildError, locations: readonly (readonly Range[])[]) {
+    super(cause.code, cause.message, { cause, details: cause.details, infrastructure: cause.infrastructure });
     this.locations = locations;
   }
 
@@ -18,8 +18,8 @@ export class DockerfileError extends BuildError {
     return this.locations.flat();
   }
 
-  override wrap(context: string): DockerfileError {
-    return new DockerfileError(this, this.locations, `${context}: ${this.message}`);
+  override wrap(context: string, more: readonly ErrorDetail[] = []): DockerfileError {
+    return new DockerfileError(super.wrap(context, more), this.locations);
   }
 }
 

@@ -1,7 +1,30 @@
 import type { Range, SourceInfo } from "../../api/gen/ops.ts";
-import type { BuildError } from "../../core/errors/build-error.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
 
-/** The error with an `errdefs.Source` detail which makes clients print the lines of the file. */
-export function withSource(_error: unknown, _source: SourceInfo, _ranges: readonly Range[]): BuildError {
-  throw new Error("to follow");
+const sourceTypeUrl = "github.com/moby/buildkit/errdefs.Source+json";
+
+/**
+ * The error with a detail which makes clients print the marked lines of the file. Ranges without lines print nothing.
+ * The value is JSON as Go writes it: zero fields left out, bytes in base64 (BuildKit solver/errdefs/source.go).
+ */
+export function withSource(
+  error: unknown,
+  source: Pick<SourceInfo, "filename" | "data" | "language">,
+  ranges: readonly Range[],
+): BuildError {
+  const detail = {
+    info: {
+      ...(source.filename && { filename: source.filename }),
+      ...(source.data.length > 0 && { data: Buffer.from(source.data).toString("base64") }),
+      ...(source.language && { language: source.language }),
+    },
+    ...(ranges.length > 0 && {
+      ranges: ranges.map(({ start, end }) => ({ start: position(start), end: position(end) })),
+    }),
+  };
+  return BuildError.from(error).wrap("", [{ typeUrl: sourceTypeUrl, value: Buffer.from(JSON.stringify(detail)) }]);
+}
+
+function position(place: Range["start"]): { readonly line?: number; readonly character?: number } {
+  return { ...(place?.line && { line: place.line }), ...(place?.character && { character: place.character }) };
 }

@@ -1,5 +1,9 @@
+import { BuildError } from "../../../core/errors/build-error.ts";
+import { Code } from "../../../core/errors/code.ts";
+import { withLocation } from "../dockerfile-error.ts";
 import type { Linter } from "../lint/linter.ts";
 import type { DockerfileAst, InstructionNode } from "../parser/ast.ts";
+import { parseInstruction } from "./parse-instruction.ts";
 import type { ArgCommand, Command, Stage } from "./types.ts";
 
 export interface ParsedStages {
@@ -8,17 +12,25 @@ export interface ParsedStages {
   readonly metaArgs: readonly ArgCommand[];
 }
 
-/** @throws DockerfileError */
-export function parseStages(_ast: DockerfileAst, _lint: Linter): ParsedStages {
-  throw new Error("to follow");
+/** All instructions of a Dockerfile, by stage (BuildKit frontend/dockerfile/instructions/parse.go). @throws DockerfileError */
+export function parseStages(ast: DockerfileAst, lint?: Linter): ParsedStages {
+  const stages: Stage[] = [];
+  const metaArgs: ArgCommand[] = [];
+  for (const node of ast.instructions) {
+    const parsed = parseOrExplain(node, lint);
+    const stage = stages.at(-1);
+    if (parsed.kind === "from") stages.push(parsed);
+    else if (stage) stage.commands.push(parsed);
+    else if (parsed.kind === "arg") metaArgs.push(parsed);
+    else throw withLocation(new BuildError(Code.Unknown, "no build stage in current context"), node.location);
+  }
+  return { stages, metaArgs };
 }
 
-/** One instruction; FROM gives a Stage without commands. @throws DockerfileError */
-export function parseInstruction(_node: InstructionNode, _lint?: Linter): Command | Stage {
-  throw new Error("to follow");
-}
-
-/** An ONBUILD trigger: anything but FROM. @throws DockerfileError */
-export function parseCommand(_node: InstructionNode): Command {
-  throw new Error("to follow");
+function parseOrExplain(node: InstructionNode, lint: Linter | undefined): Command | Stage {
+  try {
+    return parseInstruction(node, lint);
+  } catch (error) {
+    throw BuildError.from(error).wrap(`dockerfile parse error on line ${node.startLine}`);
+  }
 }

@@ -1,2 +1,3 @@
-export { type LintConfig, Linter, type LintSink, type LintWarning, parseLintConfig } from "./linter.ts";
-export type { LintRule } from "./rules.ts";
+export { defaultLintConfig, type LintConfig, parseLintConfig } from "./lint-config.ts";
+export { Linter, type LintSink, type LintWarning } from "./linter.ts";
+export { type LintRule, lintRules } from "./rules.ts";

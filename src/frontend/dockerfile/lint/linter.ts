@@ -1,49 +1,79 @@
 import type { Range } from "../../../api/gen/ops.ts";
+import { BuildError } from "../../../core/errors/build-error.ts";
+import { Code } from "../../../core/errors/code.ts";
+import { DirectiveReader } from "../parser/directives.ts";
+import { cut } from "../text.ts";
+import { type LintConfig, parseLintConfig } from "./lint-config.ts";
 import type { LintRule } from "./rules.ts";
-
-/** Content of a `check` directive or build argument. */
-export interface LintConfig {
-  readonly skipAll: boolean;
-  readonly skipRules: readonly string[];
-  readonly experimentalAll: boolean;
-  readonly experimentalRules: readonly string[];
-  readonly returnAsError: boolean;
-}
 
 export interface LintWarning {
   readonly ruleName: string;
   readonly description: string;
   readonly url: string;
-  /** The message. */
-  readonly text: string;
+  /** What is wrong here. */
+  readonly message: string;
   readonly location: readonly Range[];
 }
 
 /** Called for every warning which is not configured away, in order. */
 export type LintSink = (warning: LintWarning) => void;
 
+/** Filters violations by configuration and passes them on (BuildKit frontend/dockerfile/linter/linter.go). */
 export class Linter {
-  constructor(_config: LintConfig, _sink: LintSink) {
-    throw new Error("to follow");
+  readonly #config: LintConfig;
+  readonly #sink: LintSink | undefined;
+  /** Names of violated rules, shared with the linters derived by `withComments`. */
+  readonly #violated: Set<string>;
+
+  /** @param sink without one nothing is checked. */
+  constructor(config: LintConfig, sink?: LintSink, violated = new Set<string>()) {
+    this.#config = config;
+    this.#sink = sink;
+    this.#violated = violated;
   }
 
-  /** Reports a violation, e.g. `run(rules.StageNameCasing, location, "Builder")`. */
-  run<A extends readonly string[]>(_rule: LintRule<A>, _location: readonly Range[], ..._args: A): void {
-    throw new Error("to follow");
+  /** Reports a violation; the arguments are those of the rule's message. */
+  run<A extends readonly string[]>(rule: LintRule<A>, location: readonly Range[], ...args: A): void {
+    if (!this.#sink || !this.#applies(rule)) return;
+    this.#violated.add(rule.name);
+    const { name: ruleName, description, url } = rule;
+    this.#sink({ ruleName, description, url, message: rule.message(...args), location });
   }
 
-  /** This linter with `# check=skip=…;experimental=…` of an instruction's comments added; same violations list. */
-  withComments(_comments: readonly string[]): Linter {
-    throw new Error("to follow");
+  /** This linter with the `# check=…` among an instruction's comments added. */
+  withComments(comments: readonly string[]): Linter {
+    for (const comment of comments) {
+      const directive = new DirectiveReader("").read(comment);
+      if (directive?.name !== "check") continue;
+      try {
+        return this.#merged(parseLintConfig(cut(directive.value, " ").before));
+      } catch {
+        return this; // a comment is no place to fail a build
+      }
+    }
+    return this;
   }
 
-  /** `lint violation found for rules: …` when error=true and there were violations. */
-  error(): Error | undefined {
-    throw new Error("to follow");
+  /** The failure of a build with `error=true` in which a rule was violated. */
+  error(): BuildError | undefined {
+    if (!this.#config.returnAsError || this.#violated.size === 0) return undefined;
+    return new BuildError(Code.Unknown, `lint violation found for rules: ${[...this.#violated].join(", ")}`);
   }
-}
 
-/** @throws BuildError `invalid check option …` */
-export function parseLintConfig(_text: string): LintConfig {
-  throw new Error("to follow");
+  #applies<A extends readonly string[]>(rule: LintRule<A>): boolean {
+    const { skipAll, skipRules, experimentalAll, experimentalRules } = this.#config;
+    if (rule.experimental) return experimentalAll || experimentalRules.includes(rule.name);
+    return !skipAll && !skipRules.includes(rule.name);
+  }
+
+  #merged(other: LintConfig): Linter {
+    const config = {
+      skipAll: this.#config.skipAll || other.skipAll,
+      skipRules: [...this.#config.skipRules, ...other.skipRules],
+      experimentalAll: this.#config.experimentalAll || other.experimentalAll,
+      experimentalRules: [...this.#config.experimentalRules, ...other.experimentalRules],
+      returnAsError: this.#config.returnAsError,
+    };
+    return new Linter(config, this.#sink, this.#violated);
+  }
 }

@@ -1,1 +1,2 @@
-export { type EnvLookup, envFromList, type LexedWord, type LexerOptions, WordLexer } from "./word-lexer.ts";
+export { type EnvLookup, emptyEnv, envFromList } from "./env-lookup.ts";
+export { type LexedWord, type LexerOptions, WordLexer } from "./word-lexer.ts";
