@@ -5,6 +5,7 @@ export { type ConnectOptions, connectGrpc, type GrpcCallOptions, GrpcClient } fr
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
 export { decodeMessage, serverStream, unary } from "./handlers.ts";
 export { serveHealth } from "./health-service.ts";
+export { type GrpcListener, type ListenOptions, listenGrpc } from "./listen.ts";
 export type { MessageCodec } from "./message-codec.ts";
 export { decodeBinary, encodeBinary, type Metadata, metadataValue } from "./metadata.ts";
 export type { Peer, ServerCall, ServerHandler } from "./server-call.ts";

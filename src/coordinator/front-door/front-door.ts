@@ -1,0 +1,49 @@
+import type { BuildkitVersion } from "../../api/gen/worker.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import { GrpcServer, serveHealth } from "../../grpc/index.ts";
+import type { SessionManager } from "../../session/index.ts";
+import { systemClock } from "../../util/system-clock.ts";
+import { bridgeBuildRef, serveBridge } from "./bridge-service.ts";
+import type { BuildHistory } from "./build-history.ts";
+import { BuildRegistry } from "./build-registry.ts";
+import type { BuildService } from "./build-service.ts";
+import { ControlService } from "./control-service.ts";
+import { serveTraces, type TraceSink } from "./trace-service.ts";
+
+export interface FrontDoorOptions {
+  readonly logger: Logger;
+  readonly builds: BuildService;
+  readonly sessions: SessionManager;
+  /** `Info` and, for workers without their own, what clients show as the version. */
+  readonly version: BuildkitVersion;
+  /** LLB features that work (BuildKit solver/pb/caps.go). */
+  readonly llbCapabilities: readonly string[];
+  readonly history?: BuildHistory;
+  readonly traceSink?: TraceSink;
+  readonly clock?: Clock;
+}
+
+/**
+ * The services that stock clients talk to, on one gRPC server. Connections are handed to `server` by a listener.
+ * @returns the server; closing it ends running builds
+ */
+export function createFrontDoor(options: FrontDoorOptions): GrpcServer {
+  const server = new GrpcServer({ logger: options.logger.child({ component: "front-door" }) });
+  const clock = options.clock ?? systemClock;
+  const registry = new BuildRegistry(clock);
+  const control = new ControlService({
+    builds: options.builds,
+    registry,
+    sessions: options.sessions,
+    version: options.version,
+    llbCapabilities: options.llbCapabilities,
+    clock,
+    ...(options.history === undefined ? {} : { history: options.history }),
+  });
+  control.register(server);
+  serveBridge(server, (call) => registry.bridge(bridgeBuildRef(call), call.signal));
+  serveTraces(server, options.traceSink);
+  serveHealth(server);
+  return server;
+}

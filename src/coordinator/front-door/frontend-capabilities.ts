@@ -1,0 +1,26 @@
+/**
+ * Frontend API capabilities that work here (BuildKit frontend/gateway/pb/caps.go). A client that misses one either falls back
+ * or refuses; one that is promised and does not work fails in the middle of a build. Not served: `gateway.exec*`,
+ * `source.metaresolver.image.attestations`, `source.metaresolver.http.checksumrequest`, `solve.inlinereturn`.
+ */
+export const frontendCapabilities: readonly string[] = [
+  "solve.base",
+  "resolveimage",
+  "resolveimage.resolvemode",
+  "readfile",
+  "return",
+  "returnmap",
+  "readdir",
+  "statfile",
+  "importcaches",
+  "proto.refarray",
+  "reference.output",
+  "frontend.inputs",
+  "gateway.solve.metadata",
+  "frontend.caps",
+  "gateway.solve.evaluate",
+  "gateway.evaluate",
+  "gateway.warnings",
+  "reference.attestations",
+  "source.metaresolver",
+];

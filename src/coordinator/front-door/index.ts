@@ -1,0 +1,17 @@
+export { BridgeForwarder, type BridgeForwarderOptions } from "./bridge-forwarder.ts";
+export { type BridgeLookup, serveBridge } from "./bridge-service.ts";
+export type { BuildHistory, HistoryChange, HistoryQuery } from "./build-history.ts";
+export type {
+  ActiveBuild,
+  BuildService,
+  CacheExportEntry,
+  CacheImportEntry,
+  DiskUsageQuery,
+  ExporterEntry,
+  PruneQuery,
+  SolveParams,
+  UsageRecord,
+} from "./build-service.ts";
+export { createFrontDoor, type FrontDoorOptions } from "./front-door.ts";
+export { frontendCapabilities } from "./frontend-capabilities.ts";
+export type { TraceSink } from "./trace-service.ts";
