@@ -1,0 +1,107 @@
+import type { Snapshotter } from "../core/seams/snapshotter.ts";
+import { type Digest, sha256 } from "../core/values/digest.ts";
+import type { LayerId, Ref } from "../core/values/layer.ts";
+import type { ContentSelector } from "../core/values/task.ts";
+import { type BytePath, joinPath, WorkerPool } from "../filesystem/index.ts";
+import type { ChecksumJob, SeedJob } from "./hash-worker.ts";
+
+export interface ContentHasherOptions {
+  readonly snapshotter: Pick<Snapshotter, "layerPath">;
+  /** Threads that read and hash; default 2. */
+  readonly threads?: number;
+  /** Entry file of the threads, where it is not beside the sources. */
+  readonly workerEntry?: URL;
+}
+
+export interface ChecksumOptions {
+  readonly signal?: AbortSignal;
+  /** The ref is a tree that a client sent: BuildKit hashes its root without a header then. */
+  readonly transferred?: boolean;
+}
+
+/**
+ * Content digests of refs, byte-compatible with BuildKit (map d17–d21). Works on the layers' directories, no mount is
+ * needed; what was hashed of a layer is remembered for every ref that has the layer. Dispose stops the threads.
+ */
+export class ContentHasher implements AsyncDisposable {
+  readonly #snapshotter: Pick<Snapshotter, "layerPath">;
+  readonly #pool: WorkerPool;
+
+  constructor(options: ContentHasherOptions) {
+    this.#snapshotter = options.snapshotter;
+    this.#pool = new WorkerPool({
+      entry: options.workerEntry ?? new URL("./hash-worker.ts", import.meta.url),
+      ...(options.threads === undefined ? {} : { size: options.threads }),
+    });
+  }
+
+  /**
+   * Digest of a ref's selected parts: sha256 of the selectors' digests joined by NUL. The layers must stay pinned meanwhile.
+   * No selectors means the whole tree.
+   */
+  async checksum(ref: Ref, selectors: readonly ContentSelector[], options: ChecksumOptions = {}): Promise<Digest> {
+    const wanted = selectors.length === 0 ? [wholeTree] : selectors;
+    const absolute = wanted.map((selector) => ({ ...selector, path: joinPath("/", selector.path) }));
+    const digests = await this.#digests(ref, absolute, options);
+    return sha256(digests.join("\0"));
+  }
+
+  /** One digest per selector; paths are taken as they are. */
+  async digests(
+    ref: Ref,
+    selectors: readonly ContentSelector[],
+    options: ChecksumOptions = {},
+  ): Promise<readonly Digest[]> {
+    return this.#digests(ref, selectors, options);
+  }
+
+  /** Digests that are known already, so that the layer's files need not be read. Paths are relative, the root is empty. */
+  async seed(id: LayerId, digests: ReadonlyMap<BytePath, Digest>): Promise<void> {
+    const job: SeedJob = { id, paths: [...digests.keys()], digests: [...digests.values()] };
+    await this.#pool.runSticky(threadKey(id), "seed", job);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool[Symbol.asyncDispose]();
+  }
+
+  async #digests(
+    ref: Ref,
+    selectors: readonly ContentSelector[],
+    options: ChecksumOptions,
+  ): Promise<readonly Digest[]> {
+    const bottom = ref.layers[0];
+    if (bottom === undefined) {
+      return selectors.map(({ path }) => {
+        if (path !== "/") throw new Error(`${path}: no such file or directory`);
+        return sha256("");
+      });
+    }
+    const job: ChecksumJob = {
+      layers: ref.layers.map((id) => ({ id, directory: this.#snapshotter.layerPath(id) })),
+      selectors,
+      transferred: options.transferred === true && ref.layers.length === 1,
+    };
+    // Stacks with the same base share what was hashed of it.
+    return this.#pool.runSticky<readonly Digest[]>(
+      threadKey(bottom),
+      "checksum",
+      job,
+      options.signal === undefined ? {} : { signal: options.signal },
+    );
+  }
+}
+
+const wholeTree: ContentSelector = {
+  path: "/",
+  wildcard: false,
+  followLinks: false,
+  includePatterns: [],
+  excludePatterns: [],
+};
+
+function threadKey(id: LayerId): number {
+  let key = 0;
+  for (let i = 0; i < id.length; i++) key = (key * 31 + id.charCodeAt(i)) | 0;
+  return key;
+}
