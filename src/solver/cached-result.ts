@@ -1,0 +1,14 @@
+import type { CacheKey } from "./cache-key.ts";
+import type { SharedResult } from "./shared-result.ts";
+
+/** A result with the keys it is known by. The result belongs to the job that built it and lives until that is discarded. */
+export interface CachedResult<T> {
+  readonly result: T;
+  /** At least one; the first is enough to export the whole chain. */
+  readonly cacheKeys: readonly CacheKey<T>[];
+}
+
+/** How edges pass results on: with the holder count. */
+export interface HeldResult<T> extends CachedResult<T> {
+  readonly shared: SharedResult<T>;
+}

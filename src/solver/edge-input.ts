@@ -1,0 +1,128 @@
+import type { CacheCandidate } from "./cache.ts";
+import { type CacheKey, type CacheKeyWithSelector, contentKey } from "./cache-key.ts";
+import type { HeldResult } from "./cached-result.ts";
+import { SharedTask } from "./shared-task.ts";
+import type { SolverEdge } from "./solver-edge.ts";
+
+/**
+ * One input as one edge sees it: which keys of the edge could follow from the input's keys. Each step asks more of the input
+ * than the one before, and is only taken when that found nothing.
+ *
+ * `fast`     keys the input has from definitions alone
+ * `slow`     keys the input finds by the content of its own inputs; then, for an op that looks at content, the input's result
+ *            and its digest. False: no key of the edge can follow from this input.
+ * `deepest`  the same without stopping at the first match
+ */
+export class EdgeInput<T> {
+  readonly index: number;
+  readonly source: SolverEdge<T>;
+  /** By `<manager>|<id>`. */
+  readonly candidates = new Map<string, CacheCandidate<T>>();
+  readonly fast: SharedTask<void>;
+  readonly slow: SharedTask<boolean>;
+  readonly deepest: SharedTask<void>;
+  readonly #content: SharedTask<CacheKey<T>>;
+  readonly #edge: SolverEdge<T>;
+  readonly #probed = new Set<CacheKey<T>>();
+  #contentKey: CacheKey<T> | undefined;
+
+  constructor(edge: SolverEdge<T>, index: number, source: SolverEdge<T>) {
+    this.#edge = edge;
+    this.index = index;
+    this.source = source;
+    this.fast = new SharedTask(async (signal) => {
+      await source.fast.get(signal);
+      await this.#probe(source.keys, signal);
+    });
+    this.slow = new SharedTask((signal) => this.#findSlow(signal));
+    this.deepest = new SharedTask(async (signal) => {
+      await source.slow.get(signal);
+      await this.#probe(source.keys, signal);
+      if (await this.#looksAtContent(signal)) await this.#content.get(signal);
+    });
+    this.#content = new SharedTask((signal) => this.#probeContent(signal));
+  }
+
+  /** The input's result; with it the content key where the op wants one, as the stored record needs both. */
+  async complete(signal: AbortSignal): Promise<HeldResult<T>> {
+    const held = await this.source.result.get(signal);
+    if (await this.#looksAtContent(signal)) await this.#content.get(signal);
+    return held;
+  }
+
+  /** Looks again with the keys of the finished input: another build may have stored something meanwhile. */
+  async probeResult(held: HeldResult<T>, signal: AbortSignal): Promise<void> {
+    this.#probed.clear();
+    const keys = this.source.vertex.ignoreCache ? [] : held.cacheKeys;
+    await this.#probe(this.#contentKey === undefined ? keys : [...keys, this.#contentKey], signal);
+  }
+
+  /** All keys of the input known now, as they enter the key of the edge. */
+  alternatives(selector: string, held?: HeldResult<T>): CacheKeyWithSelector<T>[] {
+    const keys = held?.cacheKeys ?? this.source.keys;
+    const alternatives = keys.map((key) => ({ key, selector }));
+    if (this.#contentKey !== undefined) alternatives.push({ key: this.#contentKey, selector: "" });
+    return alternatives;
+  }
+
+  idle(): Promise<unknown> {
+    return Promise.all([this.fast, this.slow, this.deepest, this.#content].map((task) => task.idle()));
+  }
+
+  async #findSlow(signal: AbortSignal): Promise<boolean> {
+    await this.fast.get(signal);
+    if (this.candidates.size > 0) return true;
+    await this.source.slow.get(signal);
+    await this.#probe(this.source.keys, signal);
+    if (this.candidates.size > 0) return true;
+    if (await this.#looksAtContent(signal)) await this.#content.get(signal);
+    return this.candidates.size > 0;
+  }
+
+  async #looksAtContent(signal: AbortSignal): Promise<boolean> {
+    const { map } = await this.#edge.vertex.cacheMap(0, signal);
+    return map.deps[this.index]?.computeDigest !== undefined;
+  }
+
+  async #probeContent(signal: AbortSignal): Promise<CacheKey<T>> {
+    const digest = await this.#edge.vertex.contentDigest(this.index, signal);
+    const key = contentKey<T>(digest);
+    this.#contentKey = key;
+    if (this.#edge.vertex.ignoreCache) return key;
+    const { site, selector } = await this.#site(signal);
+    const cache = this.#edge.vertex.cache;
+    const found = await cache.query([{ key, selector: "" }], site);
+    this.#add(found);
+    if (found.length === 0 || this.source.vertex.ignoreCache) return key;
+    // The next build finds the same by the definition alone.
+    const { cacheKeys } = await this.source.result.get(signal);
+    await cache.connect(
+      cacheKeys.map((known) => ({ key: known, selector })),
+      site,
+      found,
+    );
+    return key;
+  }
+
+  async #probe(keys: readonly CacheKey<T>[], signal: AbortSignal): Promise<void> {
+    if (this.#edge.vertex.ignoreCache) return;
+    const fresh = keys.filter((key) => !this.#probed.has(key));
+    if (fresh.length === 0) return;
+    const { site, selector } = await this.#site(signal);
+    const inputs = fresh.map((key) => ({ key, selector: key.isContent ? "" : selector }));
+    this.#add(await this.#edge.vertex.cache.query(inputs, site));
+    for (const key of fresh) this.#probed.add(key);
+  }
+
+  #add(candidates: readonly CacheCandidate<T>[]): void {
+    for (const candidate of candidates) this.candidates.set(`${candidate.manager.id}|${candidate.id}`, candidate);
+  }
+
+  async #site(signal: AbortSignal) {
+    const { map } = await this.#edge.vertex.cacheMap(0, signal);
+    return {
+      site: { digest: map.digest, output: this.#edge.index, input: this.index },
+      selector: map.deps[this.index]?.selector ?? "",
+    };
+  }
+}

@@ -1,0 +1,15 @@
+export type { CacheCandidate, CacheRecord, LinkSite, SolverCache } from "./cache.ts";
+export { CacheKey, type CacheKeyWithSelector, contentKey, rootKey } from "./cache-key.ts";
+export { CacheManager, type CacheManagerOptions } from "./cache-manager.ts";
+export type { CachedResult } from "./cached-result.ts";
+export { CombinedCacheManager, type CombinedCacheManagerOptions } from "./combined-cache-manager.ts";
+export type { BuildOptions, Job } from "./job.ts";
+export type {
+  LogProgress,
+  ProgressEvent,
+  StatusProgress,
+  VertexProgress,
+  WarningProgress,
+} from "./progress-event.ts";
+export { type JobOptions, Solver, type SolverOptions } from "./solver.ts";
+export { MemoryCacheKeyStorage } from "./storage/memory-cache-key-storage.ts";

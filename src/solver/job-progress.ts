@@ -1,0 +1,156 @@
+import type { Clock } from "../core/seams/clock.ts";
+import type {
+  LogProgress,
+  ProgressEvent,
+  ProgressSink,
+  StatusProgress,
+  VertexProgress,
+  WarningProgress,
+} from "./progress-event.ts";
+import { ProgressRecord } from "./progress-record.ts";
+
+/**
+ * The progress of one job, for any number of readers. Each reader first gets what was reported before it came, then what
+ * follows, in batches as large as it is slow.
+ *
+ * A vertex that was never asked for because a vertex above it was cached is shown as cached from the moment that one starts;
+ * what still runs when the job closes ends as `context canceled` (BuildKit solver/progress.go).
+ */
+export class JobProgress implements ProgressSink {
+  readonly #clock: Clock;
+  readonly #record = new ProgressRecord();
+  readonly #readers = new Set<Batch>();
+  #closed = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  vertex(vertex: VertexProgress): void {
+    if (this.#closed) return;
+    if (vertex.startedAt !== undefined) this.#markInputsCached(vertex);
+    this.#publishVertex(vertex);
+  }
+
+  status(status: StatusProgress): void {
+    this.#publish((sink) => sink.status(status));
+  }
+
+  log(log: LogProgress): void {
+    this.#publish((sink) => sink.log(log));
+  }
+
+  warning(warning: WarningProgress): void {
+    this.#publish((sink) => sink.warning(warning));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    for (const vertex of [...this.#record.vertices()]) {
+      if (vertex.startedAt === undefined || vertex.completedAt !== undefined) continue;
+      const ended = { ...vertex, completedAt: this.#clock.now() };
+      this.#publishVertex(vertex.cached ? ended : { ...ended, error: vertex.error ?? "context canceled" });
+    }
+    this.#closed = true;
+    for (const reader of this.#readers) reader.wake();
+  }
+
+  /** Ends when the job closes, or throws the signal's reason. */
+  async *read(signal: AbortSignal): AsyncGenerator<ProgressEvent, void, undefined> {
+    const batch = new Batch();
+    this.#record.replay(batch);
+    this.#readers.add(batch);
+    const onAbort = () => batch.wake();
+    signal.addEventListener("abort", onAbort);
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        const event = batch.take();
+        if (event !== undefined) yield event;
+        else if (this.#closed) return;
+        else await batch.waiting();
+      }
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#readers.delete(batch);
+    }
+  }
+
+  #markInputsCached(vertex: VertexProgress): void {
+    const open = [...vertex.inputs];
+    for (let digest = open.pop(); digest !== undefined; digest = open.pop()) {
+      const input = this.#record.last(digest);
+      if (input === undefined || input.cached || input.completedAt !== undefined) continue;
+      const at = vertex.startedAt;
+      if (at !== undefined) this.#publishVertex({ ...input, cached: true, startedAt: at, completedAt: at });
+      open.push(...input.inputs);
+    }
+  }
+
+  #publishVertex(vertex: VertexProgress): void {
+    this.#publish((sink) => sink.vertex(vertex));
+  }
+
+  #publish(report: (sink: ProgressSink) => void): void {
+    if (this.#closed) return;
+    report(this.#record);
+    for (const reader of this.#readers) {
+      report(reader);
+      reader.wake();
+    }
+  }
+}
+
+class Batch implements ProgressSink {
+  #event = emptyEvent();
+  #size = 0;
+  #wake: (() => void) | undefined;
+
+  vertex(vertex: VertexProgress): void {
+    this.#event.vertexes.push(vertex);
+    this.#size++;
+  }
+
+  status(status: StatusProgress): void {
+    this.#event.statuses.push(status);
+    this.#size++;
+  }
+
+  log(log: LogProgress): void {
+    this.#event.logs.push(log);
+    this.#size++;
+  }
+
+  warning(warning: WarningProgress): void {
+    this.#event.warnings.push(warning);
+    this.#size++;
+  }
+
+  take(): ProgressEvent | undefined {
+    if (this.#size === 0) return undefined;
+    const event = this.#event;
+    this.#event = emptyEvent();
+    this.#size = 0;
+    return event;
+  }
+
+  wake(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  waiting(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
+
+function emptyEvent() {
+  return {
+    vertexes: [] as VertexProgress[],
+    statuses: [] as StatusProgress[],
+    logs: [] as LogProgress[],
+    warnings: [] as WarningProgress[],
+  };
+}

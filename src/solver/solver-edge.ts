@@ -1,0 +1,291 @@
+/*
+ * An edge is one output of a vertex and goes through four states (map d3). Each is a task that is done once for everybody who
+ * asks (SharedTask); a state is reached when its task has settled:
+ *
+ *   initial → fast → slow → complete
+ *
+ *   fast   keys that follow from definitions: the op's cache map and the keys of its inputs. Runs nothing.
+ *   slow   further keys: later cache maps of a source; keys by the content of inputs, for which these may have to run.
+ *   result from cache by one of the keys, or by running the op on the results of its inputs.
+ *
+ * Invariants
+ *  1. A task only waits for tasks of its own vertex and of inputs, and the graph has no cycle: no deadlock. The one sideways
+ *     wait is for the run of an edge with an equal key. That edge has all its inputs and waits for nothing but its op; an op that
+ *     builds nested graphs is never joined from within (RunIndex).
+ *  2. A vertex runs at most once at a time: `exec` is one task per vertex, its next run begins after the last has settled, and
+ *     the successor of a dropped vertex waits for that one's end.
+ *  3. Who asks holds a signal. A task whose last asker is gone is aborted, and so lets go of everything it asked for. An aborted
+ *     task leaves no outcome and starts anew when asked again; any other outcome, value or error, stays until the vertex dies.
+ *  4. An edge asks an input for no more than it needs: `fast` of all; `slow` of an input whose keys lead nowhere; the result of
+ *     an input whose content decides; and the results of all only when no record can match any more.
+ *  5. Once one input is known to lead nowhere the edge stops looking: its askers learn at once that there will be no key.
+ *  6. Keys are only ever added. A vertex that ignores cache has none before its run and gives none to others, but its run is
+ *     stored like any other (map d22).
+ *  7. A result is stored before the edge is complete.
+ */
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+import type { CacheMap } from "../core/seams/op.ts";
+import { allOrAbort } from "./all-or-abort.ts";
+import { type CacheCandidate, type CacheRecord, compareRecords } from "./cache.ts";
+import { CacheKey, type CacheKeyWithSelector } from "./cache-key.ts";
+import type { HeldResult } from "./cached-result.ts";
+import { EdgeInput } from "./edge-input.ts";
+import { comparableKey } from "./run-index.ts";
+import { SharedResult } from "./shared-result.ts";
+import { SharedTask } from "./shared-task.ts";
+import type { VertexState } from "./vertex-state.ts";
+
+/** Thrown by a look-up through one input to stop those through the others (invariant 5). */
+const leadsNowhere = Symbol("no key can follow from this input");
+
+export class SolverEdge<T> {
+  readonly vertex: VertexState<T>;
+  readonly index: number;
+  /** Keys of this edge that some store knows, and after a run those that it was stored under. */
+  readonly keys: CacheKey<T>[] = [];
+  readonly fast: SharedTask<void>;
+  readonly slow: SharedTask<void>;
+  readonly result: SharedTask<HeldResult<T>>;
+  /** Run and store, without a look at the cache. Also asked by edges with an equal key. */
+  readonly run: SharedTask<HeldResult<T>>;
+  readonly #inputs: readonly EdgeInput<T>[];
+  readonly #known = new Map<string, Promise<void>>();
+  /** Not yet tried, by `<manager>|<id>`. */
+  readonly #records = new Map<string, CacheRecord<T>>();
+  readonly #loadedMaps: CacheMap<T>[] = [];
+  readonly #tried = new Set<string>();
+
+  constructor(vertex: VertexState<T>, index: number) {
+    this.vertex = vertex;
+    this.index = index;
+    this.#inputs = vertex.inputs.map((input, i) => new EdgeInput(this, i, input.state.edge(input.index)));
+    this.fast = new SharedTask((signal) => this.#findFast(signal));
+    this.slow = new SharedTask((signal) => this.#findSlow(signal));
+    this.result = new SharedTask((signal) => this.#complete(signal));
+    this.run = new SharedTask((signal) => this.#run(signal));
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all([
+      ...[this.fast, this.slow, this.result, this.run].map((task) => task.idle()),
+      ...this.#inputs.map((input) => input.idle()),
+    ]);
+  }
+
+  async #findFast(signal: AbortSignal): Promise<void> {
+    if (this.#inputs.length === 0) {
+      await this.#findByMap(0, signal);
+      return;
+    }
+    if (this.vertex.ignoreCache) return;
+    const open = await this.#everyInput(signal, async (input, task) => {
+      await input.fast.get(task);
+      return input.candidates.size > 0;
+    });
+    if (open) await this.#combine(signal);
+  }
+
+  async #findSlow(signal: AbortSignal): Promise<void> {
+    await this.fast.get(signal);
+    if (this.#inputs.length === 0) {
+      for (let index = 1; !(await this.vertex.cacheMap(index - 1, signal)).done; index++) {
+        await this.#findByMap(index, signal);
+      }
+      return;
+    }
+    if (this.vertex.ignoreCache || this.#records.size > 0) return;
+    if (!(await this.#everyInput(signal, (input, task) => input.slow.get(task)))) return;
+    await this.#combine(signal);
+    if (this.#records.size > 0) return;
+    await allOrAbort(
+      signal,
+      this.#inputs.map((input) => (task: AbortSignal) => input.deepest.get(task)),
+    );
+    await this.#combine(signal);
+  }
+
+  /** Looks through all inputs at once; false as soon as one of them leads nowhere. */
+  async #everyInput(
+    signal: AbortSignal,
+    look: (input: EdgeInput<T>, signal: AbortSignal) => Promise<boolean>,
+  ): Promise<boolean> {
+    try {
+      await allOrAbort(
+        signal,
+        this.#inputs.map((input) => async (task: AbortSignal) => {
+          if (!(await look(input, task))) throw leadsNowhere;
+        }),
+      );
+      return true;
+    } catch (error) {
+      if (error === leadsNowhere) return false;
+      throw error;
+    }
+  }
+
+  async #complete(signal: AbortSignal): Promise<HeldResult<T>> {
+    if (this.#inputs.length === 0) await this.fast.get(signal);
+    const early = await this.#load(signal);
+    if (early !== undefined) return early;
+    await this.slow.get(signal);
+    const cached = await this.#load(signal);
+    if (cached !== undefined) return cached;
+
+    const inputs = await allOrAbort(
+      signal,
+      this.#inputs.map((input) => (task: AbortSignal) => input.complete(task)),
+    );
+    if (!this.vertex.ignoreCache && this.#inputs.length > 0) {
+      await Promise.all(inputs.map((held, index) => this.#inputs[index]?.probeResult(held, signal)));
+      await this.#combine(signal);
+      const late = await this.#load(signal);
+      if (late !== undefined) return late;
+    }
+
+    const keys = await this.#commitKeys(inputs, signal);
+    const comparable = await Promise.all(keys.map((key) => comparableKey(key, this.vertex.cache)));
+    signal.throwIfAborted();
+    const other = this.vertex.context.runs.claim(this, comparable);
+    return other === undefined ? this.run.get(signal) : this.#join(other, keys, signal);
+  }
+
+  /** Keys of an edge without inputs: one per cache map. @returns true after the last */
+  async #findByMap(index: number, signal: AbortSignal): Promise<boolean> {
+    const { map, done } = await this.vertex.cacheMap(index, signal);
+    if (this.#loadedMaps[index] !== undefined) return done;
+    if (!this.vertex.ignoreCache && map.ephemeral !== true) {
+      for (const candidate of await this.vertex.cache.root(map.digest, this.index)) {
+        await this.#addKey(candidate, this.#newKey(map, []));
+      }
+    }
+    this.#loadedMaps[index] = map;
+    return done;
+  }
+
+  /** Turns what follows from every input into keys. */
+  async #combine(signal: AbortSignal): Promise<void> {
+    const [first, ...others] = this.#inputs;
+    if (first === undefined) return;
+    const { map } = await this.vertex.cacheMap(0, signal);
+    for (const [token, candidate] of first.candidates) {
+      if (!others.every((input) => input.candidates.has(token))) continue;
+      let known = this.#known.get(token);
+      if (known === undefined) {
+        const deps = this.#inputs.map((input, i) => input.alternatives(map.deps[i]?.selector ?? ""));
+        known = this.#addKey(candidate, this.#newKey(map, deps));
+        this.#known.set(token, known);
+      }
+      await known;
+    }
+  }
+
+  async #addKey(candidate: CacheCandidate<T>, key: CacheKey<T>): Promise<void> {
+    key.setIdIn(candidate.manager.id, candidate.id);
+    key.records = await this.vertex.cache.records(candidate, key);
+    for (const record of key.records) {
+      if (!this.#tried.has(recordToken(record))) this.#records.set(recordToken(record), record);
+    }
+    this.keys.push(key);
+  }
+
+  #newKey(map: CacheMap<T>, deps: readonly (readonly CacheKeyWithSelector<T>[])[]): CacheKey<T> {
+    const { exportCache } = this.vertex.vertex.options;
+    return new CacheKey<T>(map.digest, this.index, {
+      deps,
+      vertex: this.vertex.vertex.digest,
+      ephemeral: map.ephemeral === true,
+      ...(exportCache === undefined ? {} : { exportCache }),
+    });
+  }
+
+  /** The best record that can be loaded; a record that cannot is passed over (map d7). */
+  async #load(signal: AbortSignal): Promise<HeldResult<T> | undefined> {
+    for (;;) {
+      const record = [...this.#records.values()].sort(compareRecords)[0];
+      if (record === undefined) return undefined;
+      this.#records.delete(recordToken(record));
+      this.#tried.add(recordToken(record));
+      const result: T | undefined = await this.#loadRecord(record, signal);
+      if (result === undefined) continue;
+      record.key.fresh = { result, createdAt: record.createdAt };
+      const shared = new SharedResult<T>(result, this.vertex.context.releaseResult);
+      this.vertex.hold(shared);
+      return { result, shared, cacheKeys: [record.key] };
+    }
+  }
+
+  async #loadRecord(record: CacheRecord<T>, signal: AbortSignal): Promise<T | undefined> {
+    const { cache, context, progress } = this.vertex;
+    const startedAt = context.clock.now();
+    try {
+      const result = await cache.load(record, signal);
+      if (result !== undefined) progress.loaded(startedAt);
+      return result;
+    } catch (error) {
+      if (signal.aborted) {
+        // Whoever asks next may try it again.
+        this.#tried.delete(recordToken(record));
+        this.#records.set(recordToken(record), record);
+        throw error;
+      }
+      context.logger.debug("Cannot load from cache", { vertex: this.vertex.digest, record: record.id, error });
+      return undefined;
+    }
+  }
+
+  async #commitKeys(inputs: readonly HeldResult<T>[], signal: AbortSignal): Promise<CacheKey<T>[]> {
+    if (this.#inputs.length === 0) {
+      if (this.#loadedMaps.length === 0) await this.#findByMap(0, signal);
+      return this.#loadedMaps.map((map) => this.#newKey(map, []));
+    }
+    const { map } = await this.vertex.cacheMap(0, signal);
+    const deps = this.#inputs.map((input, i) => input.alternatives(map.deps[i]?.selector ?? "", inputs[i]));
+    return [this.#newKey(map, deps)];
+  }
+
+  async #run(signal: AbortSignal): Promise<HeldResult<T>> {
+    const outputs = await this.vertex.exec.get(signal);
+    const shared = outputs[this.index];
+    if (shared === undefined) {
+      throw new BuildError(
+        Code.Unknown,
+        `invalid response from exec need ${this.index} index but ${outputs.length} results received`,
+      );
+    }
+    const inputs = await allOrAbort(
+      signal,
+      this.#inputs.map((input) => (task: AbortSignal) => input.complete(task)),
+    );
+    const keys = await this.#commitKeys(inputs, signal);
+    const createdAt = this.vertex.context.clock.now();
+    for (const key of keys) {
+      const record = await this.vertex.cache.save(key, shared.value, createdAt);
+      key.fresh = { result: shared.value, createdAt };
+      if (record !== undefined) key.records = [record];
+    }
+    if (!this.vertex.ignoreCache) this.keys.push(...keys);
+    return { result: shared.value, shared, cacheKeys: keys };
+  }
+
+  /** Takes the result of an edge with an equal key. Our ways to the key become further ways to its record. */
+  async #join(other: SolverEdge<T>, keys: readonly CacheKey<T>[], signal: AbortSignal): Promise<HeldResult<T>> {
+    this.vertex.keepAlive(other.vertex);
+    this.vertex.shareParents(other.vertex);
+    const held = await this.vertex.progress.during(() => other.run.get(signal), { cached: true, signal });
+    this.vertex.hold(held.shared.retain());
+    for (const known of held.cacheKeys) {
+      for (const key of keys) {
+        if (key.rootKey !== known.rootKey) continue;
+        known.addAlternatives(key);
+        await this.vertex.cache.alias(key, known);
+      }
+    }
+    if (!this.vertex.ignoreCache) this.keys.push(...held.cacheKeys);
+    return held;
+  }
+}
+
+function recordToken<T>(record: CacheRecord<T>): string {
+  return `${record.manager.id}|${record.id}`;
+}

@@ -1,0 +1,249 @@
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+import type { CacheMap, Op, OpContext, Vertex } from "../core/seams/op.ts";
+import type { SessionGroup } from "../core/seams/session-caller.ts";
+import type { Digest } from "../core/values/digest.ts";
+import { withSignal } from "../util/abort.ts";
+import { allOrAbort } from "./all-or-abort.ts";
+import type { SolverCache } from "./cache.ts";
+import type { CacheManager } from "./cache-manager.ts";
+import { CombinedCacheManager } from "./combined-cache-manager.ts";
+import { SharedResult } from "./shared-result.ts";
+import { SharedTask } from "./shared-task.ts";
+import type { JobMember, SolveContext } from "./solve-context.ts";
+import { SolverEdge } from "./solver-edge.ts";
+import { withVertex } from "./vertex-error.ts";
+import { initialProgress, VertexProgressWriter } from "./vertex-progress.ts";
+
+export interface LoadedCacheMap<T> {
+  readonly map: CacheMap<T>;
+  readonly done: boolean;
+}
+
+export interface VertexInput<T> {
+  readonly state: VertexState<T>;
+  readonly index: number;
+}
+
+/**
+ * A vertex while at least one job wants it; there is one per identity in the whole solver (map d1). It owns what is done once
+ * per vertex, whatever output is asked for: cache maps, content digests of inputs, the run. It dies with its last job.
+ */
+export class VertexState<T> {
+  /** Identity: the vertex digest, or that of its ignore-cache twin (map d2). Progress goes under this digest. */
+  readonly digest: Digest;
+  readonly vertex: Vertex;
+  readonly inputs: readonly VertexInput<T>[];
+  readonly context: SolveContext<T>;
+  readonly progress: VertexProgressWriter;
+  readonly jobs = new Set<JobMember>();
+  readonly exec: SharedTask<readonly SharedResult<T>[]>;
+  /** Vertices whose run asked for this one through a nested build. */
+  readonly #parents = new Set<VertexState<T>>();
+  /** Vertices that live as long as this one: of nested builds, and the runs it has joined. */
+  readonly #dependents = new Set<VertexState<T>>();
+  readonly #imported = new Map<string, CacheManager<T>>();
+  readonly #edges = new Map<number, SolverEdge<T>>();
+  readonly #cacheMaps: SharedTask<LoadedCacheMap<T>>[] = [];
+  readonly #contentDigests: SharedTask<Digest>[] = [];
+  readonly #held: SharedResult<T>[] = [];
+  #op: Op<T> | undefined;
+
+  constructor(vertex: Vertex, digest: Digest, inputs: readonly VertexInput<T>[], context: SolveContext<T>) {
+    this.vertex = vertex;
+    this.digest = digest;
+    this.inputs = inputs;
+    this.context = context;
+    // Inputs come first, so that no edge has to make a whole chain of them.
+    for (const input of inputs) input.state.edge(input.index);
+    const inputDigests = inputs.map(({ state }) => state.digest);
+    this.progress = new VertexProgressWriter(initialProgress(vertex, digest, inputDigests), context.clock);
+    this.exec = new SharedTask((signal) => this.#exec(signal));
+  }
+
+  get ignoreCache(): boolean {
+    return this.vertex.options.ignoreCache;
+  }
+
+  /** The local store, with the imported ones of all builds that want the vertex. */
+  get cache(): SolverCache<T> {
+    const { cache, logger } = this.context;
+    if (this.#imported.size === 0) return cache;
+    return new CombinedCacheManager({ main: cache, imported: [...this.#imported.values()], logger });
+  }
+
+  get op(): Op<T> | undefined {
+    return this.#op;
+  }
+
+  edge(index: number): SolverEdge<T> {
+    let edge = this.#edges.get(index);
+    if (edge === undefined) {
+      edge = new SolverEdge(this, index);
+      this.#edges.set(index, edge);
+    }
+    return edge;
+  }
+
+  /** @throws BuildError `failed to load cache key: …`, names the vertex */
+  cacheMap(index: number, signal: AbortSignal): Promise<LoadedCacheMap<T>> {
+    this.#cacheMaps[index] ??= new SharedTask((task) => this.#loadCacheMap(index, task));
+    return this.#cacheMaps[index].get(signal);
+  }
+
+  /** Content digest of an input's result. @throws BuildError `failed to compute cache key: …`, names the vertex */
+  contentDigest(input: number, signal: AbortSignal): Promise<Digest> {
+    this.#contentDigests[input] ??= new SharedTask((task) => this.#computeContentDigest(input, task));
+    return this.#contentDigests[input].get(signal);
+  }
+
+  /** Keeps a result until the vertex dies. */
+  hold(result: SharedResult<T>): void {
+    this.#held.push(result);
+  }
+
+  addJob(job: JobMember): void {
+    const open: VertexState<T>[] = [this];
+    for (let state = open.pop(); state !== undefined; state = open.pop()) {
+      if (state.jobs.has(job)) continue;
+      state.jobs.add(job);
+      state.progress.watch(job.progressSink);
+      open.push(...state.#dependents);
+      for (const input of state.inputs) open.push(input.state);
+    }
+  }
+
+  removeJob(job: JobMember): void {
+    this.jobs.delete(job);
+    this.progress.unwatch(job.progressSink);
+  }
+
+  addImportedCaches(caches: Iterable<CacheManager<T>>): void {
+    for (const cache of caches) this.#imported.set(cache.id, cache);
+  }
+
+  get importedCaches(): Iterable<CacheManager<T>> {
+    return this.#imported.values();
+  }
+
+  /** The other vertex stays alive for the jobs of this one, present and future. */
+  keepAlive(other: VertexState<T>): void {
+    if (other === this) return;
+    this.#dependents.add(other);
+    for (const job of this.jobs) other.addJob(job);
+  }
+
+  /** `child` is asked for by this vertex's own run. */
+  adoptNested(child: VertexState<T>): void {
+    child.#parents.add(this);
+    child.addImportedCaches(this.#imported.values());
+    this.keepAlive(child);
+  }
+
+  /** What waits for this vertex through nested builds also waits for `other` from now on. */
+  shareParents(other: VertexState<T>): void {
+    for (const parent of this.#parents) if (parent !== other) other.#parents.add(parent);
+  }
+
+  /** True when this vertex is wanted, through nested builds, by the run of `other`. */
+  isInside(other: VertexState<T>): boolean {
+    const seen = new Set<VertexState<T>>();
+    const open: VertexState<T>[] = [this];
+    for (let state = open.pop(); state !== undefined; state = open.pop()) {
+      if (seen.has(state)) continue;
+      seen.add(state);
+      if (state.#parents.has(other)) return true;
+      open.push(...state.#parents);
+    }
+    return false;
+  }
+
+  /** Lets go of everything once nothing runs. Nobody may use the vertex any more. */
+  async dispose(): Promise<void> {
+    for (const edge of this.#edges.values()) this.context.runs.remove(edge);
+    const tasks = [this.exec, ...this.#cacheMaps, ...this.#contentDigests];
+    await Promise.all([
+      ...tasks.map((task) => task?.idle()),
+      ...Array.from(this.#edges.values(), (edge) => edge.idle()),
+    ]);
+    for (const result of this.#held.splice(0)) result.release();
+    for (const child of this.#dependents) child.#parents.delete(this);
+  }
+
+  #opContext(signal: AbortSignal): OpContext {
+    const { jobs, context, progress } = this;
+    const [traceparent] = Array.from(jobs, (job) => job.traceparent).filter((value) => value !== undefined);
+    return {
+      signal,
+      progress,
+      // A getter, so that a job which joins while the op runs lends its sessions too.
+      get sessions(): SessionGroup {
+        return context.sessionGroup([...new Set(Array.from(jobs, (job) => job.sessionIds).flat())]);
+      },
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
+  }
+
+  async #loadCacheMap(index: number, signal: AbortSignal): Promise<LoadedCacheMap<T>> {
+    try {
+      this.#op ??= this.context.resolver.resolve(this.vertex);
+      const op = this.#op;
+      const load = () => op.cacheMap(index, this.#opContext(signal));
+      const loaded = await (this.inputs.length > 0 ? load() : this.progress.during(load, { cached: false, signal }));
+      if (loaded.map.deps.length !== this.inputs.length) {
+        throw new BuildError(
+          Code.Internal,
+          `invalid cache map with ${loaded.map.deps.length} inputs for a vertex with ${this.inputs.length}`,
+        );
+      }
+      return loaded;
+    } catch (error) {
+      throw withVertex(error, this.vertex.digest, "failed to load cache key");
+    }
+  }
+
+  async #computeContentDigest(input: number, signal: AbortSignal): Promise<Digest> {
+    const { map } = await this.cacheMap(0, signal);
+    const source = this.inputs[input];
+    const compute = map.deps[input]?.computeDigest;
+    if (source === undefined || compute === undefined) {
+      throw new BuildError(Code.Internal, `input ${input} of ${this.digest} has no content digest`);
+    }
+    const { result } = await source.state.edge(source.index).result.get(signal);
+    try {
+      return await compute(result, this.#opContext(signal));
+    } catch (error) {
+      // The vertex did not run yet: let it fail visibly.
+      if (!signal.aborted) {
+        await this.progress.during(() => Promise.reject(error), { cached: false, signal }).catch(() => {});
+      }
+      throw withVertex(error, this.vertex.digest, "failed to compute cache key");
+    }
+  }
+
+  async #exec(signal: AbortSignal): Promise<readonly SharedResult<T>[]> {
+    await withSignal(this.context.draining.get(this.digest) ?? Promise.resolve(), signal);
+    await this.cacheMap(0, signal);
+    const op = this.#op;
+    if (op === undefined) throw new BuildError(Code.Internal, `vertex ${this.digest} has no op`);
+    const inputs = await allOrAbort(
+      signal,
+      this.inputs.map((input) => (task: AbortSignal) => input.state.edge(input.index).result.get(task)),
+    );
+    try {
+      const outputs = await this.progress.during(
+        () =>
+          op.exec(
+            inputs.map(({ result }) => result),
+            this.#opContext(signal),
+          ),
+        { cached: false, signal },
+      );
+      const shared = outputs.map((output) => new SharedResult(output, this.context.releaseResult));
+      for (const result of shared) this.hold(result);
+      return shared;
+    } catch (error) {
+      throw withVertex(error, this.vertex.digest);
+    }
+  }
+}
