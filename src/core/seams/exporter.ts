@@ -1,5 +1,5 @@
 import type { Attestation } from "../../api/gen/gateway.ts";
-import type { Ref } from "../values/layer.ts";
+import type { LayerId, LayerInfo, Ref } from "../values/layer.ts";
 import type { ProgressWriter } from "./progress.ts";
 import type { SessionGroup } from "./session-caller.ts";
 import type { TaskDispatcher } from "./task-dispatcher.ts";
@@ -53,5 +53,9 @@ export interface ExportContext {
   /** The session whose client receives files. */
   readonly sessionId: string;
   readonly dispatcher: TaskDispatcher;
+  /** What is known of a layer. @throws BuildError Internal for an unknown one */
+  layer(id: LayerId): LayerInfo;
+  /** 10, 20 or 30 (map a12). */
+  readonly compatibilityVersion: number;
   readonly traceparent?: string;
 }

@@ -1,0 +1,189 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type {
+  ExportContext,
+  Exporter,
+  ExporterInstance,
+  ExportOutcome,
+  ExportSource,
+} from "../../core/seams/exporter.ts";
+import type { Descriptor } from "../../core/values/descriptor.ts";
+import { type Digest, digestHex } from "../../core/values/digest.ts";
+import type { ArchiveEntry } from "../../core/values/task.ts";
+import { epochFor, parseFlag } from "../attributes.ts";
+import { goJson, goTime } from "../go-json.ts";
+import { sortedAnnotations } from "../image/annotations.ts";
+import { imageResponse } from "../image/image-exporter.ts";
+import { type ImageOptions, parseImageOptions } from "../image/image-options.ts";
+import { ImageWriter, orderedDescriptor, type WrittenImage } from "../image/image-writer.ts";
+import { dockerTypes, ociTypes } from "../image/media-types.ts";
+import { resultAnnotations } from "../image/result-annotations.ts";
+import { isMultiRef } from "../result-platforms.ts";
+import { reportStep } from "../step.ts";
+
+/** Turns image names into the two forms an archive shows. */
+export interface NameForms {
+  /** `docker.io/library/app:latest`. @throws BuildError InvalidArgument */
+  canonical(name: string): string;
+  /** `app:latest` */
+  familiar(name: string): string;
+}
+
+/** `type=oci` and `type=docker`: an OCI layout, for docker with its manifest.json, as a tar stream to the client (map f4). */
+export class ArchiveExporter implements Exporter {
+  readonly type: "oci" | "docker";
+  readonly #names: NameForms;
+
+  constructor(type: "oci" | "docker", names: NameForms) {
+    this.type = type;
+    this.#names = names;
+  }
+
+  resolve(attrs: Readonly<Record<string, string>>, exporterId: number): ExporterInstance {
+    const image = parseImageOptions(attrs);
+    const tar = image.rest["tar"];
+    if (tar !== undefined && !parseFlag("tar", tar)) {
+      throw new BuildError(
+        Code.Unimplemented,
+        `exporter option "tar=false" of type=${this.type} is not supported yet: use a tar output`,
+      );
+    }
+    return new ArchiveExporterInstance(this.type, image, exporterId, this.#names);
+  }
+}
+
+class ArchiveExporterInstance implements ExporterInstance {
+  readonly name: string;
+  readonly #type: "oci" | "docker";
+  readonly #image: ImageOptions;
+  readonly #exporterId: number;
+  readonly #names: NameForms;
+
+  constructor(type: "oci" | "docker", image: ImageOptions, exporterId: number, names: NameForms) {
+    this.name = `exporting to ${type} image format`;
+    this.#type = type;
+    this.#image = image;
+    this.#exporterId = exporterId;
+    this.#names = names;
+  }
+
+  async export(source: ExportSource, context: ExportContext): Promise<ExportOutcome> {
+    if (this.#type === "docker" && isMultiRef(source)) {
+      throw new BuildError(Code.Unknown, "docker exporter does not currently support exporting manifest lists");
+    }
+    const image = { ...this.#image, annotations: resultAnnotations(this.#image, source) };
+    const oci = image.ociMediaTypes ?? (this.#type === "oci" || context.compatibilityVersion >= 30);
+    const writer = new ImageWriter(image, oci, source, context);
+    const unnamed = await writer.write();
+    const written = { ...unnamed, descriptor: withCreated(unnamed.descriptor, this.#epoch(source)) };
+    const names = this.#canonicalNames(source);
+    const response: Record<string, string> = imageResponse(written);
+    if (names.length > 0) response["image.name"] = names.join(",");
+    await reportStep(context.progress, "sending tarball", () => this.#send(written, names, response, context));
+    return { response };
+  }
+
+  #epoch(source: ExportSource): number | undefined {
+    return epochFor(this.#image.epoch, source.metadata, undefined);
+  }
+
+  #canonicalNames(source: ExportSource): readonly string[] {
+    let { name } = this.#image;
+    const fromResult = source.metadata.get("image.name");
+    if (name === "*" && fromResult !== undefined) name = new TextDecoder().decode(fromResult);
+    if (name === "") return [];
+    return name.split(",").map((one) => {
+      try {
+        return this.#names.canonical(one);
+      } catch (error) {
+        throw BuildError.from(error).wrap(`failed to parse ${one}`);
+      }
+    });
+  }
+
+  async #send(
+    written: WrittenImage,
+    names: readonly string[],
+    response: Readonly<Record<string, string>>,
+    context: ExportContext,
+  ): Promise<void> {
+    const entries: ArchiveEntry[] = [
+      { path: "oci-layout", data: utf8(goJson({ imageLayoutVersion: "1.0.0" })) },
+      { path: "index.json", data: utf8(goJson(layoutIndex(written.descriptor, names))) },
+      { path: "blobs/", directory: true },
+      { path: "blobs/sha256/", directory: true },
+      ...[...written.documents].map(([digest, { data }]) => ({ path: blobPath(digest), data })),
+      ...written.layers.map((blob) => ({ path: blobPath(blob.descriptor.digest), blob })),
+    ];
+    if (this.#type === "docker") {
+      const manifest = dockerManifest(
+        written,
+        names.map((name) => this.#names.familiar(name)),
+      );
+      entries.push({ path: "manifest.json", data: utf8(goJson(manifest)) });
+    }
+    entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+    const { dispatcher, signal, progress, sessions, sessionId, traceparent } = context;
+    try {
+      await dispatcher.run(
+        "export.archive",
+        { sessionId, exporterId: this.#exporterId, metadata: response, entries },
+        { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) },
+      );
+    } catch (error) {
+      // The client has what it wants already (map b6).
+      if (error instanceof BuildError && error.code === Code.AlreadyExists) return;
+      throw error;
+    }
+  }
+}
+
+function withCreated(descriptor: Descriptor, epochSeconds: number | undefined): Descriptor {
+  const key = "org.opencontainers.image.created";
+  if (descriptor.annotations?.[key] !== undefined) return descriptor;
+  const seconds = epochSeconds ?? Math.floor(Date.now() / 1000);
+  const annotations = sortedAnnotations({ ...descriptor.annotations, [key]: goTime(seconds * 1000) });
+  return annotations === undefined ? descriptor : { ...descriptor, annotations };
+}
+
+function layoutIndex(descriptor: Descriptor, names: readonly string[]): object {
+  const manifests =
+    names.length === 0
+      ? [descriptor]
+      : names.map((name) => {
+          const annotations = sortedAnnotations({
+            ...descriptor.annotations,
+            "io.containerd.image.name": name,
+            "org.opencontainers.image.ref.name": name.slice(name.lastIndexOf(":") + 1),
+          });
+          return annotations === undefined ? descriptor : { ...descriptor, annotations };
+        });
+  return { schemaVersion: 2, mediaType: ociTypes.index, manifests: manifests.map(orderedDescriptor) };
+}
+
+/** `docker save` manifest.json. */
+function dockerManifest(written: WrittenImage, familiarNames: readonly string[]): object {
+  const text = written.documents.get(written.descriptor.digest);
+  if (text === undefined || (text.mediaType !== ociTypes.manifest && text.mediaType !== dockerTypes.manifest)) {
+    throw new BuildError(Code.Internal, "docker archive of something that is no manifest");
+  }
+  const manifest = JSON.parse(new TextDecoder().decode(text.data)) as {
+    readonly config: Descriptor;
+    readonly layers: readonly Descriptor[] | null;
+  };
+  return [
+    {
+      Config: blobPath(manifest.config.digest),
+      RepoTags: familiarNames.length === 0 ? null : familiarNames,
+      Layers: manifest.layers?.map(({ digest }) => blobPath(digest)) ?? null,
+    },
+  ];
+}
+
+function blobPath(digest: Digest): string {
+  return `blobs/sha256/${digestHex(digest)}`;
+}
+
+function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

@@ -1,0 +1,53 @@
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+
+const truths = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+const lies = new Set(["0", "f", "F", "FALSE", "false", "False"]);
+
+/** Go's strconv.ParseBool. @throws BuildError InvalidArgument */
+export function parseBool(key: string, value: string): boolean {
+  if (truths.has(value)) return true;
+  if (lies.has(value)) return false;
+  throw new BuildError(
+    Code.InvalidArgument,
+    `non-bool value specified for ${key}: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
+  );
+}
+
+/** As parseBool, but a key given without a value means true. */
+export function parseFlag(key: string, value: string): boolean {
+  return value === "" ? true : parseBool(key, value);
+}
+
+/** `source-date-epoch` in Unix seconds; empty means: explicitly none. @throws BuildError InvalidArgument */
+export function parseEpoch(key: string, value: string): number | undefined {
+  if (value === "") return undefined;
+  if (!/^[+-]?\d+$/.test(value)) {
+    throw new BuildError(
+      Code.InvalidArgument,
+      `invalid ${key}: strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`,
+    );
+  }
+  return Number(value);
+}
+
+/** The epoch of an export: the exporter's own attribute, else what the frontend says for the platform or for all. */
+export interface EpochChoice {
+  /** True when the attribute was given, even if empty. */
+  readonly explicit: boolean;
+  readonly seconds?: number;
+}
+
+/** `source.date.epoch[/<platform>]` of a result (BuildKit exporter/util/epoch). */
+export function epochFor(
+  choice: EpochChoice,
+  metadata: ReadonlyMap<string, Uint8Array>,
+  platformId: string | undefined,
+): number | undefined {
+  if (choice.explicit) return choice.seconds;
+  const key = "source.date.epoch";
+  const own = platformId === undefined ? undefined : metadata.get(`${key}/${platformId}`);
+  const value = own ?? metadata.get(key);
+  if (value === undefined) return undefined;
+  return parseEpoch("SOURCE_DATE_EPOCH from frontend", new TextDecoder().decode(value));
+}

@@ -1,0 +1,126 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type {
+  ExportContext,
+  Exporter,
+  ExporterInstance,
+  ExportOutcome,
+  ExportSource,
+} from "../../core/seams/exporter.ts";
+import { parseFlag } from "../attributes.ts";
+import { goJson } from "../go-json.ts";
+import { reportStep } from "../step.ts";
+import { type ImageOptions, parseImageOptions } from "./image-options.ts";
+import { ImageWriter, orderedDescriptor, type WrittenImage } from "./image-writer.ts";
+import type { ManifestPusher } from "./manifest-pusher.ts";
+import { resultAnnotations } from "./result-annotations.ts";
+
+/** `type=image`: names an image and pushes it. Buildfleet has no image store of its own, so `unpack` is refused. */
+export class ImageExporter implements Exporter {
+  readonly type = "image";
+  readonly #pusher: ManifestPusher;
+
+  constructor(pusher: ManifestPusher) {
+    this.#pusher = pusher;
+  }
+
+  resolve(attrs: Readonly<Record<string, string>>): ExporterInstance {
+    const image = parseImageOptions(attrs);
+    const flags = new Map<string, boolean>();
+    let danglingPrefix = "";
+    for (const [key, value] of Object.entries(image.rest)) {
+      if (key === "dangling-name-prefix") danglingPrefix = value;
+      else if (flagKeys.has(key)) flags.set(key, parseFlag(key, value));
+    }
+    if (flags.get("unpack") === true) {
+      throw new BuildError(Code.Unimplemented, 'exporter option "unpack" is not supported: there is no image store');
+    }
+    const options = {
+      image,
+      push: flags.get("push") ?? false,
+      byDigest: flags.get("push-by-digest") ?? false,
+      insecure: flags.get("registry.insecure") ?? false,
+      danglingPrefix,
+      danglingEmptyOnly: flags.get("danging-name-empty-only") ?? false,
+    };
+    return new ImageExporterInstance(options, this.#pusher);
+  }
+}
+
+const flagKeys = new Set([
+  "push",
+  "push-by-digest",
+  "registry.insecure",
+  "unpack",
+  "store",
+  "name-canonical",
+  "danging-name-empty-only",
+  "unsafe-internal-store-allow-incomplete",
+]);
+
+interface Options {
+  readonly image: ImageOptions;
+  readonly push: boolean;
+  readonly byDigest: boolean;
+  readonly insecure: boolean;
+  readonly danglingPrefix: string;
+  readonly danglingEmptyOnly: boolean;
+}
+
+class ImageExporterInstance implements ExporterInstance {
+  readonly name = "exporting to image";
+  readonly #options: Options;
+  readonly #pusher: ManifestPusher;
+
+  constructor(options: Options, pusher: ManifestPusher) {
+    this.#options = options;
+    this.#pusher = pusher;
+  }
+
+  async export(source: ExportSource, context: ExportContext): Promise<ExportOutcome> {
+    const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
+    const oci = image.ociMediaTypes ?? context.compatibilityVersion >= 30;
+    const written = await new ImageWriter(image, oci, source, context).write();
+    const names = this.#names(source, written);
+    for (const name of names) await reportStep(context.progress, `naming to ${name}`, async () => {});
+    const response: Record<string, string> = imageResponse(written);
+    if (names.length > 0) response["image.name"] = names.join(",");
+    if (!this.#options.push || names.length === 0) return { response };
+    const finalize = async (finalContext: ExportContext) => {
+      for (const name of names) {
+        try {
+          await this.#pusher.push(
+            written,
+            { name, byDigest: this.#options.byDigest, insecure: this.#options.insecure },
+            finalContext,
+          );
+        } catch (error) {
+          throw BuildError.from(error).wrap(`failed to push ${name}`);
+        }
+      }
+    };
+    return { response, finalize };
+  }
+
+  #names(source: ExportSource, written: WrittenImage): readonly string[] {
+    const { image, danglingPrefix, danglingEmptyOnly } = this.#options;
+    let { name } = image;
+    const fromResult = source.metadata.get("image.name");
+    if (name === "*" && fromResult !== undefined) name = new TextDecoder().decode(fromResult);
+    const names = name === "" ? [] : name.split(",");
+    if (danglingPrefix !== "" && (!danglingEmptyOnly || names.length === 0)) {
+      names.push(`${danglingPrefix}@${written.descriptor.digest}`);
+    }
+    return names;
+  }
+}
+
+/** Response keys every image-like exporter answers (map f11). */
+export function imageResponse(written: WrittenImage): Record<string, string> {
+  const descriptor = Buffer.from(goJson(orderedDescriptor(written.descriptor))).toString("base64");
+  return {
+    "containerimage.digest": written.descriptor.digest,
+    ...(written.configDigest === undefined ? {} : { "containerimage.config.digest": written.configDigest }),
+    "containerimage.descriptor": descriptor,
+  };
+}

@@ -1,0 +1,105 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { Compression, CompressionType } from "../../core/values/task.ts";
+import { type EpochChoice, parseBool, parseEpoch } from "../attributes.ts";
+import { AnnotationSet } from "./annotations.ts";
+
+/** What image, oci and docker exporters have in common (map f2, f6–f8). */
+export interface ImageOptions {
+  /** csv; `*` takes the name from the result's metadata */
+  readonly name: string;
+  /** undefined = the exporter's default */
+  readonly ociMediaTypes: boolean | undefined;
+  readonly compression: Omit<Compression, "ociMediaTypes" | "rewriteTimestamp">;
+  readonly rewriteTimestamp: boolean;
+  readonly epoch: EpochChoice;
+  readonly annotations: AnnotationSet;
+  /** Attributes this function does not know, for the exporter itself. */
+  readonly rest: Readonly<Record<string, string>>;
+}
+
+/** @throws BuildError InvalidArgument */
+export function parseImageOptions(attrs: Readonly<Record<string, string>>): ImageOptions {
+  const rest: Record<string, string> = {};
+  const annotations = new AnnotationSet();
+  let name = "";
+  let ociMediaTypes: boolean | undefined;
+  let rewriteTimestamp = false;
+  let epoch: EpochChoice = { explicit: false };
+  for (const [key, value] of Object.entries(attrs)) {
+    switch (key) {
+      case "name":
+        name = value;
+        break;
+      case "oci-mediatypes":
+        ociMediaTypes = parseBool(key, value);
+        break;
+      case "rewrite-timestamp":
+        rewriteTimestamp = parseBool(key, value);
+        break;
+      case "source-date-epoch": {
+        const seconds = parseEpoch(key, value);
+        epoch = { explicit: true, ...(seconds === undefined ? {} : { seconds }) };
+        break;
+      }
+      // Only meaningful with attestations and foreign layers; accepted as BuildKit accepts them.
+      case "oci-artifact":
+      case "attestation-inline":
+      case "prefer-nondist-layers":
+        parseBool(key, value);
+        break;
+      case "compression":
+      case "compression-level":
+      case "force-compression":
+        break;
+      default:
+        if (!annotations.add(key, value)) rest[key] = value;
+    }
+  }
+  const compression = parseCompression(attrs);
+  if (ociMediaTypes === false && (compression.type === "zstd" || compression.type === "estargz")) {
+    throw new BuildError(
+      Code.InvalidArgument,
+      `exporter option "compression=${compression.type}" conflicts with "oci-mediatypes=false"`,
+    );
+  }
+  return { name, ociMediaTypes, compression, rewriteTimestamp, epoch, annotations, rest };
+}
+
+const types = new Set<string>(["uncompressed", "gzip", "zstd", "estargz"]);
+
+/** `compression`, `compression-level`, `force-compression`. @throws BuildError InvalidArgument */
+export function parseCompression(
+  attrs: Readonly<Record<string, string>>,
+): Omit<Compression, "ociMediaTypes" | "rewriteTimestamp"> {
+  const type = attrs["compression"] ?? "gzip";
+  if (!types.has(type)) throw new BuildError(Code.InvalidArgument, `unsupported compression type ${type}`);
+  if (type === "estargz") {
+    throw new BuildError(Code.Unimplemented, "compression=estargz is not supported: use gzip, zstd or uncompressed");
+  }
+  const levelText = attrs["compression-level"];
+  if (levelText !== undefined && !/^[+-]?\d+$/.test(levelText)) {
+    throw new BuildError(
+      Code.InvalidArgument,
+      `non-int value ${levelText} specified for compression-level: strconv.ParseInt: parsing ${JSON.stringify(levelText)}: invalid syntax`,
+    );
+  }
+  const forceText = attrs["force-compression"];
+  let force = false;
+  if (forceText !== undefined) {
+    try {
+      force = forceText === "" ? true : parseBool("force-compression", forceText);
+    } catch (cause) {
+      throw new BuildError(
+        Code.InvalidArgument,
+        `non-bool value ${forceText} specified for force-compression: ${(cause as Error).message.replace(/^[^:]*: /, "")}`,
+        { cause },
+      );
+    }
+  }
+  return {
+    type: type as CompressionType,
+    force,
+    ...(levelText === undefined ? {} : { level: Number(levelText) }),
+  };
+}

@@ -1,0 +1,274 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { ExportContext, ExportSource } from "../../core/seams/exporter.ts";
+import type { Descriptor } from "../../core/values/descriptor.ts";
+import { type Digest, sha256 } from "../../core/values/digest.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import type { Compression, LayerBlob } from "../../core/values/task.ts";
+import { epochFor } from "../attributes.ts";
+import { goJson } from "../go-json.ts";
+import {
+  isMultiRef,
+  ociPlatform,
+  platformMetadata,
+  type ResultPlatform,
+  resultPlatforms,
+} from "../result-platforms.ts";
+import { reportStep } from "../step.ts";
+import { sortedAnnotations } from "./annotations.ts";
+import { defaultImageConfig, patchImageConfig } from "./image-config.ts";
+import type { ImageOptions } from "./image-options.ts";
+import { compressionOfMediaType, dockerTypes, layerMediaType, ociTypes } from "./media-types.ts";
+
+/** A whole image, ready to be pushed or put into an archive. */
+export interface WrittenImage {
+  /** Manifest, or index when there are several platforms. */
+  readonly descriptor: Descriptor;
+  /** Absent for an index. */
+  readonly configDigest?: Digest;
+  /** Configs, manifests and index by digest, each before whatever refers to it. */
+  readonly documents: ReadonlyMap<Digest, { readonly mediaType: string; readonly data: Uint8Array }>;
+  /** Layer blobs, each once; their bytes are on agents or at their origin. */
+  readonly layers: readonly LayerBlob[];
+}
+
+/** diffId of a blob. */
+const diffIdAnnotation = "containerd.io/uncompressed";
+const internalAnnotations = new Set([diffIdAnnotation, "buildkit/createdat"]);
+
+/** Packs layers on the agents that hold them and writes configs, manifests and index (BuildKit containerimage/writer.go). */
+export class ImageWriter {
+  readonly #options: ImageOptions;
+  readonly #oci: boolean;
+  readonly #source: ExportSource;
+  readonly #context: ExportContext;
+  readonly #documents = new Map<Digest, { readonly mediaType: string; readonly data: Uint8Array }>();
+  readonly #layers = new Map<Digest, LayerBlob>();
+
+  constructor(options: ImageOptions, oci: boolean, source: ExportSource, context: ExportContext) {
+    this.#options = options;
+    this.#oci = oci;
+    this.#source = source;
+    this.#context = context;
+  }
+
+  /** @throws BuildError InvalidArgument for attributes that contradict the result */
+  async write(): Promise<WrittenImage> {
+    const platforms = resultPlatforms(this.#source);
+    this.#checkAnnotations(platforms);
+    if (!isMultiRef(this.#source)) return this.#writeSingle(platforms[0]);
+    const blobs = await this.#packAll(platforms);
+    const manifests: Descriptor[] = [];
+    for (const [index, platform] of platforms.entries()) {
+      const { descriptor } = await this.#writeManifest(platform, blobs[index] ?? []);
+      manifests.push({ ...descriptor, platform: ociPlatform(platform.platform) });
+    }
+    return this.#written(await this.#writeIndex(manifests));
+  }
+
+  async #writeSingle(platform: ResultPlatform | undefined): Promise<WrittenImage> {
+    if (platform === undefined) throw new BuildError(Code.Internal, "result without a platform");
+    const { index, indexDescriptor } = this.#options.annotations.for(undefined);
+    if (Object.keys({ ...index, ...indexDescriptor }).length > 0) {
+      throw new BuildError(Code.InvalidArgument, "index annotations not supported for single platform export");
+    }
+    const [blobs = []] = await this.#packAll([platform]);
+    const { descriptor, configDigest } = await this.#writeManifest(platform, blobs);
+    return { ...this.#written({ ...descriptor, platform: ociPlatform(platform.platform) }), configDigest };
+  }
+
+  #written(descriptor: Descriptor): WrittenImage {
+    return { descriptor, documents: this.#documents, layers: [...this.#layers.values()] };
+  }
+
+  #checkAnnotations(platforms: readonly ResultPlatform[]): void {
+    const { annotations } = this.#options;
+    for (const id of annotations.platforms) {
+      if (!platforms.some((platform) => platform.id === id)) {
+        throw new BuildError(Code.InvalidArgument, `invalid annotation: no platform ${id} found in source`);
+      }
+    }
+    if (!this.#oci && annotations.needsOci) {
+      throw new BuildError(Code.InvalidArgument, 'cannot export annotations with "oci-mediatypes=false"');
+    }
+  }
+
+  /** Blobs of every platform, all layers at the same time. */
+  async #packAll(platforms: readonly ResultPlatform[]): Promise<readonly (readonly Packed[])[]> {
+    return reportStep(this.#context.progress, "exporting layers", () =>
+      Promise.all(
+        platforms.map((platform) => {
+          const base = platformMetadata(this.#source, "containerimage.base.config", platform);
+          return this.#packRef(platform.ref ?? { layers: [] }, baseDiffIds(base), this.#epoch(platform));
+        }),
+      ),
+    );
+  }
+
+  #epoch(platform: ResultPlatform): number | undefined {
+    return epochFor(this.#options.epoch, this.#source.metadata, platform.id);
+  }
+
+  async #packRef(ref: Ref, base: readonly string[], epoch: number | undefined): Promise<readonly Packed[]> {
+    const infos = ref.layers.map((id) => this.#context.layer(id));
+    const rewrite = this.#options.rewriteTimestamp ? epoch : undefined;
+    const unchanged = baseLength(infos, base);
+    return Promise.all(
+      infos.map(async (info, index) => {
+        const keep = rewrite === undefined || index < unchanged;
+        const compression: Compression = {
+          ...this.#options.compression,
+          ociMediaTypes: this.#oci,
+          ...(keep ? {} : { rewriteTimestamp: rewrite }),
+        };
+        const descriptor = (keep ? this.#existing(info) : undefined) ?? (await this.#pack(info.id, compression));
+        return { info, descriptor };
+      }),
+    );
+  }
+
+  /** A blob that will do as it is: one of the wanted compression, or without force the one it was pulled as. */
+  #existing(info: LayerInfo): Descriptor | undefined {
+    const { type, level, force } = this.#options.compression;
+    const origin = info.origins[0]?.descriptor;
+    if (!force && origin !== undefined) return withDiffId(origin, info);
+    if (level !== undefined) return undefined;
+    const blob = info.blobs.find((candidate) => compressionOfMediaType(candidate.mediaType) === type);
+    return blob === undefined ? undefined : withDiffId(blob, info);
+  }
+
+  async #pack(id: LayerId, compression: Compression): Promise<Descriptor> {
+    const { dispatcher, signal, progress, sessions, traceparent } = this.#context;
+    const { descriptors } = await dispatcher.run(
+      "pack",
+      { layers: [id], compression },
+      { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) },
+    );
+    const [descriptor] = descriptors;
+    if (descriptor === undefined) throw new BuildError(Code.Internal, `agent packed layer ${id} into nothing`);
+    return descriptor;
+  }
+
+  async #writeManifest(
+    platform: ResultPlatform,
+    packed: readonly Packed[],
+  ): Promise<{ readonly descriptor: Descriptor; readonly configDigest: Digest }> {
+    const types = this.#oci ? ociTypes : dockerTypes;
+    const given = platformMetadata(this.#source, "containerimage.config", platform);
+    const history = packed.map(({ info, descriptor }) => ({
+      diffId: diffIdOf(descriptor),
+      createdAt: info.createdAt || undefined,
+      description: info.description ?? "",
+    }));
+    const layerDigests = packed.map(({ descriptor }) => descriptor.digest);
+    const config = patchImageConfig(
+      given === undefined || given.length === 0 ? defaultImageConfig(platform.platform) : given,
+      platformMetadata(this.#source, "containerimage.base.config", platform),
+      history,
+      this.#epoch(platform),
+      await this.#source.inlineCache?.(platform.id, layerDigests),
+    );
+    const configDescriptor = this.#document(types.config, config);
+    const layers = packed.map(({ info, descriptor }) => {
+      const layer = this.#manifestLayer(descriptor);
+      this.#layers.set(layer.digest, { layer: info.id, descriptor: layer });
+      return layer;
+    });
+    const annotations = this.#options.annotations.for(platform.platform);
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: types.manifest,
+      config: configDescriptor,
+      layers: layers.length === 0 ? null : layers,
+      annotations: sortedAnnotations(annotations.manifest),
+    };
+    const text = new TextEncoder().encode(goJson(manifest, "  "));
+    const descriptor = this.#document(types.manifest, text);
+    await reportStep(this.#context.progress, `exporting manifest ${descriptor.digest}`, async () => {});
+    await reportStep(this.#context.progress, `exporting config ${configDescriptor.digest}`, async () => {});
+    const own = sortedAnnotations(annotations.manifestDescriptor);
+    return {
+      descriptor: own === undefined ? descriptor : { ...descriptor, annotations: own },
+      configDigest: configDescriptor.digest,
+    };
+  }
+
+  async #writeIndex(manifests: readonly Descriptor[]): Promise<Descriptor> {
+    const types = this.#oci ? ociTypes : dockerTypes;
+    const annotations = this.#options.annotations.for(undefined);
+    const index = {
+      schemaVersion: 2,
+      mediaType: types.index,
+      manifests: manifests.map(orderedDescriptor),
+      annotations: sortedAnnotations(annotations.index),
+    };
+    const descriptor = this.#document(types.index, new TextEncoder().encode(goJson(index, "  ")));
+    await reportStep(this.#context.progress, `exporting manifest list ${descriptor.digest}`, async () => {});
+    const own = sortedAnnotations(annotations.indexDescriptor);
+    return own === undefined ? descriptor : { ...descriptor, annotations: own };
+  }
+
+  /** A layer descriptor as a manifest shows it: media type of the right family, no internal annotations. */
+  #manifestLayer(descriptor: Descriptor): Descriptor {
+    const shown = Object.entries(descriptor.annotations ?? {}).filter(
+      ([key]) => this.#oci && !internalAnnotations.has(key) && !key.startsWith("containerd.io/distribution.source."),
+    );
+    const annotations = sortedAnnotations(Object.fromEntries(shown));
+    return orderedDescriptor({
+      mediaType: layerMediaType(descriptor.mediaType, this.#oci),
+      digest: descriptor.digest,
+      size: descriptor.size,
+      ...(annotations === undefined ? {} : { annotations }),
+    });
+  }
+
+  #document(mediaType: string, data: Uint8Array): Descriptor {
+    const digest = sha256(data);
+    this.#documents.set(digest, { mediaType, data });
+    return { mediaType, digest, size: data.length };
+  }
+}
+
+interface Packed {
+  readonly info: LayerInfo;
+  readonly descriptor: Descriptor;
+}
+
+/** Fields in Go's order. */
+export function orderedDescriptor(descriptor: Descriptor): Descriptor {
+  const { mediaType, digest, size, urls, annotations, platform, artifactType } = descriptor;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(urls === undefined || urls.length === 0 ? {} : { urls }),
+    ...(annotations === undefined || Object.keys(annotations).length === 0 ? {} : { annotations }),
+    ...(platform === undefined ? {} : { platform }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+  };
+}
+
+function withDiffId(blob: Descriptor, info: LayerInfo): Descriptor | undefined {
+  const diffId = blob.annotations?.[diffIdAnnotation] ?? info.diffId;
+  if (diffId === undefined) return undefined;
+  return { ...blob, annotations: { ...blob.annotations, [diffIdAnnotation]: diffId } };
+}
+
+function diffIdOf(descriptor: Descriptor): Digest {
+  const diffId = descriptor.annotations?.[diffIdAnnotation];
+  if (diffId === undefined) throw new BuildError(Code.Internal, `blob ${descriptor.digest} came without its diffId`);
+  return diffId as Digest;
+}
+
+function baseDiffIds(config: Uint8Array | undefined): readonly string[] {
+  if (config === undefined || config.length === 0) return [];
+  const { rootfs } = JSON.parse(new TextDecoder().decode(config)) as { rootfs?: { diff_ids?: string[] | null } };
+  return rootfs?.diff_ids ?? [];
+}
+
+/** How many layers from the bottom are those of the base image: their times are not rewritten. */
+function baseLength(infos: readonly LayerInfo[], base: readonly string[]): number {
+  let count = 0;
+  while (count < infos.length && count < base.length && infos[count]?.diffId === base[count]) count++;
+  return count;
+}

@@ -1,0 +1,5 @@
+export { ArchiveExporter, type NameForms } from "./archive/archive-exporter.ts";
+export { FilesExporter } from "./files/files-exporter.ts";
+export { ImageExporter } from "./image/image-exporter.ts";
+export type { WrittenImage } from "./image/image-writer.ts";
+export type { ManifestPusher, PushDestination } from "./image/manifest-pusher.ts";
