@@ -1,0 +1,3 @@
+export { getSecret, SecretNotFoundError } from "./secrets.ts";
+export { findSshAgent, forwardSshConnection } from "./ssh-forward.ts";
+export { unaryCall } from "./unary-call.ts";

@@ -1,0 +1,192 @@
+import { randomUUID } from "node:crypto";
+import { isIP } from "node:net";
+import { type ExecOp, NetMode, Op, SecurityMode } from "../../api/gen/ops.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { ContainerProcess, ExecUsage, Executor } from "../../core/seams/executor.ts";
+import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
+import type { Task, TaskResult } from "../../core/values/task.ts";
+import { getSecret, SecretNotFoundError } from "../../session-services/index.ts";
+import type { ProcessSpawner } from "../../util/process/index.ts";
+import type { CacheMountStore } from "./exec/cache-mount-store.ts";
+import { emulatorDestination, findEmulator } from "./exec/emulation.ts";
+import { stepEnvironment } from "./exec/environment.ts";
+import { goQuote } from "./exec/go-quote.ts";
+import type { MountArea } from "./exec/mount-area.ts";
+import { StepLog, type StepLogLimits } from "./exec/step-log.ts";
+import { StepMounts } from "./exec/step-mounts.ts";
+
+export interface ExecOpRunnerOptions {
+  readonly executor: Executor;
+  readonly spawner: ProcessSpawner;
+  readonly area: MountArea;
+  readonly cacheMounts: CacheMountStore;
+  readonly logLimits: StepLogLimits;
+}
+
+/** Runs an ExecOp in a container (BuildKit solver/llbsolver/ops/exec.go). */
+export class ExecOpRunner implements OpRunner<"exec"> {
+  readonly kind = "exec";
+  readonly #options: ExecOpRunnerOptions;
+
+  constructor(options: ExecOpRunnerOptions) {
+    this.#options = options;
+  }
+
+  async run(task: Task<"exec">, context: RunContext): Promise<TaskResult<"exec">> {
+    const { body } = task;
+    const exec = decode(body.op);
+    const meta = required(exec.meta, "exec op has no meta");
+    checkEntitlements(exec, body.entitlements);
+    const emulator = findEmulator(body.platform);
+    const command = meta.args.join(" ");
+
+    await using mounts = await StepMounts.prepare(
+      {
+        mounts: exec.mounts,
+        inputs: body.inputs,
+        cwd: meta.cwd,
+        command,
+        pruneCacheMounts: body.pruneCacheMounts,
+        layers: context.layers,
+        sessions: context.sessions,
+        area: this.#options.area,
+        cacheMounts: this.#options.cacheMounts,
+        copyTree: (source, target, signal) => this.#copyTree(source, target, signal),
+      },
+      context.signal,
+    );
+    const secretEnvironment = await loadSecretEnvironment(exec, context);
+    const container: ContainerProcess = {
+      id: randomUUID().replaceAll("-", ""),
+      rootfs: mounts.root.path,
+      rootReadonly: mounts.root.readonly,
+      mounts:
+        emulator === undefined
+          ? mounts.mounts
+          : [
+              ...mounts.mounts,
+              { type: "bind", source: emulator.path, destination: emulatorDestination, options: ["rbind", "ro"] },
+            ],
+      args: emulator === undefined ? meta.args : [emulatorDestination, ...meta.args],
+      env: stepEnvironment(meta.env, meta.proxyEnv, secretEnvironment.entries),
+      cwd: meta.cwd,
+      user: meta.user,
+      hostname: meta.hostname,
+      extraHosts: meta.extraHosts.map(({ Host, IP }) => ({ host: Host, ip: checkedIp(IP) })),
+      network: networkName(exec.network),
+      security: exec.security === SecurityMode.INSECURE ? "insecure" : "sandbox",
+      ulimits: meta.ulimit.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
+      cgroupParent: meta.cgroupParent,
+      ...(body.resources === undefined ? {} : { resources: body.resources }),
+      removeMountStubsRecursive: meta.removeMountStubsRecursive,
+      validExitCodes: meta.validExitCodes,
+      platform: body.platform,
+    };
+    const usage = await this.#runProcess(container, command, context, [...mounts.secrets, ...secretEnvironment.values]);
+    await mounts.release();
+    return { ...(await mounts.commit()), usage };
+  }
+
+  async #runProcess(
+    container: ContainerProcess,
+    command: string,
+    context: RunContext,
+    secrets: readonly Uint8Array[],
+  ): Promise<ExecUsage> {
+    const options = { limits: this.#options.logLimits, secrets };
+    const stdout = new StepLog(context.progress, 1, options);
+    const stderr = new StepLog(context.progress, 2, options);
+    let failed = true;
+    try {
+      const usage = await this.#options.executor.run(
+        container,
+        { stdout: (data) => stdout.write(data), stderr: (data) => stderr.write(data) },
+        context.signal,
+      );
+      failed = false;
+      return usage;
+    } catch (error) {
+      throw BuildError.from(error).wrap(`process ${goQuote(command)} did not complete successfully`);
+    } finally {
+      stdout.end(failed);
+      stderr.end(failed);
+    }
+  }
+
+  /** By coreutils, in a process of its own: clones where the filesystem can, and keeps holes. */
+  async #copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
+    const result = await this.#options.spawner.capture(
+      ["cp", "-a", "--reflink=auto", "--no-target-directory", source, target],
+      { signal },
+    );
+    if (result.code !== 0) throw new BuildError(Code.Unknown, `Cannot fill cache mount: ${result.stderr.trim()}`);
+  }
+}
+
+function decode(bytes: Uint8Array): ExecOp {
+  const op = Op.decode(bytes);
+  if (op.op?.$case !== "exec") throw new BuildError(Code.InvalidArgument, "op is no exec op");
+  return op.op.value;
+}
+
+function required<T>(value: T | undefined, message: string): T {
+  if (value === undefined) throw new BuildError(Code.InvalidArgument, message);
+  return value;
+}
+
+/** The coordinator has checked as well; an agent does not take its word for what opens the host. */
+function checkEntitlements(exec: ExecOp, granted: readonly string[]): void {
+  const needed = [
+    ...(exec.network === NetMode.HOST ? ["network.host"] : []),
+    ...(exec.security === SecurityMode.INSECURE ? ["security.insecure"] : []),
+  ];
+  for (const entitlement of needed) {
+    if (!granted.includes(entitlement)) throw new BuildError(Code.Unknown, `${entitlement} is not allowed`);
+  }
+  const device = exec.cdiDevices.find((candidate) => !candidate.optional);
+  if (device !== undefined) {
+    throw new BuildError(Code.Unknown, `required device ${JSON.stringify(device.name)} is not registered`);
+  }
+}
+
+function networkName(mode: number): ContainerProcess["network"] {
+  switch (mode) {
+    case NetMode.UNSET:
+      return "sandbox";
+    case NetMode.HOST:
+      return "host";
+    case NetMode.NONE:
+      return "none";
+    default:
+      throw new BuildError(Code.Unknown, `unknown network mode ${mode}`);
+  }
+}
+
+function checkedIp(ip: string): string {
+  if (isIP(ip) === 0) throw new BuildError(Code.Unknown, `failed to parse IP ${ip}`);
+  return ip;
+}
+
+/** `NAME=value` of each secret; an optional one that is missing is empty, not absent (BuildKit ops/exec.go loadSecretEnv). */
+async function loadSecretEnvironment(
+  exec: ExecOp,
+  context: RunContext,
+): Promise<{ readonly entries: readonly string[]; readonly values: readonly Uint8Array[] }> {
+  const entries: string[] = [];
+  const values: Uint8Array[] = [];
+  for (const { ID, name, optional } of exec.secretenv) {
+    if (ID === "") {
+      throw new BuildError(Code.Unknown, `secret ID missing for ${JSON.stringify(name)} environment variable`);
+    }
+    let value: Uint8Array = new Uint8Array();
+    try {
+      value = await getSecret(context.sessions, ID, context.signal);
+      values.push(value);
+    } catch (error) {
+      if (!optional || !(error instanceof SecretNotFoundError)) throw error;
+    }
+    entries.push(`${name}=${Buffer.from(value).toString()}`);
+  }
+  return { entries, values };
+}
