@@ -1,7 +1,13 @@
 import { chmodSync, mkdirSync } from "node:fs";
+import { compress, decompress } from "../../archive/compression/index.ts";
+import { rewriteTarTimes } from "../../archive/tar/index.ts";
+import { type Digest, Sha256 } from "../../core/values/digest.ts";
+import type { CompressionType } from "../../core/values/task.ts";
 import type { ByteString } from "../../util/sys/index.ts";
+import { type AppliedLayer, applyLayerTar } from "../diff/apply-layer-tar.ts";
 import { compareTrees } from "../diff/compare-trees.ts";
 import { EntryCopier } from "../diff/copy-entry.ts";
+import { type LayerTarOptions, layerTarChunks } from "../diff/layer-tar-chunks.ts";
 import type { MergedDir } from "../diff/merged-dir.ts";
 import { normalizeLayer } from "../diff/normalize-layer.ts";
 import { hostPath } from "../diff/overlay-form.ts";
@@ -19,6 +25,17 @@ export interface SealedLayer {
   readonly entries: number;
   /** True when a skeleton was made, i.e. when the layer deletes something in a sub-directory. */
   readonly skeleton: boolean;
+}
+
+export interface PackedLayer {
+  /** Of the uncompressed archive. */
+  readonly diffId: Digest;
+  readonly uncompressedBytes: number;
+}
+
+export interface PackFormat {
+  readonly type: CompressionType;
+  readonly level?: number;
 }
 
 /** The work a thread can do. Paths are host paths as text; stacks are topmost first. */
@@ -53,6 +70,43 @@ export const jobs = {
     compareTrees(stack(args.lower), stack(args.upper), hostPath(args.target));
   },
 
+  /** Writes a layer as an archive, compressed. */
+  async pack(
+    args: { readonly layer: string; readonly tar: LayerTarOptions; readonly format: PackFormat },
+    io: ThreadIo,
+  ): Promise<PackedLayer> {
+    return writePacked(asyncOf(layerTarChunks(hostPath(args.layer), args.tar)), args.format, io);
+  },
+
+  /** Reads a layer blob of any compression and writes it in another one, and optionally with other times. */
+  async repack(
+    args: { readonly format: PackFormat; readonly rewriteTimestamp?: number },
+    io: ThreadIo,
+  ): Promise<PackedLayer> {
+    const archive = decompress(io.input);
+    const { rewriteTimestamp } = args;
+    return writePacked(
+      rewriteTimestamp === undefined ? archive : rewriteTarTimes(archive, rewriteTimestamp),
+      args.format,
+      io,
+    );
+  },
+
+  /** Unpacks a layer blob of any compression into an empty directory. */
+  async unpack(
+    args: { readonly target: string; readonly lowers?: readonly string[]; readonly maxBytes?: number },
+    io: ThreadIo,
+  ): Promise<AppliedLayer & PackedLayer> {
+    const counted = new HashedBytes(decompress(io.input));
+    const lowers = args.lowers === undefined ? undefined : stack(args.lowers);
+    const applied = await applyLayerTar(counted, hostPath(args.target), {
+      ...(lowers === undefined ? {} : { lowers }),
+      ...(args.maxBytes === undefined ? {} : { maxBytes: args.maxBytes }),
+    });
+    if (lowers !== undefined) normalizeLayer(hostPath(args.target), lowers, { dropUnchanged: false });
+    return { ...applied, ...counted.result() };
+  },
+
   remove(args: { readonly path: string }): void {
     removeTree(hostPath(args.path));
   },
@@ -64,4 +118,38 @@ export type JobResult<K extends JobKind> = Awaited<ReturnType<(typeof jobs)[K]>>
 
 function stack(paths: readonly string[]): MergedDir {
   return paths.map(hostPath) as readonly ByteString[];
+}
+
+async function writePacked(archive: AsyncIterable<Uint8Array>, format: PackFormat, io: ThreadIo): Promise<PackedLayer> {
+  const hashed = new HashedBytes(archive);
+  for await (const chunk of compress(hashed, format)) await io.write(chunk);
+  return hashed.result();
+}
+
+/** Passes bytes on, keeping their digest. */
+class HashedBytes implements AsyncIterable<Uint8Array> {
+  readonly #bytes: AsyncIterable<Uint8Array>;
+  readonly #hash = new Sha256();
+  #size = 0;
+
+  constructor(bytes: AsyncIterable<Uint8Array>) {
+    this.#bytes = bytes;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.#bytes) {
+      this.#hash.update(chunk);
+      this.#size += chunk.length;
+      yield chunk;
+    }
+  }
+
+  /** Once all bytes have passed. */
+  result(): PackedLayer {
+    return { diffId: this.#hash.digest(), uncompressedBytes: this.#size };
+  }
+}
+
+async function* asyncOf<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
 }
