@@ -1,0 +1,14 @@
+export { formatDuration, formatList, formatQuotedList, formatUnixTime } from "./go-format.ts";
+export {
+  type ContainerConfig,
+  cloneImage,
+  defaultPath,
+  emptyContainerConfig,
+  emptyImage,
+  encodeImage,
+  type HistoryEntry,
+  type ImageConfig,
+  normalizeImagePlatform,
+  parseImage,
+} from "./image-config.ts";
+export { formatPlatformFully, formatPlatformShort } from "./platform-text.ts";

@@ -1,0 +1,1 @@
+export { DockerfileFrontend } from "./dockerfile/dockerfile-frontend.ts";
