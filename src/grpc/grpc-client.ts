@@ -12,6 +12,7 @@ import { maxMessageBytes, sessionOptions, windowBytes } from "./http2-limits.ts"
 import type { MessageCodec } from "./message-codec.ts";
 import { metadataToHeaders } from "./metadata.ts";
 import { formatTimeout } from "./timeout.ts";
+import { wholeDuplex } from "./whole-duplex.ts";
 
 export interface GrpcCallOptions extends SessionCallOptions {
   /** Sent as `grpc-timeout` and kept on our side as well. */
@@ -34,22 +35,30 @@ export class GrpcClient implements AsyncDisposable {
   /** Resolves when the connection has gone. */
   readonly closed: Promise<void>;
   readonly #session: ClientHttp2Session;
+  readonly #duplex: Duplex;
   readonly #options: GrpcClientOptions;
   #error: BuildError | undefined;
 
   /** @param duplex connected byte stream whose other end speaks HTTP/2 as a server */
   constructor(duplex: Duplex, options: GrpcClientOptions = {}) {
     this.#options = options;
+    this.#duplex = wholeDuplex(duplex);
+    // Before node's own listener, so that calls which end with the connection know why.
+    this.#duplex.once("close", () => {
+      this.#error ??= lost("the connection was closed");
+    });
     const session = http2.connect(`http://${options.authority ?? "localhost"}`, {
       ...sessionOptions,
-      createConnection: () => duplex,
+      createConnection: () => this.#duplex,
     });
     this.#session = session;
-    session.once("connect", () => session.setLocalWindowSize(windowBytes));
+    session.once("connect", () => {
+      if (!session.destroyed) session.setLocalWindowSize(windowBytes);
+    });
     this.closed = new Promise((resolve) => {
       session.once("close", () => {
         this.#error ??= lost("the connection was closed");
-        duplex.destroy();
+        this.#duplex.destroy();
         resolve();
       });
     });
@@ -66,13 +75,18 @@ export class GrpcClient implements AsyncDisposable {
     });
   }
 
+  /** False once the connection has gone or the peer has asked for no more calls. */
+  get usable(): boolean {
+    return !this.#session.destroyed && !this.#session.closed && !this.#duplex.destroyed;
+  }
+
   /**
    * Opens a call of any shape.
    * @throws BuildError Unavailable when the connection is gone or draining
    */
   open(method: string, options: GrpcCallOptions = {}): ClientCall {
     if (options.signal?.aborted) throw BuildError.from(options.signal.reason);
-    if (this.#session.destroyed || this.#session.closed) {
+    if (!this.usable) {
       throw this.#error ?? lost("the connection is closing");
     }
     const stream = this.#session.request({
@@ -88,7 +102,7 @@ export class GrpcClient implements AsyncDisposable {
     });
     return new ClientCall(stream, {
       maxMessageBytes: this.#options.maxMessageBytes ?? maxMessageBytes,
-      connectionError: () => (this.#session.destroyed ? (this.#error ?? lost("the connection was closed")) : undefined),
+      connectionError: () => this.#error,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     });
@@ -124,7 +138,8 @@ export class GrpcClient implements AsyncDisposable {
   /** Ends the connection now; open calls fail with `reason`. */
   destroy(reason?: BuildError): void {
     if (reason !== undefined) this.#error ??= reason;
-    this.#session.destroy();
+    // Not `session.destroy()`: that waits for a last write, which a stuck peer never takes.
+    this.#duplex.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

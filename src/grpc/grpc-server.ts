@@ -7,6 +7,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import { maxMessageBytes, sessionOptions, windowBytes } from "./http2-limits.ts";
 import { Http2ServerCall, type Peer, type ServerHandler } from "./server-call.ts";
 import { statusTrailers } from "./status.ts";
+import { wholeDuplex } from "./whole-duplex.ts";
 
 export interface GrpcServerOptions {
   readonly logger: Logger;
@@ -25,7 +26,7 @@ export class GrpcServer implements AsyncDisposable {
   readonly #maxMessageBytes: number;
   readonly #keepAliveIntervalMs: number;
   readonly #handlers = new Map<string, ServerHandler>();
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sessions = new Map<ServerHttp2Session, Duplex>();
   readonly #running = new Set<Promise<void>>();
   #closing = false;
 
@@ -57,22 +58,24 @@ export class GrpcServer implements AsyncDisposable {
       duplex.destroy();
       return Promise.resolve();
     }
-    const session = http2.performServerHandshake(duplex, sessionOptions);
-    this.#sessions.add(session);
+    const whole = wholeDuplex(duplex);
+    const session = http2.performServerHandshake(whole, sessionOptions);
+    this.#sessions.set(session, whole);
     session.on("error", (error) =>
       this.#logger.debug("connection failed", { peer: peer.address, error: String(error) }),
     );
-    session.once("connect", () => session.setLocalWindowSize(windowBytes));
-    if (!session.connecting && !session.destroyed) session.setLocalWindowSize(windowBytes);
+    session.once("connect", () => {
+      if (!session.destroyed) session.setLocalWindowSize(windowBytes);
+    });
     session.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw: string[]) =>
       this.#accept(stream, headers, raw, peer),
     );
-    const stopPings = this.#keepAlive(session, peer);
+    const stopPings = this.#keepAlive(session, whole, peer);
     return new Promise((resolve) => {
       session.once("close", () => {
         stopPings();
         this.#sessions.delete(session);
-        duplex.destroy();
+        whole.destroy();
         resolve();
       });
     });
@@ -84,10 +87,10 @@ export class GrpcServer implements AsyncDisposable {
    */
   async close(graceMs = 0): Promise<void> {
     this.#closing = true;
-    const closed = [...this.#sessions].map(
+    const closed = [...this.#sessions.keys()].map(
       (session) => new Promise<void>((resolve) => (session.destroyed ? resolve() : session.once("close", resolve))),
     );
-    for (const session of this.#sessions) session.close();
+    for (const session of this.#sessions.keys()) session.close();
     if (graceMs > 0 && this.#sessions.size > 0) {
       let timer: NodeJS.Timeout | undefined;
       await Promise.race([
@@ -98,7 +101,8 @@ export class GrpcServer implements AsyncDisposable {
       ]);
       clearTimeout(timer);
     }
-    for (const session of this.#sessions) session.destroy();
+    // Not `session.destroy()`: that waits for a last write, which a stuck peer never takes.
+    for (const whole of this.#sessions.values()) whole.destroy();
     await Promise.all(closed);
     await Promise.all(this.#running);
   }
@@ -155,14 +159,14 @@ export class GrpcServer implements AsyncDisposable {
     );
   }
 
-  #keepAlive(session: ServerHttp2Session, peer: Peer): () => void {
+  #keepAlive(session: ServerHttp2Session, whole: Duplex, peer: Peer): () => void {
     if (this.#keepAliveIntervalMs <= 0) return () => {};
     let answered = true;
     const timer = setInterval(() => {
       if (session.destroyed) return;
       if (!answered) {
         this.#logger.info("connection does not answer pings", { peer: peer.address });
-        session.destroy();
+        whole.destroy();
         return;
       }
       answered = false;

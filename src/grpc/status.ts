@@ -3,8 +3,13 @@ import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import { decodeBinary, encodeBinary } from "./metadata.ts";
 
-/** Details beyond this are dropped: a peer may refuse a longer trailer and then the whole error would be lost. */
-const maxDetailsBytes = 4 << 20;
+/**
+ * Most bytes of details in a trailer; the largest details go first. nghttp2, and so every node peer, gives up on the whole
+ * connection when one header is longer than 64 KB, and base64 makes four bytes of three.
+ */
+const maxDetailsBytes = 47 << 10;
+/** Longest message for the same reason: percent-encoding may treble it. */
+const maxMessageBytes = 16 << 10;
 
 /** `google.rpc.Status` of an error, details included. */
 export function errorToStatus(error: BuildError): Status {
@@ -26,11 +31,19 @@ export function statusToError(status: Status): BuildError {
 export function statusTrailers(error: BuildError | undefined): Record<string, string> {
   if (error === undefined) return { "grpc-status": "0" };
   const status = errorToStatus(error);
+  if (Buffer.byteLength(status.message) > maxMessageBytes) {
+    status.message = Buffer.from(status.message).subarray(0, maxMessageBytes).toString();
+  }
   const trailers: Record<string, string> = { "grpc-status": String(status.code) };
   if (status.message !== "") trailers["grpc-message"] = encodeStatusMessage(status.message);
-  if (status.details.length > 0) {
+  while (status.details.length > 0) {
     const bytes = Status.encode(status).finish();
-    if (bytes.length <= maxDetailsBytes) trailers["grpc-status-details-bin"] = encodeBinary(bytes);
+    if (bytes.length <= maxDetailsBytes) {
+      trailers["grpc-status-details-bin"] = encodeBinary(bytes);
+      break;
+    }
+    const largest = Math.max(...status.details.map((detail) => detail.value.length));
+    status.details = status.details.filter((detail) => detail.value.length !== largest);
   }
   return trailers;
 }
