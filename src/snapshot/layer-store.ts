@@ -97,11 +97,16 @@ export class LayerStore {
     return join(this.root, "layers", id, "diff");
   }
 
-  /** Diff directories of a stack, topmost first, each followed by its skeleton where the stack needs it. */
+  /**
+   * Diff directories of a stack, topmost first, each followed by its skeleton where the stack needs it. Of a layer that
+   * comes twice (a merge may) only the upper one is there: all that the lower one shows or deletes, the upper one does too,
+   * and overlayfs refuses the same directory twice.
+   */
   mountDirs(layers: readonly LayerId[]): string[] {
     const dirs: string[] = [];
     layers.forEach((id, index) => {
       const record = this.#record(id);
+      if (layers.lastIndexOf(id) !== index) return;
       const path = join(this.root, "layers", id);
       if (record.skeleton && !sameStack(record.writtenOn, layers, index)) dirs.push(join(path, "skel"));
       dirs.push(join(path, "diff"));
@@ -109,9 +114,9 @@ export class LayerStore {
     return dirs.reverse();
   }
 
-  /** Diff directories of a stack, topmost first. */
+  /** Diff directories of a stack, topmost first, without skeletons. */
   stackDirs(layers: readonly LayerId[]): string[] {
-    return layers.map((id) => this.diffPath(id)).reverse();
+    return [...new Set(layers.map((id) => this.diffPath(id)).reverse())];
   }
 
   /** Keeps the layers of a ref from removal until the answer is called. @throws BuildError NotFound */
