@@ -1,0 +1,170 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Snapshotter } from "../../core/seams/snapshotter.ts";
+import type { OutputsResult, ResolvedSource } from "../../core/values/task.ts";
+import { KeyedMutex } from "../keyed-mutex.ts";
+import { readSecret } from "../session/secrets.ts";
+import { openSshAgentSocket } from "../session/ssh-agent-socket.ts";
+import { commitLayer, type SourceContext, type SourceHandler } from "../source-handler.ts";
+import { type SourceRequest, sourceError } from "../source-identifier.ts";
+import { checkoutGit } from "./git-checkout.ts";
+import { type CommandRunner, GitCli } from "./git-cli.ts";
+import { type GitIdentifier, gitCacheKey, parseGitIdentifier } from "./git-identifier.ts";
+import { GitMirrors } from "./git-mirror.ts";
+import { type ResolvedRef, resolveLocally, resolveRemotely } from "./git-refs.ts";
+import { isCommitSha, redactCredentials } from "./git-url.ts";
+
+export interface GitSourceOptions {
+  readonly snapshotter: Snapshotter;
+  readonly runner: CommandRunner;
+  /** Holds the bare repositories shared by all builds on this agent. */
+  readonly mirrorDirectory: string;
+}
+
+/** `git://` sources through the git command (BuildKit source/git). One remote is used by one task at a time. */
+export class GitSource implements SourceHandler {
+  readonly #snapshotter: Snapshotter;
+  readonly #runner: CommandRunner;
+  readonly #mirrors: GitMirrors;
+  readonly #remotes = new KeyedMutex();
+
+  constructor(options: GitSourceOptions) {
+    this.#snapshotter = options.snapshotter;
+    this.#runner = options.runner;
+    this.#mirrors = new GitMirrors(options.mirrorDirectory);
+  }
+
+  /** Pin = the object the ref names. Details: `ref`, `commit` (behind an annotated tag), `defaultBranch`. */
+  async resolve(source: SourceRequest, context: SourceContext): Promise<ResolvedSource> {
+    const id = parseGitIdentifier(source);
+    return describe(id, await this.#resolve(id, context));
+  }
+
+  async fetch(
+    source: SourceRequest,
+    given: ResolvedSource | undefined,
+    context: SourceContext,
+  ): Promise<OutputsResult> {
+    const id = parseGitIdentifier(source);
+    const wanted = given === undefined ? await this.#resolve(id, context) : recall(given);
+    const record = {
+      description: `git snapshot for ${redactCredentials(id.remote)}#${id.ref || wanted.defaultBranch}`,
+      recordType: "source.git.checkout",
+    };
+    using _remote = await this.#remotes.lock(id.remote, context.signal);
+    await using login = await this.#login(id, context);
+    const gitDir = await this.#mirrors.fetch(id, wanted, login.git);
+    return commitLayer(this.#snapshotter, context, record, (directory) =>
+      checkoutGit({ id, wanted, git: login.git, gitDir, directory }),
+    );
+  }
+
+  /** Raw commit object, and tag object for an annotated tag, of a resolved source (ResolveSourceMeta, map a16). */
+  async objects(
+    source: SourceRequest,
+    given: ResolvedSource,
+    context: SourceContext,
+  ): Promise<{ readonly commitObject: Uint8Array; readonly tagObject?: Uint8Array; readonly commit: string }> {
+    const id = parseGitIdentifier(source);
+    const wanted = recall(given);
+    using _remote = await this.#remotes.lock(id.remote, context.signal);
+    await using login = await this.#login(id, context);
+    const git = login.git.with({ gitDir: await this.#mirrors.fetch(id, wanted, login.git) });
+    const type = await git.text("cat-file", "-t", wanted.sha);
+    if (type !== "commit" && type !== "tag") throw sourceError(`expected commit or tag object, got ${type}`);
+    if (type === "commit") return { commitObject: await git.run("cat-file", "commit", wanted.sha), commit: "" };
+    const commit = await git.text("rev-parse", `${wanted.sha}^{commit}`);
+    return {
+      tagObject: await git.run("cat-file", "tag", wanted.sha),
+      commitObject: await git.run("cat-file", "commit", commit),
+      commit,
+    };
+  }
+
+  async #resolve(id: GitIdentifier, context: SourceContext): Promise<ResolvedRef> {
+    const local = resolveLocally(id);
+    if (local !== undefined) return local;
+    await using login = await this.#login(id, context);
+    return resolveRemotely(id, login.git);
+  }
+
+  /** A git command with the client's credentials at hand, for as long as it is not disposed. */
+  async #login(id: GitIdentifier, context: SourceContext): Promise<AsyncDisposable & { readonly git: GitCli }> {
+    const { signal, progress, sessions } = context;
+    const stack = new AsyncDisposableStack();
+    try {
+      const header = await authorizationHeader(id, context);
+      const config = header === undefined ? [] : [{ key: `http.${tokenScope(id.remote)}.extraheader`, value: header }];
+      const socket = id.sshId === "" ? undefined : stack.use(await openSshAgentSocket(sessions, id.sshId, signal));
+      const knownHostsFile = id.knownHosts === "" ? undefined : await writeKnownHosts(id.knownHosts, stack);
+      const git = new GitCli({
+        runner: this.#runner,
+        signal,
+        progress,
+        config,
+        ...(socket === undefined ? {} : { sshAuthSocket: socket.path }),
+        ...(knownHostsFile === undefined ? {} : { knownHostsFile }),
+      });
+      return { git, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+    } catch (error) {
+      await stack.disposeAsync();
+      throw error;
+    }
+  }
+}
+
+function describe(id: GitIdentifier, found: ResolvedRef): ResolvedSource {
+  const { ref, sha, commit, defaultBranch } = found;
+  const keySha = isCommitSha(ref) ? ref : commit || sha;
+  return { cacheKey: gitCacheKey(id, keySha, ref), pin: sha, details: { ref, commit, defaultBranch } };
+}
+
+function recall(resolved: ResolvedSource): ResolvedRef {
+  const { ref = "", commit = "", defaultBranch = "" } = resolved.details;
+  return { ref, sha: resolved.pin, commit, defaultBranch };
+}
+
+/** One token serves all of github.com, so that private submodules work; elsewhere it is for the remote alone. */
+function tokenScope(remote: string): string {
+  return /^https:\/\/(?:www\.)?github\.com\//.exec(remote)?.[0] ?? remote;
+}
+
+/** From the client's secrets: `<name>.<host>` before `<name>`, header before token (map c13). */
+async function authorizationHeader(id: GitIdentifier, context: SourceContext): Promise<string | undefined> {
+  const host = URL.canParse(id.remote) ? new URL(id.remote).host : "";
+  const names = [
+    { name: `${id.authHeaderSecret}.${host}`, base: id.authHeaderSecret, isToken: false },
+    { name: `${id.authTokenSecret}.${host}`, base: id.authTokenSecret, isToken: true },
+    { name: id.authHeaderSecret, base: id.authHeaderSecret, isToken: false },
+    { name: id.authTokenSecret, base: id.authTokenSecret, isToken: true },
+  ].filter(({ base }) => base !== "");
+  if (names.length === 0 || context.sessions.ids.length === 0) return undefined;
+  const absent = sourceError("no git credentials");
+  try {
+    return await context.sessions.any(
+      async (caller) => {
+        for (const { name, isToken } of names) {
+          const secret = await readSecret(caller, name, context.signal);
+          if (secret === undefined) continue;
+          const value = Buffer.from(secret).toString("utf8");
+          const basic = `basic ${Buffer.from(`x-access-token:${value}`).toString("base64")}`;
+          return `Authorization: ${isToken ? basic : value}`;
+        }
+        throw absent;
+      },
+      { signal: context.signal },
+    );
+  } catch (error) {
+    if (error === absent) return undefined;
+    throw error;
+  }
+}
+
+async function writeKnownHosts(text: string, stack: AsyncDisposableStack): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "known-hosts-"));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const file = join(directory, "known_hosts");
+  await writeFile(file, text, { mode: 0o600 });
+  return file;
+}

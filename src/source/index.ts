@@ -1,0 +1,15 @@
+export { BlobSource, resolveBlobSource } from "./blob/blob-source.ts";
+export type { CommandRunner } from "./git/git-cli.ts";
+export type { GitSourceOptions } from "./git/git-source.ts";
+export { GitSource } from "./git/git-source.ts";
+export type { HttpSourceOptions } from "./http/http-source.ts";
+export { HttpSource } from "./http/http-source.ts";
+export { parseResolveMode, type ResolveMode } from "./image/image-identifier.ts";
+export { chainIds } from "./image/image-keys.ts";
+export type { ImageCall, ImageResolverOptions, ResolvedImage } from "./image/image-resolver.ts";
+export { ImageResolver } from "./image/image-resolver.ts";
+export { PlatformMatcher } from "./image/platform-matcher.ts";
+export type { ImageRegistry, SourceCall } from "./image-registry.ts";
+export { RemoteOriginReader } from "./remote-origin-reader.ts";
+export type { SourceContext, SourceHandler } from "./source-handler.ts";
+export { type SourceRequest, type SourceScheme, splitIdentifier } from "./source-identifier.ts";
