@@ -79,6 +79,7 @@ export class OciExecutor implements Executor {
       const context = await this.#specContext(container);
       ensureWorkingDirectory(container.rootfs, container.cwd, context.user);
       await writeFile(join(bundle, "config.json"), JSON.stringify(buildSpec(container, context)));
+      signal.throwIfAborted();
       return await this.#runBundle(container, bundle, context.cgroupsPath, io, signal);
     } finally {
       stubs.remove();
@@ -218,8 +219,8 @@ export class OciExecutor implements Executor {
 
   async #forceDelete(id: string): Promise<void> {
     const failure = await this.#call(["delete", "--force", id]);
+    // What could not be deleted stays on record for the next `reap`.
     if (failure !== undefined) this.#logger.warn("Cannot delete container", { container: id, failure });
-    await rm(join(this.#stateRoot, id), { recursive: true, force: true });
   }
 
   /** @returns what went wrong, if anything */

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { hostPlatform } from "../../../src/core/values/platform.ts";
+import { Cgroups, findRuntime, OciExecutor, type OciRuntime } from "../../../src/executor/index.ts";
+import { ProcessSpawner } from "../../../src/util/process/index.ts";
+import { runExecutorSuite } from "../../conformance/executor-suite.ts";
+import { makeBusyboxRootfs } from "../../helpers/busybox-rootfs.ts";
+
+const cgroupParent = "buildfleet-test";
+
+function find(name: "runc" | "crun"): OciRuntime | undefined {
+  // crun refuses to run where cgroup v1 and v2 are mixed.
+  if (name === "crun" && new Cgroups().mode === "hybrid") return undefined;
+  try {
+    return findRuntime({ configured: name });
+  } catch {
+    return undefined;
+  }
+}
+
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+for (const name of ["runc", "crun"] as const) {
+  const runtime = find(name);
+  if (runtime === undefined) continue;
+
+  runExecutorSuite(name, async (root) => {
+    const spawner = new ProcessSpawner();
+    const cgroups = new Cgroups();
+    const parent = `${cgroupParent}/${name}-${process.pid}`;
+    const executor = new OciExecutor({ runtime, root, spawner, cgroupParent: parent });
+    return {
+      executor,
+      leftovers: () => [
+        ...names(join(root, "state")),
+        ...names(join(root, "bundles")),
+        ...cgroups.children(`${parent}/buildkit`),
+      ],
+      [Symbol.asyncDispose]: async () => {
+        await spawner[Symbol.asyncDispose]();
+        for (const path of [`${parent}/buildkit`, parent, cgroupParent]) cgroups.remove(path);
+      },
+    };
+  });
+
+  test(`${name}: reap() ends what a killed agent left`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "executor-reap-"));
+    const rootfs = makeBusyboxRootfs(join(directory, "rootfs"));
+    const cgroups = new Cgroups();
+    const parent = `${cgroupParent}/reap-${process.pid}`;
+    const options = { runtime, root: join(directory, "executor"), cgroupParent: parent };
+    try {
+      const first = new ProcessSpawner();
+      const lost = new OciExecutor({ ...options, spawner: first }).run(
+        {
+          id: "orphan",
+          rootfs,
+          rootReadonly: false,
+          mounts: [],
+          args: ["/bin/sh", "-c", "echo up; exec sleep 1000"],
+          env: ["PATH=/bin"],
+          cwd: "/",
+          user: "",
+          hostname: "",
+          extraHosts: [],
+          network: "none",
+          security: "sandbox",
+          ulimits: [],
+          cgroupParent: "",
+          removeMountStubsRecursive: true,
+          validExitCodes: [],
+          platform: hostPlatform(),
+        },
+        // The helper goes with the agent; what it ran is lost to the agent, yet goes on.
+        { stdout: () => first[Symbol.asyncDispose](), stderr: () => {} },
+        new AbortController().signal,
+      );
+      await assert.rejects(lost, { infrastructure: true });
+      assert.deepEqual(cgroups.children(`${parent}/buildkit`), ["orphan"]);
+
+      await using second = new ProcessSpawner();
+      await new OciExecutor({ ...options, spawner: second }).reap();
+      assert.deepEqual(names(join(options.root, "state")), []);
+      assert.deepEqual(cgroups.children(`${parent}/buildkit`), []);
+    } finally {
+      for (const path of [`${parent}/buildkit`, parent, cgroupParent]) cgroups.remove(path);
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+}
