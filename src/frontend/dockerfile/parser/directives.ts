@@ -12,7 +12,8 @@ export interface Directive {
   readonly location: readonly Range[];
 }
 
-const pattern = /^([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*([^\n]+?)[\t\n\f\r ]*$/;
+const pattern = /^([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=([^\n]+)$/;
+const blanks = "\t\n\f\r ";
 
 function directiveName(text: string): DirectiveName | undefined {
   return text === "syntax" || text === "escape" || text === "check" ? text : undefined;
@@ -59,6 +60,15 @@ export class DirectiveReader {
     const match = pattern.exec(trimSpaceStart(line.slice(this.#commentToken.length)));
     const name = directiveName(match?.[1]?.toLowerCase() ?? "");
     if (name === undefined) return undefined;
-    return { name, value: match?.[2] ?? "", location: lineRanges(this.#line, this.#line) };
+    return { name, value: trimValue(match?.[2] ?? ""), location: lineRanges(this.#line, this.#line) };
   }
+}
+
+/** The text without blanks around it; of nothing but blanks the last one stays. */
+function trimValue(text: string): string {
+  let start = 0;
+  while (start < text.length - 1 && blanks.includes(text.charAt(start))) start++;
+  let end = text.length;
+  while (end > start + 1 && blanks.includes(text.charAt(end - 1))) end--;
+  return text.slice(start, end);
 }

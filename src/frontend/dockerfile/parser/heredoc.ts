@@ -4,7 +4,7 @@ import { emptyEnv } from "../shell/env-lookup.ts";
 import { WordLexer } from "../shell/word-lexer.ts";
 import type { Heredoc } from "./ast.ts";
 
-const operator = /^(\d*)<<(-?)[\t\n\f\r ]*([^<]*)$/;
+const operator = /^(\d*)<<(-?)([^<]*)$/;
 /** Heredoc operators are shell syntax: their escape is always the backslash. */
 const escapeToken = "\\";
 
@@ -15,7 +15,7 @@ const escapeToken = "\\";
  */
 export function parseHeredoc(word: string): Heredoc | undefined {
   const match = operator.exec(word);
-  const delimiter = match?.[3];
+  const delimiter = match?.[3]?.replace(/^[\t\n\f\r ]+/, "");
   if (!match || !delimiter) return undefined;
   const words = new WordLexer({ escapeToken, skipUnsetEnv: true }).processWords(delimiter, emptyEnv);
   const [name] = words;

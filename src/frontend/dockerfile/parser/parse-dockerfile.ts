@@ -43,9 +43,7 @@ class DockerfileParser {
       if (!content.startsWith("#")) this.#readInstruction(content);
     }
     if (this.#instructions.length === 0) throw this.#fault("file with no instructions", this.#line);
-    if (this.#lines.tooLong) {
-      throw this.#fault(`dockerfile line greater than max allowed size of ${maxLineBytes}`, this.#line);
-    }
+    if (this.#lines.tooLong) throw this.#lineTooLong(this.#line);
     return { instructions: this.#instructions, escapeToken: this.#escapeToken, warnings: this.#warnings };
   }
 
@@ -74,7 +72,10 @@ class DockerfileParser {
     let hasEmptyContinuation = false;
     while (continues) {
       const line = this.#lines.next();
-      if (line === undefined) break;
+      if (line === undefined) {
+        if (this.#lines.tooLong) throw this.#lineTooLong(this.#line + 1);
+        break;
+      }
       this.#line++;
       if (isComment(line)) continue;
       const content = trimLineEnd(line);
@@ -126,9 +127,12 @@ class DockerfileParser {
 
   /** An escape token at the end of a line, unless it is itself escaped, joins the next line. */
   #trimContinuation(line: string): { readonly text: string; readonly continues: boolean } {
-    const text = line.replace(/[ \t]+$/, "");
-    if (!text.endsWith(this.#escapeToken) || text.at(-2) === this.#escapeToken) return { text: line, continues: false };
-    return { text: text.slice(0, -1), continues: true };
+    let end = line.length;
+    while (line[end - 1] === " " || line[end - 1] === "\t") end--;
+    if (line[end - 1] !== this.#escapeToken || line[end - 2] === this.#escapeToken) {
+      return { text: line, continues: false };
+    }
+    return { text: line.slice(0, end - 1), continues: true };
   }
 
   #warnEmptyContinuation(text: string): void {
@@ -139,6 +143,11 @@ class DockerfileParser {
       url: "https://docs.docker.com/go/dockerfile/rule/no-empty-continuation/",
       location: { start: position, end: position },
     });
+  }
+
+  /** BuildKit reports the line before, but within an instruction the line itself. */
+  #lineTooLong(line: number): Error {
+    return this.#fault(`dockerfile line greater than max allowed size of ${maxLineBytes}`, line);
   }
 
   #fault(message: string, line: number): Error {

@@ -54,6 +54,13 @@ describe("lines", () => {
     );
   });
 
+  it("takes time in proportion to the length of lines", () => {
+    const gap = " ".repeat(65_000);
+    for (const line of [`# check=a${gap}b`, `RUN a${gap}b`, `RUN a <<${gap}<`, `COPY${gap}a b`, `ENV a=${gap}b=c`]) {
+      parse(`${line}\nFROM a\n`);
+    }
+  });
+
   it("fails only with a DockerfileError, whatever the text", () => {
     const piece = fc.constantFrom(
       "FROM a",
