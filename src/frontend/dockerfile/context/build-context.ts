@@ -9,6 +9,7 @@ import type {
   SourceMetaRequest,
 } from "../../../core/seams/llb-bridge.ts";
 import type { Digest } from "../../../core/values/digest.ts";
+import type { Platform } from "../../../core/values/platform.ts";
 import {
   basePath,
   definitionHead,
@@ -42,6 +43,21 @@ export interface DockerfileSource {
   readonly info: SourceInfo;
   warn(warning: Omit<BridgeWarning, "vertex" | "info">): void;
 }
+
+export interface ImageRequest {
+  /** Normalized. */
+  readonly reference: string;
+  readonly logName: string;
+  readonly platform?: Platform;
+  readonly resolveMode?: string;
+  /** OCI layout of a client, as source attributes. */
+  readonly store?: Readonly<Record<string, string>>;
+}
+
+/** An image's identity and config; or what a source policy put in its place. */
+export type ResolvedImage =
+  | { readonly kind: "image"; readonly reference: string; readonly digest: Digest; readonly config: Uint8Array }
+  | { readonly kind: "other"; readonly identifier: string };
 
 /** A context that comes from somewhere else than a directory of the client. */
 interface RemoteContext {
@@ -84,6 +100,23 @@ export class BuildContext {
 
   resolveSourceMeta(request: SourceMetaRequest, signal: AbortSignal): Promise<SourceMeta> {
     return this.#metadata.resolve(request, signal);
+  }
+
+  /** @throws BuildError `failed to resolve source metadata for …` */
+  async resolveImage({ reference, store, ...request }: ImageRequest, signal: AbortSignal): Promise<ResolvedImage> {
+    const source: SourceOp =
+      store === undefined
+        ? { identifier: `docker-image://${reference}`, attrs: {} }
+        : { identifier: `oci-layout://${reference}`, attrs: { ...store } };
+    try {
+      const meta = await this.resolveSourceMeta({ ...request, source, image: { noConfig: false } }, signal);
+      const { identifier } = meta.source;
+      if (meta.image === undefined) return { kind: "other", identifier };
+      const resolved = identifier.replace(/^(?:docker-image|oci-layout):\/\//, "");
+      return { kind: "image", reference: resolved, ...meta.image };
+    } catch (error) {
+      throw BuildError.from(error).wrap(`failed to resolve source metadata for ${reference}`);
+    }
   }
 
   /** @throws BuildError `failed to read dockerfile: …` */

@@ -112,25 +112,20 @@ export class NamedContext {
     if (text === "scratch") return { state: scratch() };
     const { platform, resolveMode } = this.#options;
     const reference = formatReference(withDefaultTag(parseReference(text)));
-    const meta = await this.#context.resolveSourceMeta(
+    const resolved = await this.#context.resolveImage(
       {
-        source: { identifier: `docker-image://${reference}`, attrs: {} },
+        reference,
         logName: `[context ${this.#key}] load metadata for ${text}`,
-        image: { noConfig: false },
         ...(platform === undefined ? {} : { platform }),
         ...(resolveMode === undefined ? {} : { resolveMode }),
       },
       signal,
     );
-    const { identifier } = meta.source;
-    if (!identifier.startsWith("docker-image://")) {
-      // A source policy put something else in its place: `scheme://rest` is `scheme:rest` as a context.
-      return this.#load(identifier.replace("://", ":"), depth + 1, signal);
-    }
-    if (meta.image === undefined) throw unknown(`no image config for ${reference}`);
-    const config = parseImage(meta.image.config);
+    // A source policy put something else in its place: `scheme://rest` is `scheme:rest` as a context.
+    if (resolved.kind === "other") return this.#load(resolved.identifier.replace("://", ":"), depth + 1, signal);
+    const config = parseImage(resolved.config);
     config.created = undefined;
-    const state = image(identifier.slice("docker-image://".length), {
+    const state = image(resolved.reference, {
       customName: `[context ${this.#key}] ${text}`,
       platform,
     });
@@ -145,18 +140,17 @@ export class NamedContext {
     // The store decides what is loaded; the name is for people.
     const reference = formatReference({ ...parseReference(this.#name), digest });
     const { sessionId } = this.#context;
-    const attrs = { ...(sessionId === "" ? {} : { "oci.session": sessionId }), "oci.store": storeId };
-    const meta = await this.#context.resolveSourceMeta(
+    const resolved = await this.#context.resolveImage(
       {
-        source: { identifier: `oci-layout://${reference}`, attrs },
+        reference,
         logName: `[context ${this.#key}] load metadata for ${reference}`,
-        image: { noConfig: false },
+        store: { ...(sessionId === "" ? {} : { "oci.session": sessionId }), "oci.store": storeId },
         ...(platform === undefined ? {} : { platform }),
       },
       signal,
     );
-    if (meta.image === undefined) throw unknown(`no image config for ${reference}`);
-    const config = parseImage(meta.image.config);
+    if (resolved.kind === "other") throw unknown(`oci-layout reference ${reference} has no image config`);
+    const config = parseImage(resolved.config);
     const state = ociLayout(reference, {
       customName: `[context ${this.#key}] OCI load from client`,
       sessionId,

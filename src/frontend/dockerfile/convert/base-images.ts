@@ -169,28 +169,25 @@ export class BaseImageResolver {
     const { config, context, stages } = this.#options;
     const prefix = config.multiPlatformRequested ? `[${formatPlatformFully(platform)} internal]` : "[internal]";
     try {
-      const meta = await context.resolveSourceMeta(
+      const resolved = await context.resolveImage(
         {
-          source: { identifier: `docker-image://${reference}`, attrs: {} },
+          reference,
           platform,
           logName: `${prefix} load metadata for ${reference}`,
           resolveMode: config.imageResolveMode,
-          image: { noConfig: false },
         },
         signal,
       );
-      const { identifier } = meta.source;
-      if (!identifier.startsWith("docker-image://")) {
+      if (resolved.kind === "other") {
         throw new BuildError(
           Code.Unknown,
-          `ref mutated by policy to non-image: docker-image://${reference} -> ${identifier}`,
+          `ref mutated by policy to non-image: docker-image://${reference} -> ${resolved.identifier}`,
         );
       }
-      if (meta.image === undefined) throw new BuildError(Code.Internal, `no image config for ${reference}`);
       return {
-        config: parseImage(meta.image.config),
-        digest: meta.image.digest,
-        name: parseReference(identifier.slice("docker-image://".length)),
+        config: parseImage(resolved.config),
+        digest: resolved.digest,
+        name: parseReference(resolved.reference),
       };
     } catch (error) {
       const wrapped = BuildError.from(error).wrap(written);

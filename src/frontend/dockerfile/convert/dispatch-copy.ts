@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
-import { parseDigest } from "../../../core/values/digest.ts";
 import type { Platform } from "../../../core/values/platform.ts";
 import {
   basePath,
@@ -20,6 +19,7 @@ import { type GitRef, gitOptions, parseGitRef } from "../context/index.ts";
 import type { AddCommand, CopyCommand, SourceContent } from "../instructions/index.ts";
 import type { BuildStage } from "./build-stage.ts";
 import { checkCopySource, type IgnoreMatcher } from "./checks.ts";
+import { parseChecksum } from "./checksum.ts";
 import { parseChmod } from "./chmod-value.ts";
 import { type DispatchContext, locationsOf } from "./dispatch-context.ts";
 import { addHistory } from "./history.ts";
@@ -171,7 +171,7 @@ class CopyLowering {
     const state = http(url, {
       filename,
       customName: this.#name,
-      checksum: command.checksum === "" ? undefined : parseDigest(command.checksum),
+      checksum: parseChecksum(command.checksum),
       description: { "com.docker.dockerfile.v1.command": "" },
     });
     this.action = this.action.copy(state, filename, this.#dest, {

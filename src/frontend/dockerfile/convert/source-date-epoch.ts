@@ -2,12 +2,12 @@ import { gunzipSync } from "node:zlib";
 import type { SourceOp } from "../../../api/gen/ops.ts";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
-import { parseDigest } from "../../../core/values/digest.ts";
 import { type EnvList, git, http, marshalState, SourceVertex, type State } from "../../../llb/builder/index.ts";
 import { type BuildContext, findNamedContext, gitOptions } from "../context/index.ts";
 import { withLocation } from "../dockerfile-error.ts";
 import type { AddCommand, Stage } from "../instructions/index.ts";
 import type { WordLexer } from "../shell/index.ts";
+import { parseChecksum } from "./checksum.ts";
 import { isWebUrl, remoteGit, urlFilename } from "./dispatch-copy.ts";
 
 export const epochArg = "SOURCE_DATE_EPOCH";
@@ -110,7 +110,7 @@ function addSource(command: AddCommand, env: EnvList, lexer: WordLexer): State {
   if (isWebUrl(url)) {
     return http(url, {
       filename: urlFilename(url),
-      checksum: checksum === "" ? undefined : parseDigest(checksum),
+      checksum: parseChecksum(checksum),
     });
   }
   const ref = remoteGit(url);
