@@ -28,6 +28,7 @@ export class GrpcServer implements AsyncDisposable {
   readonly #handlers = new Map<string, ServerHandler>();
   readonly #sessions = new Map<ServerHttp2Session, Duplex>();
   readonly #running = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
   #closing = false;
 
   constructor(options: GrpcServerOptions) {
@@ -49,6 +50,11 @@ export class GrpcServer implements AsyncDisposable {
   /** Calls whose handler has not finished. */
   get activeCalls(): number {
     return this.#running.size;
+  }
+
+  /** Aborts once the server has been closed: for what services keep going on its behalf. */
+  get stopped(): AbortSignal {
+    return this.#stop.signal;
   }
 
   /** Serves one connection and owns it from here on. @returns resolves when the connection has closed; never rejects */
@@ -83,7 +89,7 @@ export class GrpcServer implements AsyncDisposable {
 
   /**
    * Takes no new calls (GOAWAY on every connection) and waits for running ones.
-   * @param graceMs what still runs then is cancelled
+   * @param graceMs what still runs then is cancelled; handlers must heed their signal, for they are waited for
    */
   async close(graceMs = 0): Promise<void> {
     this.#closing = true;
@@ -105,6 +111,7 @@ export class GrpcServer implements AsyncDisposable {
     for (const whole of this.#sessions.values()) whole.destroy();
     await Promise.all(closed);
     await Promise.all(this.#running);
+    this.#stop.abort(new BuildError(Code.Unavailable, "the server has been closed"));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

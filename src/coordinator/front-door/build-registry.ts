@@ -21,11 +21,14 @@ interface Entry {
  */
 export class BuildRegistry {
   readonly #clock: Clock;
+  readonly #stopped: AbortSignal;
   readonly #entries = new Map<string, Entry>();
   readonly #waiters = new Set<() => void>();
 
-  constructor(clock: Clock) {
+  /** @param stopped aborts when nobody will ask any more */
+  constructor(clock: Clock, stopped: AbortSignal) {
     this.#clock = clock;
+    this.#stopped = stopped;
   }
 
   /** Takes a ref before its build exists. @throws BuildError `job ID <ref> exists` */
@@ -45,7 +48,7 @@ export class BuildRegistry {
           if (this.#entries.get(ref) === entry) this.#entries.delete(ref);
         };
         if (entry.build === undefined) forget();
-        else void this.#clock.sleep(lateReaderMs).then(forget, forget);
+        else void this.#clock.sleep(lateReaderMs, this.#stopped).then(forget, forget);
       },
     };
   }

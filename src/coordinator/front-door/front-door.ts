@@ -31,7 +31,7 @@ export interface FrontDoorOptions {
 export function createFrontDoor(options: FrontDoorOptions): GrpcServer {
   const server = new GrpcServer({ logger: options.logger.child({ component: "front-door" }) });
   const clock = options.clock ?? systemClock;
-  const registry = new BuildRegistry(clock);
+  const registry = new BuildRegistry(clock, server.stopped);
   const control = new ControlService({
     builds: options.builds,
     registry,

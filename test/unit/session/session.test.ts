@@ -209,7 +209,10 @@ describe("SessionManager", () => {
     const caller = await manager.get("s1");
     await clock.advance(5000);
     assert.deepEqual(manager.ids, ["s1"], "a healthy client stays");
-    client.server.handle("/grpc.health.v1.Health/Check", async () => new Promise(() => {}));
+    client.server.handle(
+      "/grpc.health.v1.Health/Check",
+      (check) => new Promise((resolve) => check.signal.addEventListener("abort", () => resolve())),
+    );
     const call = caller.open("/t.T/Echo");
     let ended = false;
     void client.served.then(() => {
