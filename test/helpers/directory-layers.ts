@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { LayerService } from "../../../../src/core/seams/op-runner.ts";
-import type { LayerId, LayerInfo, Ref } from "../../../../src/core/values/layer.ts";
-import { mount, unmount } from "../../../../src/executor/index.ts";
+import type { LayerService } from "../../src/core/seams/op-runner.ts";
+import type { LayerId, LayerInfo, Ref } from "../../src/core/values/layer.ts";
+import { mount, unmount } from "../../src/executor/index.ts";
 
 /** A LayerService over plain directories and overlay mounts, for steps that need real files under them. */
 export class DirectoryLayers implements LayerService {

@@ -1,9 +1,9 @@
-import { GetSecretRequest, GetSecretResponse } from "../../../../src/api/gen/secrets.ts";
-import { BytesMessage } from "../../../../src/api/gen/ssh.ts";
-import { BuildError } from "../../../../src/core/errors/build-error.ts";
-import { Code } from "../../../../src/core/errors/code.ts";
-import type { SessionCaller, SessionGroup, SessionStream } from "../../../../src/core/seams/session-caller.ts";
-import { AsyncQueue } from "../../../../src/util/async-queue.ts";
+import { GetSecretRequest, GetSecretResponse } from "../../src/api/gen/secrets.ts";
+import { BytesMessage } from "../../src/api/gen/ssh.ts";
+import { BuildError } from "../../src/core/errors/build-error.ts";
+import { Code } from "../../src/core/errors/code.ts";
+import type { SessionCaller, SessionGroup, SessionStream } from "../../src/core/seams/session-caller.ts";
+import { AsyncQueue } from "../../src/util/async-queue.ts";
 
 export interface FakeClient {
   readonly secrets?: Readonly<Record<string, string>>;
