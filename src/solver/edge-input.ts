@@ -65,8 +65,8 @@ export class EdgeInput<T> {
     return alternatives;
   }
 
-  idle(): Promise<unknown> {
-    return Promise.all([this.fast, this.slow, this.deepest, this.#content].map((task) => task.idle()));
+  tasks(): SharedTask<unknown>[] {
+    return [this.fast, this.slow, this.deepest, this.#content];
   }
 
   async #findSlow(signal: AbortSignal): Promise<boolean> {

@@ -21,6 +21,7 @@ type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: fals
  */
 export class SharedTask<T> {
   readonly #work: (signal: AbortSignal) => Promise<T>;
+  #closed = false;
   #flight: Flight | undefined;
   #outcome: Outcome<T> | undefined;
 
@@ -28,14 +29,11 @@ export class SharedTask<T> {
     this.#work = work;
   }
 
-  get running(): boolean {
-    return this.#flight !== undefined;
-  }
-
-  /** @throws the work's error, or the signal's reason */
+  /** @throws the work's error, the signal's reason, or Canceled once closed */
   async get(signal: AbortSignal): Promise<T> {
     for (;;) {
       signal.throwIfAborted();
+      if (this.#closed) throw canceled();
       if (this.#outcome?.ok === true) return this.#outcome.value;
       if (this.#outcome !== undefined) throw this.#outcome.error;
       this.#flight ??= this.#start();
@@ -54,14 +52,15 @@ export class SharedTask<T> {
     }
   }
 
-  /** Resolves when nothing runs. Starts nothing, aborts nothing. */
-  async idle(): Promise<void> {
+  /** Nobody gets anything any more. Resolves when what runs has come to rest. */
+  async close(): Promise<void> {
+    this.#closed = true;
     while (this.#flight !== undefined) await this.#flight.done;
   }
 
   #abortUnwanted(flight: Flight): void {
     if (flight.waiters > 0 || this.#flight !== flight) return;
-    flight.abort.abort(new BuildError(Code.Canceled, "context canceled"));
+    flight.abort.abort(canceled());
   }
 
   #start(): Flight {
@@ -80,4 +79,8 @@ export class SharedTask<T> {
       this.#flight = undefined;
     }
   }
+}
+
+function canceled(): BuildError {
+  return new BuildError(Code.Canceled, "context canceled");
 }

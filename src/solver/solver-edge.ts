@@ -66,11 +66,9 @@ export class SolverEdge<T> {
     this.run = new SharedTask((signal) => this.#run(signal));
   }
 
-  async idle(): Promise<void> {
-    await Promise.all([
-      ...[this.fast, this.slow, this.result, this.run].map((task) => task.idle()),
-      ...this.#inputs.map((input) => input.idle()),
-    ]);
+  /** All that must come to rest before the vertex can go. */
+  tasks(): SharedTask<unknown>[] {
+    return [this.fast, this.slow, this.result, this.run, ...this.#inputs.flatMap((input) => input.tasks())];
   }
 
   async #findFast(signal: AbortSignal): Promise<void> {
@@ -146,6 +144,7 @@ export class SolverEdge<T> {
     const keys = await this.#commitKeys(inputs, signal);
     const comparable = await Promise.all(keys.map((key) => comparableKey(key, this.vertex.cache)));
     signal.throwIfAborted();
+    this.vertex.throwIfDisposed();
     const other = this.vertex.context.runs.claim(this, comparable);
     return other === undefined ? this.run.get(signal) : this.#join(other, keys, signal);
   }

@@ -48,6 +48,7 @@ export class VertexState<T> {
   readonly #contentDigests: SharedTask<Digest>[] = [];
   readonly #held: SharedResult<T>[] = [];
   #op: Op<T> | undefined;
+  #disposed = false;
 
   constructor(vertex: Vertex, digest: Digest, inputs: readonly VertexInput<T>[], context: SolveContext<T>) {
     this.vertex = vertex;
@@ -86,13 +87,15 @@ export class VertexState<T> {
   }
 
   /** @throws BuildError `failed to load cache key: …`, names the vertex */
-  cacheMap(index: number, signal: AbortSignal): Promise<LoadedCacheMap<T>> {
+  async cacheMap(index: number, signal: AbortSignal): Promise<LoadedCacheMap<T>> {
+    this.throwIfDisposed();
     this.#cacheMaps[index] ??= new SharedTask((task) => this.#loadCacheMap(index, task));
     return this.#cacheMaps[index].get(signal);
   }
 
   /** Content digest of an input's result. @throws BuildError `failed to compute cache key: …`, names the vertex */
-  contentDigest(input: number, signal: AbortSignal): Promise<Digest> {
+  async contentDigest(input: number, signal: AbortSignal): Promise<Digest> {
+    this.throwIfDisposed();
     this.#contentDigests[input] ??= new SharedTask((task) => this.#computeContentDigest(input, task));
     return this.#contentDigests[input].get(signal);
   }
@@ -158,16 +161,23 @@ export class VertexState<T> {
     return false;
   }
 
-  /** Lets go of everything once nothing runs. Nobody may use the vertex any more. */
+  /**
+   * Closes all tasks, then lets go of everything once they have come to rest. By then nobody can want the vertex: those above
+   * it are closed too, or wind down without it.
+   */
   async dispose(): Promise<void> {
-    for (const edge of this.#edges.values()) this.context.runs.remove(edge);
-    const tasks = [this.exec, ...this.#cacheMaps, ...this.#contentDigests];
-    await Promise.all([
-      ...tasks.map((task) => task?.idle()),
-      ...Array.from(this.#edges.values(), (edge) => edge.idle()),
-    ]);
+    this.#disposed = true;
+    const edges = [...this.#edges.values()];
+    for (const edge of edges) this.context.runs.remove(edge);
+    const tasks = [this.exec, ...this.#cacheMaps, ...this.#contentDigests, ...edges.flatMap((edge) => edge.tasks())];
+    await Promise.all(tasks.map((task) => task?.close()));
     for (const result of this.#held.splice(0)) result.release();
     for (const child of this.#dependents) child.#parents.delete(this);
+  }
+
+  /** For work that is about to be shared. @throws BuildError Canceled when no job wants the vertex any more */
+  throwIfDisposed(): void {
+    if (this.#disposed) throw new BuildError(Code.Canceled, "context canceled");
   }
 
   #opContext(signal: AbortSignal): OpContext {
@@ -209,15 +219,18 @@ export class VertexState<T> {
     if (source === undefined || compute === undefined) {
       throw new BuildError(Code.Internal, `input ${input} of ${this.digest} has no content digest`);
     }
-    const { result } = await source.state.edge(source.index).result.get(signal);
+    const held = await source.state.edge(source.index).result.get(signal);
+    const kept = held.shared.retain();
     try {
-      return await compute(result, this.#opContext(signal));
+      return await compute(held.result, this.#opContext(signal));
     } catch (error) {
       // The vertex did not run yet: let it fail visibly.
       if (!signal.aborted) {
         await this.progress.during(() => Promise.reject(error), { cached: false, signal }).catch(() => {});
       }
       throw withVertex(error, this.vertex.digest, "failed to compute cache key");
+    } finally {
+      kept.release();
     }
   }
 
@@ -230,6 +243,8 @@ export class VertexState<T> {
       signal,
       this.inputs.map((input) => (task: AbortSignal) => input.state.edge(input.index).result.get(task)),
     );
+    // An op that is slow to stop must not lose its inputs when the jobs of these have gone.
+    const kept = inputs.map(({ shared }) => shared.retain());
     try {
       const outputs = await this.progress.during(
         () =>
@@ -244,6 +259,8 @@ export class VertexState<T> {
       return shared;
     } catch (error) {
       throw withVertex(error, this.vertex.digest);
+    } finally {
+      for (const result of kept) result.release();
     }
   }
 }
