@@ -1,6 +1,7 @@
 import { BuildError } from "../core/errors/build-error.ts";
 import type { Edge } from "../core/seams/op.ts";
-import type { ProgressWriter } from "../core/seams/progress.ts";
+import type { ProgressWarning, ProgressWriter } from "../core/seams/progress.ts";
+import type { Digest } from "../core/values/digest.ts";
 import type { CacheManager } from "./cache-manager.ts";
 import type { CachedResult } from "./cached-result.ts";
 import type { ProgressEvent } from "./progress-event.ts";
@@ -30,6 +31,8 @@ export interface Job<T> {
     work: (progress: ProgressWriter, signal: AbortSignal) => Promise<R>,
     signal: AbortSignal,
   ): Promise<R>;
+  /** Shows a warning under a vertex of the job. */
+  warn(vertex: Digest, warning: ProgressWarning): void;
   /**
    * Aborts builds of the job that still run, ends its progress, and lets go of its vertices. Resolves when what nobody else
    * wants has come to rest and its results are released. Later calls do nothing.

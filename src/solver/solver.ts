@@ -4,7 +4,7 @@ import { Code } from "../core/errors/code.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { Edge, Op, OpResolver, Vertex } from "../core/seams/op.ts";
-import type { ProgressWriter } from "../core/seams/progress.ts";
+import type { ProgressWarning, ProgressWriter } from "../core/seams/progress.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import { type Digest, sha256 } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
@@ -232,6 +232,10 @@ class SolverJob<T> implements Job<T>, JobMember {
     const progress = new VertexProgressWriter({ digest, name, inputs: [], cached: false }, this.#clock);
     progress.watch(this.progressSink);
     return progress.during(() => work(progress, linked), { cached: false, signal: linked });
+  }
+
+  warn(vertex: Digest, warning: ProgressWarning): void {
+    this.progressSink.warning({ ...warning, vertex });
   }
 
   discard(): Promise<void> {

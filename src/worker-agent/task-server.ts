@@ -142,6 +142,7 @@ export class TaskServer implements AsyncDisposable {
         progress: reporter,
       },
       this.#options.agentId,
+      task.layerIds,
     );
     const logger = this.#options.logger.child({ task: task.id, kind: task.kind });
     let outcome: OutcomeBody;

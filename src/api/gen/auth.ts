@@ -96,10 +96,10 @@ export const CredentialsRequest: MessageFns<CredentialsRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CredentialsRequest>, I>>(base?: I): CredentialsRequest {
-    return CredentialsRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CredentialsRequest>): CredentialsRequest {
+    return CredentialsRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CredentialsRequest>, I>>(object: I): CredentialsRequest {
+  fromPartial(object: DeepPartial<CredentialsRequest>): CredentialsRequest {
     const message = createBaseCredentialsRequest();
     message.Host = object.Host ?? "";
     return message;
@@ -162,10 +162,10 @@ export const CredentialsResponse: MessageFns<CredentialsResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CredentialsResponse>, I>>(base?: I): CredentialsResponse {
-    return CredentialsResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CredentialsResponse>): CredentialsResponse {
+    return CredentialsResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CredentialsResponse>, I>>(object: I): CredentialsResponse {
+  fromPartial(object: DeepPartial<CredentialsResponse>): CredentialsResponse {
     const message = createBaseCredentialsResponse();
     message.Username = object.Username ?? "";
     message.Secret = object.Secret ?? "";
@@ -262,10 +262,10 @@ export const FetchTokenRequest: MessageFns<FetchTokenRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FetchTokenRequest>, I>>(base?: I): FetchTokenRequest {
-    return FetchTokenRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FetchTokenRequest>): FetchTokenRequest {
+    return FetchTokenRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FetchTokenRequest>, I>>(object: I): FetchTokenRequest {
+  fromPartial(object: DeepPartial<FetchTokenRequest>): FetchTokenRequest {
     const message = createBaseFetchTokenRequest();
     message.ClientID = object.ClientID ?? "";
     message.Host = object.Host ?? "";
@@ -349,10 +349,10 @@ export const FetchTokenResponse: MessageFns<FetchTokenResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FetchTokenResponse>, I>>(base?: I): FetchTokenResponse {
-    return FetchTokenResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FetchTokenResponse>): FetchTokenResponse {
+    return FetchTokenResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FetchTokenResponse>, I>>(object: I): FetchTokenResponse {
+  fromPartial(object: DeepPartial<FetchTokenResponse>): FetchTokenResponse {
     const message = createBaseFetchTokenResponse();
     message.Token = object.Token ?? "";
     message.ExpiresIn = object.ExpiresIn ?? 0;
@@ -417,10 +417,10 @@ export const GetTokenAuthorityRequest: MessageFns<GetTokenAuthorityRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<GetTokenAuthorityRequest>, I>>(base?: I): GetTokenAuthorityRequest {
-    return GetTokenAuthorityRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetTokenAuthorityRequest>): GetTokenAuthorityRequest {
+    return GetTokenAuthorityRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetTokenAuthorityRequest>, I>>(object: I): GetTokenAuthorityRequest {
+  fromPartial(object: DeepPartial<GetTokenAuthorityRequest>): GetTokenAuthorityRequest {
     const message = createBaseGetTokenAuthorityRequest();
     message.Host = object.Host ?? "";
     message.Salt = object.Salt ?? new Uint8Array(0);
@@ -473,10 +473,10 @@ export const GetTokenAuthorityResponse: MessageFns<GetTokenAuthorityResponse> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<GetTokenAuthorityResponse>, I>>(base?: I): GetTokenAuthorityResponse {
-    return GetTokenAuthorityResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetTokenAuthorityResponse>): GetTokenAuthorityResponse {
+    return GetTokenAuthorityResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetTokenAuthorityResponse>, I>>(object: I): GetTokenAuthorityResponse {
+  fromPartial(object: DeepPartial<GetTokenAuthorityResponse>): GetTokenAuthorityResponse {
     const message = createBaseGetTokenAuthorityResponse();
     message.PublicKey = object.PublicKey ?? new Uint8Array(0);
     return message;
@@ -550,10 +550,10 @@ export const VerifyTokenAuthorityRequest: MessageFns<VerifyTokenAuthorityRequest
     }
   },
 
-  create<I extends Exact<DeepPartial<VerifyTokenAuthorityRequest>, I>>(base?: I): VerifyTokenAuthorityRequest {
-    return VerifyTokenAuthorityRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VerifyTokenAuthorityRequest>): VerifyTokenAuthorityRequest {
+    return VerifyTokenAuthorityRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VerifyTokenAuthorityRequest>, I>>(object: I): VerifyTokenAuthorityRequest {
+  fromPartial(object: DeepPartial<VerifyTokenAuthorityRequest>): VerifyTokenAuthorityRequest {
     const message = createBaseVerifyTokenAuthorityRequest();
     message.Host = object.Host ?? "";
     message.Payload = object.Payload ?? new Uint8Array(0);
@@ -607,10 +607,10 @@ export const VerifyTokenAuthorityResponse: MessageFns<VerifyTokenAuthorityRespon
     }
   },
 
-  create<I extends Exact<DeepPartial<VerifyTokenAuthorityResponse>, I>>(base?: I): VerifyTokenAuthorityResponse {
-    return VerifyTokenAuthorityResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VerifyTokenAuthorityResponse>): VerifyTokenAuthorityResponse {
+    return VerifyTokenAuthorityResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VerifyTokenAuthorityResponse>, I>>(object: I): VerifyTokenAuthorityResponse {
+  fromPartial(object: DeepPartial<VerifyTokenAuthorityResponse>): VerifyTokenAuthorityResponse {
     const message = createBaseVerifyTokenAuthorityResponse();
     message.Signed = object.Signed ?? new Uint8Array(0);
     return message;
@@ -626,10 +626,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -644,6 +640,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -125,10 +125,10 @@ export const APICap: MessageFns<APICap> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<APICap>, I>>(base?: I): APICap {
-    return APICap.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<APICap>): APICap {
+    return APICap.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<APICap>, I>>(object: I): APICap {
+  fromPartial(object: DeepPartial<APICap>): APICap {
     const message = createBaseAPICap();
     message.ID = object.ID ?? "";
     message.Enabled = object.Enabled ?? false;
@@ -149,13 +149,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -398,10 +398,10 @@ export const PruneRequest: MessageFns<PruneRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PruneRequest>, I>>(base?: I): PruneRequest {
-    return PruneRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PruneRequest>): PruneRequest {
+    return PruneRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PruneRequest>, I>>(object: I): PruneRequest {
+  fromPartial(object: DeepPartial<PruneRequest>): PruneRequest {
     const message = createBasePruneRequest();
     message.filter = object.filter?.map((e) => e) || [];
     message.all = object.all ?? false;
@@ -474,10 +474,10 @@ export const DiskUsageRequest: MessageFns<DiskUsageRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DiskUsageRequest>, I>>(base?: I): DiskUsageRequest {
-    return DiskUsageRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DiskUsageRequest>): DiskUsageRequest {
+    return DiskUsageRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DiskUsageRequest>, I>>(object: I): DiskUsageRequest {
+  fromPartial(object: DeepPartial<DiskUsageRequest>): DiskUsageRequest {
     const message = createBaseDiskUsageRequest();
     message.filter = object.filter?.map((e) => e) || [];
     message.ageLimit = (object.ageLimit !== undefined && object.ageLimit !== null) ? BigInt(object.ageLimit) : 0n;
@@ -530,10 +530,10 @@ export const DiskUsageResponse: MessageFns<DiskUsageResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DiskUsageResponse>, I>>(base?: I): DiskUsageResponse {
-    return DiskUsageResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DiskUsageResponse>): DiskUsageResponse {
+    return DiskUsageResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DiskUsageResponse>, I>>(object: I): DiskUsageResponse {
+  fromPartial(object: DeepPartial<DiskUsageResponse>): DiskUsageResponse {
     const message = createBaseDiskUsageResponse();
     message.record = object.record?.map((e) => UsageRecord.fromPartial(e)) || [];
     return message;
@@ -725,10 +725,10 @@ export const UsageRecord: MessageFns<UsageRecord> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<UsageRecord>, I>>(base?: I): UsageRecord {
-    return UsageRecord.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UsageRecord>): UsageRecord {
+    return UsageRecord.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UsageRecord>, I>>(object: I): UsageRecord {
+  fromPartial(object: DeepPartial<UsageRecord>): UsageRecord {
     const message = createBaseUsageRecord();
     message.ID = object.ID ?? "";
     message.Mutable = object.Mutable ?? false;
@@ -1003,10 +1003,10 @@ export const SolveRequest: MessageFns<SolveRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest>, I>>(base?: I): SolveRequest {
-    return SolveRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest>): SolveRequest {
+    return SolveRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest>, I>>(object: I): SolveRequest {
+  fromPartial(object: DeepPartial<SolveRequest>): SolveRequest {
     const message = createBaseSolveRequest();
     message.Ref = object.Ref ?? "";
     message.Definition = (object.Definition !== undefined && object.Definition !== null)
@@ -1116,13 +1116,11 @@ export const SolveRequest_ExporterAttrsDeprecatedEntry: MessageFns<SolveRequest_
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest_ExporterAttrsDeprecatedEntry>, I>>(
-    base?: I,
-  ): SolveRequest_ExporterAttrsDeprecatedEntry {
-    return SolveRequest_ExporterAttrsDeprecatedEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest_ExporterAttrsDeprecatedEntry>): SolveRequest_ExporterAttrsDeprecatedEntry {
+    return SolveRequest_ExporterAttrsDeprecatedEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest_ExporterAttrsDeprecatedEntry>, I>>(
-    object: I,
+  fromPartial(
+    object: DeepPartial<SolveRequest_ExporterAttrsDeprecatedEntry>,
   ): SolveRequest_ExporterAttrsDeprecatedEntry {
     const message = createBaseSolveRequest_ExporterAttrsDeprecatedEntry();
     message.key = object.key ?? "";
@@ -1187,12 +1185,10 @@ export const SolveRequest_FrontendAttrsEntry: MessageFns<SolveRequest_FrontendAt
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest_FrontendAttrsEntry>, I>>(base?: I): SolveRequest_FrontendAttrsEntry {
-    return SolveRequest_FrontendAttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest_FrontendAttrsEntry>): SolveRequest_FrontendAttrsEntry {
+    return SolveRequest_FrontendAttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest_FrontendAttrsEntry>, I>>(
-    object: I,
-  ): SolveRequest_FrontendAttrsEntry {
+  fromPartial(object: DeepPartial<SolveRequest_FrontendAttrsEntry>): SolveRequest_FrontendAttrsEntry {
     const message = createBaseSolveRequest_FrontendAttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -1256,14 +1252,10 @@ export const SolveRequest_FrontendInputsEntry: MessageFns<SolveRequest_FrontendI
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest_FrontendInputsEntry>, I>>(
-    base?: I,
-  ): SolveRequest_FrontendInputsEntry {
-    return SolveRequest_FrontendInputsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest_FrontendInputsEntry>): SolveRequest_FrontendInputsEntry {
+    return SolveRequest_FrontendInputsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest_FrontendInputsEntry>, I>>(
-    object: I,
-  ): SolveRequest_FrontendInputsEntry {
+  fromPartial(object: DeepPartial<SolveRequest_FrontendInputsEntry>): SolveRequest_FrontendInputsEntry {
     const message = createBaseSolveRequest_FrontendInputsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -1365,10 +1357,10 @@ export const CacheOptions: MessageFns<CacheOptions> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOptions>, I>>(base?: I): CacheOptions {
-    return CacheOptions.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOptions>): CacheOptions {
+    return CacheOptions.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOptions>, I>>(object: I): CacheOptions {
+  fromPartial(object: DeepPartial<CacheOptions>): CacheOptions {
     const message = createBaseCacheOptions();
     message.ExportRefDeprecated = object.ExportRefDeprecated ?? "";
     message.ImportRefsDeprecated = object.ImportRefsDeprecated?.map((e) => e) || [];
@@ -1444,14 +1436,10 @@ export const CacheOptions_ExportAttrsDeprecatedEntry: MessageFns<CacheOptions_Ex
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOptions_ExportAttrsDeprecatedEntry>, I>>(
-    base?: I,
-  ): CacheOptions_ExportAttrsDeprecatedEntry {
-    return CacheOptions_ExportAttrsDeprecatedEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOptions_ExportAttrsDeprecatedEntry>): CacheOptions_ExportAttrsDeprecatedEntry {
+    return CacheOptions_ExportAttrsDeprecatedEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOptions_ExportAttrsDeprecatedEntry>, I>>(
-    object: I,
-  ): CacheOptions_ExportAttrsDeprecatedEntry {
+  fromPartial(object: DeepPartial<CacheOptions_ExportAttrsDeprecatedEntry>): CacheOptions_ExportAttrsDeprecatedEntry {
     const message = createBaseCacheOptions_ExportAttrsDeprecatedEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -1518,10 +1506,10 @@ export const CacheOptionsEntry: MessageFns<CacheOptionsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOptionsEntry>, I>>(base?: I): CacheOptionsEntry {
-    return CacheOptionsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOptionsEntry>): CacheOptionsEntry {
+    return CacheOptionsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOptionsEntry>, I>>(object: I): CacheOptionsEntry {
+  fromPartial(object: DeepPartial<CacheOptionsEntry>): CacheOptionsEntry {
     const message = createBaseCacheOptionsEntry();
     message.Type = object.Type ?? "";
     message.Attrs = (globalThis.Object.entries(object.Attrs ?? {}) as [string, string][]).reduce(
@@ -1593,10 +1581,10 @@ export const CacheOptionsEntry_AttrsEntry: MessageFns<CacheOptionsEntry_AttrsEnt
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOptionsEntry_AttrsEntry>, I>>(base?: I): CacheOptionsEntry_AttrsEntry {
-    return CacheOptionsEntry_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOptionsEntry_AttrsEntry>): CacheOptionsEntry_AttrsEntry {
+    return CacheOptionsEntry_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOptionsEntry_AttrsEntry>, I>>(object: I): CacheOptionsEntry_AttrsEntry {
+  fromPartial(object: DeepPartial<CacheOptionsEntry_AttrsEntry>): CacheOptionsEntry_AttrsEntry {
     const message = createBaseCacheOptionsEntry_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -1652,10 +1640,10 @@ export const SolveResponse: MessageFns<SolveResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveResponse>, I>>(base?: I): SolveResponse {
-    return SolveResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveResponse>): SolveResponse {
+    return SolveResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveResponse>, I>>(object: I): SolveResponse {
+  fromPartial(object: DeepPartial<SolveResponse>): SolveResponse {
     const message = createBaseSolveResponse();
     message.ExporterResponse = (globalThis.Object.entries(object.ExporterResponse ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -1726,14 +1714,10 @@ export const SolveResponse_ExporterResponseEntry: MessageFns<SolveResponse_Expor
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveResponse_ExporterResponseEntry>, I>>(
-    base?: I,
-  ): SolveResponse_ExporterResponseEntry {
-    return SolveResponse_ExporterResponseEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveResponse_ExporterResponseEntry>): SolveResponse_ExporterResponseEntry {
+    return SolveResponse_ExporterResponseEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveResponse_ExporterResponseEntry>, I>>(
-    object: I,
-  ): SolveResponse_ExporterResponseEntry {
+  fromPartial(object: DeepPartial<SolveResponse_ExporterResponseEntry>): SolveResponse_ExporterResponseEntry {
     const message = createBaseSolveResponse_ExporterResponseEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -1786,10 +1770,10 @@ export const StatusRequest: MessageFns<StatusRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<StatusRequest>, I>>(base?: I): StatusRequest {
-    return StatusRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StatusRequest>): StatusRequest {
+    return StatusRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StatusRequest>, I>>(object: I): StatusRequest {
+  fromPartial(object: DeepPartial<StatusRequest>): StatusRequest {
     const message = createBaseStatusRequest();
     message.Ref = object.Ref ?? "";
     return message;
@@ -1874,10 +1858,10 @@ export const StatusResponse: MessageFns<StatusResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<StatusResponse>, I>>(base?: I): StatusResponse {
-    return StatusResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StatusResponse>): StatusResponse {
+    return StatusResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StatusResponse>, I>>(object: I): StatusResponse {
+  fromPartial(object: DeepPartial<StatusResponse>): StatusResponse {
     const message = createBaseStatusResponse();
     message.vertexes = object.vertexes?.map((e) => Vertex.fromPartial(e)) || [];
     message.statuses = object.statuses?.map((e) => VertexStatus.fromPartial(e)) || [];
@@ -2018,10 +2002,10 @@ export const Vertex: MessageFns<Vertex> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Vertex>, I>>(base?: I): Vertex {
-    return Vertex.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Vertex>): Vertex {
+    return Vertex.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Vertex>, I>>(object: I): Vertex {
+  fromPartial(object: DeepPartial<Vertex>): Vertex {
     const message = createBaseVertex();
     message.digest = object.digest ?? "";
     message.inputs = object.inputs?.map((e) => e) || [];
@@ -2178,10 +2162,10 @@ export const VertexStatus: MessageFns<VertexStatus> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<VertexStatus>, I>>(base?: I): VertexStatus {
-    return VertexStatus.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VertexStatus>): VertexStatus {
+    return VertexStatus.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VertexStatus>, I>>(object: I): VertexStatus {
+  fromPartial(object: DeepPartial<VertexStatus>): VertexStatus {
     const message = createBaseVertexStatus();
     message.ID = object.ID ?? "";
     message.vertex = object.vertex ?? "";
@@ -2282,10 +2266,10 @@ export const VertexLog: MessageFns<VertexLog> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<VertexLog>, I>>(base?: I): VertexLog {
-    return VertexLog.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VertexLog>): VertexLog {
+    return VertexLog.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VertexLog>, I>>(object: I): VertexLog {
+  fromPartial(object: DeepPartial<VertexLog>): VertexLog {
     const message = createBaseVertexLog();
     message.vertex = object.vertex ?? "";
     message.timestamp = (object.timestamp !== undefined && object.timestamp !== null)
@@ -2411,10 +2395,10 @@ export const VertexWarning: MessageFns<VertexWarning> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<VertexWarning>, I>>(base?: I): VertexWarning {
-    return VertexWarning.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<VertexWarning>): VertexWarning {
+    return VertexWarning.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<VertexWarning>, I>>(object: I): VertexWarning {
+  fromPartial(object: DeepPartial<VertexWarning>): VertexWarning {
     const message = createBaseVertexWarning();
     message.vertex = object.vertex ?? "";
     message.level = object.level ?? 0;
@@ -2474,10 +2458,10 @@ export const BytesMessage: MessageFns<BytesMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BytesMessage>, I>>(base?: I): BytesMessage {
-    return BytesMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BytesMessage>): BytesMessage {
+    return BytesMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BytesMessage>, I>>(object: I): BytesMessage {
+  fromPartial(object: DeepPartial<BytesMessage>): BytesMessage {
     const message = createBaseBytesMessage();
     message.data = object.data ?? new Uint8Array(0);
     return message;
@@ -2529,10 +2513,10 @@ export const ListWorkersRequest: MessageFns<ListWorkersRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ListWorkersRequest>, I>>(base?: I): ListWorkersRequest {
-    return ListWorkersRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
+    return ListWorkersRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListWorkersRequest>, I>>(object: I): ListWorkersRequest {
+  fromPartial(object: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
     const message = createBaseListWorkersRequest();
     message.filter = object.filter?.map((e) => e) || [];
     return message;
@@ -2584,10 +2568,10 @@ export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ListWorkersResponse>, I>>(base?: I): ListWorkersResponse {
-    return ListWorkersResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ListWorkersResponse>): ListWorkersResponse {
+    return ListWorkersResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ListWorkersResponse>, I>>(object: I): ListWorkersResponse {
+  fromPartial(object: DeepPartial<ListWorkersResponse>): ListWorkersResponse {
     const message = createBaseListWorkersResponse();
     message.record = object.record?.map((e) => WorkerRecord.fromPartial(e)) || [];
     return message;
@@ -2628,10 +2612,10 @@ export const InfoRequest: MessageFns<InfoRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<InfoRequest>, I>>(base?: I): InfoRequest {
-    return InfoRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InfoRequest>): InfoRequest {
+    return InfoRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InfoRequest>, I>>(_: I): InfoRequest {
+  fromPartial(_: DeepPartial<InfoRequest>): InfoRequest {
     const message = createBaseInfoRequest();
     return message;
   },
@@ -2682,10 +2666,10 @@ export const InfoResponse: MessageFns<InfoResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<InfoResponse>, I>>(base?: I): InfoResponse {
-    return InfoResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InfoResponse>): InfoResponse {
+    return InfoResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InfoResponse>, I>>(object: I): InfoResponse {
+  fromPartial(object: DeepPartial<InfoResponse>): InfoResponse {
     const message = createBaseInfoResponse();
     message.buildkitVersion = (object.buildkitVersion !== undefined && object.buildkitVersion !== null)
       ? BuildkitVersion.fromPartial(object.buildkitVersion)
@@ -2783,10 +2767,10 @@ export const BuildHistoryRequest: MessageFns<BuildHistoryRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildHistoryRequest>, I>>(base?: I): BuildHistoryRequest {
-    return BuildHistoryRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildHistoryRequest>): BuildHistoryRequest {
+    return BuildHistoryRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildHistoryRequest>, I>>(object: I): BuildHistoryRequest {
+  fromPartial(object: DeepPartial<BuildHistoryRequest>): BuildHistoryRequest {
     const message = createBaseBuildHistoryRequest();
     message.ActiveOnly = object.ActiveOnly ?? false;
     message.Ref = object.Ref ?? "";
@@ -2853,10 +2837,10 @@ export const BuildHistoryEvent: MessageFns<BuildHistoryEvent> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildHistoryEvent>, I>>(base?: I): BuildHistoryEvent {
-    return BuildHistoryEvent.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildHistoryEvent>): BuildHistoryEvent {
+    return BuildHistoryEvent.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildHistoryEvent>, I>>(object: I): BuildHistoryEvent {
+  fromPartial(object: DeepPartial<BuildHistoryEvent>): BuildHistoryEvent {
     const message = createBaseBuildHistoryEvent();
     message.type = object.type ?? 0;
     message.record = (object.record !== undefined && object.record !== null)
@@ -3138,10 +3122,10 @@ export const BuildHistoryRecord: MessageFns<BuildHistoryRecord> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildHistoryRecord>, I>>(base?: I): BuildHistoryRecord {
-    return BuildHistoryRecord.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildHistoryRecord>): BuildHistoryRecord {
+    return BuildHistoryRecord.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildHistoryRecord>, I>>(object: I): BuildHistoryRecord {
+  fromPartial(object: DeepPartial<BuildHistoryRecord>): BuildHistoryRecord {
     const message = createBaseBuildHistoryRecord();
     message.Ref = object.Ref ?? "";
     message.Frontend = object.Frontend ?? "";
@@ -3260,14 +3244,10 @@ export const BuildHistoryRecord_FrontendAttrsEntry: MessageFns<BuildHistoryRecor
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildHistoryRecord_FrontendAttrsEntry>, I>>(
-    base?: I,
-  ): BuildHistoryRecord_FrontendAttrsEntry {
-    return BuildHistoryRecord_FrontendAttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildHistoryRecord_FrontendAttrsEntry>): BuildHistoryRecord_FrontendAttrsEntry {
+    return BuildHistoryRecord_FrontendAttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildHistoryRecord_FrontendAttrsEntry>, I>>(
-    object: I,
-  ): BuildHistoryRecord_FrontendAttrsEntry {
+  fromPartial(object: DeepPartial<BuildHistoryRecord_FrontendAttrsEntry>): BuildHistoryRecord_FrontendAttrsEntry {
     const message = createBaseBuildHistoryRecord_FrontendAttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3331,14 +3311,10 @@ export const BuildHistoryRecord_ExporterResponseEntry: MessageFns<BuildHistoryRe
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildHistoryRecord_ExporterResponseEntry>, I>>(
-    base?: I,
-  ): BuildHistoryRecord_ExporterResponseEntry {
-    return BuildHistoryRecord_ExporterResponseEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildHistoryRecord_ExporterResponseEntry>): BuildHistoryRecord_ExporterResponseEntry {
+    return BuildHistoryRecord_ExporterResponseEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildHistoryRecord_ExporterResponseEntry>, I>>(
-    object: I,
-  ): BuildHistoryRecord_ExporterResponseEntry {
+  fromPartial(object: DeepPartial<BuildHistoryRecord_ExporterResponseEntry>): BuildHistoryRecord_ExporterResponseEntry {
     const message = createBaseBuildHistoryRecord_ExporterResponseEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3402,12 +3378,10 @@ export const BuildHistoryRecord_ResultsEntry: MessageFns<BuildHistoryRecord_Resu
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildHistoryRecord_ResultsEntry>, I>>(base?: I): BuildHistoryRecord_ResultsEntry {
-    return BuildHistoryRecord_ResultsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildHistoryRecord_ResultsEntry>): BuildHistoryRecord_ResultsEntry {
+    return BuildHistoryRecord_ResultsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildHistoryRecord_ResultsEntry>, I>>(
-    object: I,
-  ): BuildHistoryRecord_ResultsEntry {
+  fromPartial(object: DeepPartial<BuildHistoryRecord_ResultsEntry>): BuildHistoryRecord_ResultsEntry {
     const message = createBaseBuildHistoryRecord_ResultsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -3495,10 +3469,10 @@ export const UpdateBuildHistoryRequest: MessageFns<UpdateBuildHistoryRequest> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<UpdateBuildHistoryRequest>, I>>(base?: I): UpdateBuildHistoryRequest {
-    return UpdateBuildHistoryRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpdateBuildHistoryRequest>): UpdateBuildHistoryRequest {
+    return UpdateBuildHistoryRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpdateBuildHistoryRequest>, I>>(object: I): UpdateBuildHistoryRequest {
+  fromPartial(object: DeepPartial<UpdateBuildHistoryRequest>): UpdateBuildHistoryRequest {
     const message = createBaseUpdateBuildHistoryRequest();
     message.Ref = object.Ref ?? "";
     message.Pinned = object.Pinned ?? false;
@@ -3542,10 +3516,10 @@ export const UpdateBuildHistoryResponse: MessageFns<UpdateBuildHistoryResponse> 
     }
   },
 
-  create<I extends Exact<DeepPartial<UpdateBuildHistoryResponse>, I>>(base?: I): UpdateBuildHistoryResponse {
-    return UpdateBuildHistoryResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpdateBuildHistoryResponse>): UpdateBuildHistoryResponse {
+    return UpdateBuildHistoryResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpdateBuildHistoryResponse>, I>>(_: I): UpdateBuildHistoryResponse {
+  fromPartial(_: DeepPartial<UpdateBuildHistoryResponse>): UpdateBuildHistoryResponse {
     const message = createBaseUpdateBuildHistoryResponse();
     return message;
   },
@@ -3635,10 +3609,10 @@ export const Descriptor: MessageFns<Descriptor> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Descriptor>, I>>(base?: I): Descriptor {
-    return Descriptor.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Descriptor>): Descriptor {
+    return Descriptor.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Descriptor>, I>>(object: I): Descriptor {
+  fromPartial(object: DeepPartial<Descriptor>): Descriptor {
     const message = createBaseDescriptor();
     message.mediaType = object.mediaType ?? "";
     message.digest = object.digest ?? "";
@@ -3712,10 +3686,10 @@ export const Descriptor_AnnotationsEntry: MessageFns<Descriptor_AnnotationsEntry
     }
   },
 
-  create<I extends Exact<DeepPartial<Descriptor_AnnotationsEntry>, I>>(base?: I): Descriptor_AnnotationsEntry {
-    return Descriptor_AnnotationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Descriptor_AnnotationsEntry>): Descriptor_AnnotationsEntry {
+    return Descriptor_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Descriptor_AnnotationsEntry>, I>>(object: I): Descriptor_AnnotationsEntry {
+  fromPartial(object: DeepPartial<Descriptor_AnnotationsEntry>): Descriptor_AnnotationsEntry {
     const message = createBaseDescriptor_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3793,10 +3767,10 @@ export const BuildResultInfo: MessageFns<BuildResultInfo> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildResultInfo>, I>>(base?: I): BuildResultInfo {
-    return BuildResultInfo.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildResultInfo>): BuildResultInfo {
+    return BuildResultInfo.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildResultInfo>, I>>(object: I): BuildResultInfo {
+  fromPartial(object: DeepPartial<BuildResultInfo>): BuildResultInfo {
     const message = createBaseBuildResultInfo();
     message.ResultDeprecated = (object.ResultDeprecated !== undefined && object.ResultDeprecated !== null)
       ? Descriptor.fromPartial(object.ResultDeprecated)
@@ -3874,10 +3848,10 @@ export const BuildResultInfo_ResultsEntry: MessageFns<BuildResultInfo_ResultsEnt
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildResultInfo_ResultsEntry>, I>>(base?: I): BuildResultInfo_ResultsEntry {
-    return BuildResultInfo_ResultsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildResultInfo_ResultsEntry>): BuildResultInfo_ResultsEntry {
+    return BuildResultInfo_ResultsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildResultInfo_ResultsEntry>, I>>(object: I): BuildResultInfo_ResultsEntry {
+  fromPartial(object: DeepPartial<BuildResultInfo_ResultsEntry>): BuildResultInfo_ResultsEntry {
     const message = createBaseBuildResultInfo_ResultsEntry();
     message.key = (object.key !== undefined && object.key !== null) ? BigInt(object.key) : 0n;
     message.value = (object.value !== undefined && object.value !== null)
@@ -3946,10 +3920,10 @@ export const Exporter: MessageFns<Exporter> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Exporter>, I>>(base?: I): Exporter {
-    return Exporter.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Exporter>): Exporter {
+    return Exporter.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Exporter>, I>>(object: I): Exporter {
+  fromPartial(object: DeepPartial<Exporter>): Exporter {
     const message = createBaseExporter();
     message.Type = object.Type ?? "";
     message.Attrs = (globalThis.Object.entries(object.Attrs ?? {}) as [string, string][]).reduce(
@@ -4021,10 +3995,10 @@ export const Exporter_AttrsEntry: MessageFns<Exporter_AttrsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Exporter_AttrsEntry>, I>>(base?: I): Exporter_AttrsEntry {
-    return Exporter_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Exporter_AttrsEntry>): Exporter_AttrsEntry {
+    return Exporter_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Exporter_AttrsEntry>, I>>(object: I): Exporter_AttrsEntry {
+  fromPartial(object: DeepPartial<Exporter_AttrsEntry>): Exporter_AttrsEntry {
     const message = createBaseExporter_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -4041,10 +4015,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -4059,6 +4029,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -116,10 +116,10 @@ export const Vertex: MessageFns<Vertex> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Vertex>, I>>(base?: I): Vertex {
-    return Vertex.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Vertex>): Vertex {
+    return Vertex.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Vertex>, I>>(object: I): Vertex {
+  fromPartial(object: DeepPartial<Vertex>): Vertex {
     const message = createBaseVertex();
     message.digest = object.digest ?? "";
     return message;
@@ -182,10 +182,10 @@ export const Source: MessageFns<Source> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Source>, I>>(base?: I): Source {
-    return Source.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Source>): Source {
+    return Source.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Source>, I>>(object: I): Source {
+  fromPartial(object: DeepPartial<Source>): Source {
     const message = createBaseSource();
     message.info = (object.info !== undefined && object.info !== null)
       ? SourceInfo.fromPartial(object.info)
@@ -251,10 +251,10 @@ export const Frontend: MessageFns<Frontend> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Frontend>, I>>(base?: I): Frontend {
-    return Frontend.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Frontend>): Frontend {
+    return Frontend.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Frontend>, I>>(object: I): Frontend {
+  fromPartial(object: DeepPartial<Frontend>): Frontend {
     const message = createBaseFrontend();
     message.name = object.name ?? "";
     message.source = object.source ?? "";
@@ -307,10 +307,10 @@ export const FrontendCap: MessageFns<FrontendCap> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FrontendCap>, I>>(base?: I): FrontendCap {
-    return FrontendCap.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FrontendCap>): FrontendCap {
+    return FrontendCap.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FrontendCap>, I>>(object: I): FrontendCap {
+  fromPartial(object: DeepPartial<FrontendCap>): FrontendCap {
     const message = createBaseFrontendCap();
     message.name = object.name ?? "";
     return message;
@@ -376,10 +376,10 @@ export const CompatibilityFeature: MessageFns<CompatibilityFeature> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CompatibilityFeature>, I>>(base?: I): CompatibilityFeature {
-    return CompatibilityFeature.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CompatibilityFeature>): CompatibilityFeature {
+    return CompatibilityFeature.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CompatibilityFeature>, I>>(object: I): CompatibilityFeature {
+  fromPartial(object: DeepPartial<CompatibilityFeature>): CompatibilityFeature {
     const message = createBaseCompatibilityFeature();
     message.version = object.version ?? 0;
     message.feature = object.feature ?? "";
@@ -432,10 +432,10 @@ export const Subrequest: MessageFns<Subrequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Subrequest>, I>>(base?: I): Subrequest {
-    return Subrequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Subrequest>): Subrequest {
+    return Subrequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Subrequest>, I>>(object: I): Subrequest {
+  fromPartial(object: DeepPartial<Subrequest>): Subrequest {
     const message = createBaseSubrequest();
     message.name = object.name ?? "";
     return message;
@@ -547,10 +547,10 @@ export const Solve: MessageFns<Solve> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Solve>, I>>(base?: I): Solve {
-    return Solve.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Solve>): Solve {
+    return Solve.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Solve>, I>>(object: I): Solve {
+  fromPartial(object: DeepPartial<Solve>): Solve {
     const message = createBaseSolve();
     message.inputIDs = object.inputIDs?.map((e) => e) || [];
     message.mountIDs = object.mountIDs?.map((e) => e) || [];
@@ -638,10 +638,10 @@ export const Solve_DescriptionEntry: MessageFns<Solve_DescriptionEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Solve_DescriptionEntry>, I>>(base?: I): Solve_DescriptionEntry {
-    return Solve_DescriptionEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Solve_DescriptionEntry>): Solve_DescriptionEntry {
+    return Solve_DescriptionEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Solve_DescriptionEntry>, I>>(object: I): Solve_DescriptionEntry {
+  fromPartial(object: DeepPartial<Solve_DescriptionEntry>): Solve_DescriptionEntry {
     const message = createBaseSolve_DescriptionEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -697,10 +697,10 @@ export const FileAction: MessageFns<FileAction> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileAction>, I>>(base?: I): FileAction {
-    return FileAction.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileAction>): FileAction {
+    return FileAction.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileAction>, I>>(object: I): FileAction {
+  fromPartial(object: DeepPartial<FileAction>): FileAction {
     const message = createBaseFileAction();
     message.index = object.index ?? 0;
     return message;
@@ -755,10 +755,10 @@ export const ContentCache: MessageFns<ContentCache> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ContentCache>, I>>(base?: I): ContentCache {
-    return ContentCache.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContentCache>): ContentCache {
+    return ContentCache.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContentCache>, I>>(object: I): ContentCache {
+  fromPartial(object: DeepPartial<ContentCache>): ContentCache {
     const message = createBaseContentCache();
     message.index = object.index ?? 0;
     return message;
@@ -810,12 +810,10 @@ export const ProvenanceMaterialsIncomplete: MessageFns<ProvenanceMaterialsIncomp
     }
   },
 
-  create<I extends Exact<DeepPartial<ProvenanceMaterialsIncomplete>, I>>(base?: I): ProvenanceMaterialsIncomplete {
-    return ProvenanceMaterialsIncomplete.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ProvenanceMaterialsIncomplete>): ProvenanceMaterialsIncomplete {
+    return ProvenanceMaterialsIncomplete.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ProvenanceMaterialsIncomplete>, I>>(
-    object: I,
-  ): ProvenanceMaterialsIncomplete {
+  fromPartial(object: DeepPartial<ProvenanceMaterialsIncomplete>): ProvenanceMaterialsIncomplete {
     const message = createBaseProvenanceMaterialsIncomplete();
     message.incomplete = object.incomplete?.map((e) => ProvenanceMaterialIncomplete.fromPartial(e)) || [];
     return message;
@@ -922,10 +920,10 @@ export const ProvenanceMaterialIncomplete: MessageFns<ProvenanceMaterialIncomple
     }
   },
 
-  create<I extends Exact<DeepPartial<ProvenanceMaterialIncomplete>, I>>(base?: I): ProvenanceMaterialIncomplete {
-    return ProvenanceMaterialIncomplete.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ProvenanceMaterialIncomplete>): ProvenanceMaterialIncomplete {
+    return ProvenanceMaterialIncomplete.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ProvenanceMaterialIncomplete>, I>>(object: I): ProvenanceMaterialIncomplete {
+  fromPartial(object: DeepPartial<ProvenanceMaterialIncomplete>): ProvenanceMaterialIncomplete {
     const message = createBaseProvenanceMaterialIncomplete();
     message.op = object.op ?? "";
     message.name = object.name ?? "";
@@ -946,10 +944,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -964,6 +958,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

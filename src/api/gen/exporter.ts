@@ -104,10 +104,10 @@ export const FindExportersRequest: MessageFns<FindExportersRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FindExportersRequest>, I>>(base?: I): FindExportersRequest {
-    return FindExportersRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FindExportersRequest>): FindExportersRequest {
+    return FindExportersRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FindExportersRequest>, I>>(object: I): FindExportersRequest {
+  fromPartial(object: DeepPartial<FindExportersRequest>): FindExportersRequest {
     const message = createBaseFindExportersRequest();
     message.metadata = (globalThis.Object.entries(object.metadata ?? {}) as [string, Uint8Array][]).reduce(
       (acc: { [key: string]: Uint8Array }, [key, value]: [string, Uint8Array]) => {
@@ -179,14 +179,10 @@ export const FindExportersRequest_MetadataEntry: MessageFns<FindExportersRequest
     }
   },
 
-  create<I extends Exact<DeepPartial<FindExportersRequest_MetadataEntry>, I>>(
-    base?: I,
-  ): FindExportersRequest_MetadataEntry {
-    return FindExportersRequest_MetadataEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FindExportersRequest_MetadataEntry>): FindExportersRequest_MetadataEntry {
+    return FindExportersRequest_MetadataEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FindExportersRequest_MetadataEntry>, I>>(
-    object: I,
-  ): FindExportersRequest_MetadataEntry {
+  fromPartial(object: DeepPartial<FindExportersRequest_MetadataEntry>): FindExportersRequest_MetadataEntry {
     const message = createBaseFindExportersRequest_MetadataEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? new Uint8Array(0);
@@ -239,10 +235,10 @@ export const FindExportersResponse: MessageFns<FindExportersResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FindExportersResponse>, I>>(base?: I): FindExportersResponse {
-    return FindExportersResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FindExportersResponse>): FindExportersResponse {
+    return FindExportersResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FindExportersResponse>, I>>(object: I): FindExportersResponse {
+  fromPartial(object: DeepPartial<FindExportersResponse>): FindExportersResponse {
     const message = createBaseFindExportersResponse();
     message.exporters = object.exporters?.map((e) => ExporterRequest.fromPartial(e)) || [];
     return message;
@@ -308,10 +304,10 @@ export const ExporterRequest: MessageFns<ExporterRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ExporterRequest>, I>>(base?: I): ExporterRequest {
-    return ExporterRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ExporterRequest>): ExporterRequest {
+    return ExporterRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ExporterRequest>, I>>(object: I): ExporterRequest {
+  fromPartial(object: DeepPartial<ExporterRequest>): ExporterRequest {
     const message = createBaseExporterRequest();
     message.Type = object.Type ?? "";
     message.Attrs = (globalThis.Object.entries(object.Attrs ?? {}) as [string, string][]).reduce(
@@ -383,10 +379,10 @@ export const ExporterRequest_AttrsEntry: MessageFns<ExporterRequest_AttrsEntry> 
     }
   },
 
-  create<I extends Exact<DeepPartial<ExporterRequest_AttrsEntry>, I>>(base?: I): ExporterRequest_AttrsEntry {
-    return ExporterRequest_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ExporterRequest_AttrsEntry>): ExporterRequest_AttrsEntry {
+    return ExporterRequest_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ExporterRequest_AttrsEntry>, I>>(object: I): ExporterRequest_AttrsEntry {
+  fromPartial(object: DeepPartial<ExporterRequest_AttrsEntry>): ExporterRequest_AttrsEntry {
     const message = createBaseExporterRequest_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -442,10 +438,10 @@ export const FinalizeExportRequest: MessageFns<FinalizeExportRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FinalizeExportRequest>, I>>(base?: I): FinalizeExportRequest {
-    return FinalizeExportRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FinalizeExportRequest>): FinalizeExportRequest {
+    return FinalizeExportRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FinalizeExportRequest>, I>>(object: I): FinalizeExportRequest {
+  fromPartial(object: DeepPartial<FinalizeExportRequest>): FinalizeExportRequest {
     const message = createBaseFinalizeExportRequest();
     message.exporterResponse = (globalThis.Object.entries(object.exporterResponse ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -519,13 +515,11 @@ export const FinalizeExportRequest_ExporterResponseEntry: MessageFns<FinalizeExp
     }
   },
 
-  create<I extends Exact<DeepPartial<FinalizeExportRequest_ExporterResponseEntry>, I>>(
-    base?: I,
-  ): FinalizeExportRequest_ExporterResponseEntry {
-    return FinalizeExportRequest_ExporterResponseEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FinalizeExportRequest_ExporterResponseEntry>): FinalizeExportRequest_ExporterResponseEntry {
+    return FinalizeExportRequest_ExporterResponseEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FinalizeExportRequest_ExporterResponseEntry>, I>>(
-    object: I,
+  fromPartial(
+    object: DeepPartial<FinalizeExportRequest_ExporterResponseEntry>,
   ): FinalizeExportRequest_ExporterResponseEntry {
     const message = createBaseFinalizeExportRequest_ExporterResponseEntry();
     message.key = object.key ?? "";
@@ -568,10 +562,10 @@ export const FinalizeExportResponse: MessageFns<FinalizeExportResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FinalizeExportResponse>, I>>(base?: I): FinalizeExportResponse {
-    return FinalizeExportResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FinalizeExportResponse>): FinalizeExportResponse {
+    return FinalizeExportResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FinalizeExportResponse>, I>>(_: I): FinalizeExportResponse {
+  fromPartial(_: DeepPartial<FinalizeExportResponse>): FinalizeExportResponse {
     const message = createBaseFinalizeExportResponse();
     return message;
   },
@@ -586,13 +580,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

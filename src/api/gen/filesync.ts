@@ -58,10 +58,10 @@ export const BytesMessage: MessageFns<BytesMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BytesMessage>, I>>(base?: I): BytesMessage {
-    return BytesMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BytesMessage>): BytesMessage {
+    return BytesMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BytesMessage>, I>>(object: I): BytesMessage {
+  fromPartial(object: DeepPartial<BytesMessage>): BytesMessage {
     const message = createBaseBytesMessage();
     message.data = object.data ?? new Uint8Array(0);
     return message;
@@ -77,13 +77,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

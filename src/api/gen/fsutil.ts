@@ -222,10 +222,10 @@ export const Stat: MessageFns<Stat> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Stat>, I>>(base?: I): Stat {
-    return Stat.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Stat>): Stat {
+    return Stat.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Stat>, I>>(object: I): Stat {
+  fromPartial(object: DeepPartial<Stat>): Stat {
     const message = createBaseStat();
     message.path = object.path ?? "";
     message.mode = object.mode ?? 0;
@@ -305,10 +305,10 @@ export const Stat_XattrsEntry: MessageFns<Stat_XattrsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Stat_XattrsEntry>, I>>(base?: I): Stat_XattrsEntry {
-    return Stat_XattrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Stat_XattrsEntry>): Stat_XattrsEntry {
+    return Stat_XattrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Stat_XattrsEntry>, I>>(object: I): Stat_XattrsEntry {
+  fromPartial(object: DeepPartial<Stat_XattrsEntry>): Stat_XattrsEntry {
     const message = createBaseStat_XattrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? new Uint8Array(0);
@@ -394,10 +394,10 @@ export const Packet: MessageFns<Packet> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Packet>, I>>(base?: I): Packet {
-    return Packet.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Packet>): Packet {
+    return Packet.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Packet>, I>>(object: I): Packet {
+  fromPartial(object: DeepPartial<Packet>): Packet {
     const message = createBasePacket();
     message.type = object.type ?? 0;
     message.stat = (object.stat !== undefined && object.stat !== null) ? Stat.fromPartial(object.stat) : undefined;
@@ -416,10 +416,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -434,6 +430,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -541,10 +541,10 @@ export const Result: MessageFns<Result> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Result>, I>>(base?: I): Result {
-    return Result.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Result>): Result {
+    return Result.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Result>, I>>(object: I): Result {
+  fromPartial(object: DeepPartial<Result>): Result {
     const message = createBaseResult();
     message.metadata = (globalThis.Object.entries(object.metadata ?? {}) as [string, Uint8Array][]).reduce(
       (acc: { [key: string]: Uint8Array }, [key, value]: [string, Uint8Array]) => {
@@ -650,10 +650,10 @@ export const Result_MetadataEntry: MessageFns<Result_MetadataEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Result_MetadataEntry>, I>>(base?: I): Result_MetadataEntry {
-    return Result_MetadataEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Result_MetadataEntry>): Result_MetadataEntry {
+    return Result_MetadataEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Result_MetadataEntry>, I>>(object: I): Result_MetadataEntry {
+  fromPartial(object: DeepPartial<Result_MetadataEntry>): Result_MetadataEntry {
     const message = createBaseResult_MetadataEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? new Uint8Array(0);
@@ -717,10 +717,10 @@ export const Result_AttestationsEntry: MessageFns<Result_AttestationsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Result_AttestationsEntry>, I>>(base?: I): Result_AttestationsEntry {
-    return Result_AttestationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Result_AttestationsEntry>): Result_AttestationsEntry {
+    return Result_AttestationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Result_AttestationsEntry>, I>>(object: I): Result_AttestationsEntry {
+  fromPartial(object: DeepPartial<Result_AttestationsEntry>): Result_AttestationsEntry {
     const message = createBaseResult_AttestationsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -778,10 +778,10 @@ export const RefMapDeprecated: MessageFns<RefMapDeprecated> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<RefMapDeprecated>, I>>(base?: I): RefMapDeprecated {
-    return RefMapDeprecated.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RefMapDeprecated>): RefMapDeprecated {
+    return RefMapDeprecated.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RefMapDeprecated>, I>>(object: I): RefMapDeprecated {
+  fromPartial(object: DeepPartial<RefMapDeprecated>): RefMapDeprecated {
     const message = createBaseRefMapDeprecated();
     message.refs = (globalThis.Object.entries(object.refs ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
@@ -852,10 +852,10 @@ export const RefMapDeprecated_RefsEntry: MessageFns<RefMapDeprecated_RefsEntry> 
     }
   },
 
-  create<I extends Exact<DeepPartial<RefMapDeprecated_RefsEntry>, I>>(base?: I): RefMapDeprecated_RefsEntry {
-    return RefMapDeprecated_RefsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RefMapDeprecated_RefsEntry>): RefMapDeprecated_RefsEntry {
+    return RefMapDeprecated_RefsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RefMapDeprecated_RefsEntry>, I>>(object: I): RefMapDeprecated_RefsEntry {
+  fromPartial(object: DeepPartial<RefMapDeprecated_RefsEntry>): RefMapDeprecated_RefsEntry {
     const message = createBaseRefMapDeprecated_RefsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -919,10 +919,10 @@ export const Ref: MessageFns<Ref> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Ref>, I>>(base?: I): Ref {
-    return Ref.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Ref>): Ref {
+    return Ref.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Ref>, I>>(object: I): Ref {
+  fromPartial(object: DeepPartial<Ref>): Ref {
     const message = createBaseRef();
     message.id = object.id ?? "";
     message.def = (object.def !== undefined && object.def !== null) ? Definition.fromPartial(object.def) : undefined;
@@ -978,10 +978,10 @@ export const RefMap: MessageFns<RefMap> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<RefMap>, I>>(base?: I): RefMap {
-    return RefMap.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RefMap>): RefMap {
+    return RefMap.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RefMap>, I>>(object: I): RefMap {
+  fromPartial(object: DeepPartial<RefMap>): RefMap {
     const message = createBaseRefMap();
     message.refs = (globalThis.Object.entries(object.refs ?? {}) as [string, Ref][]).reduce(
       (acc: { [key: string]: Ref }, [key, value]: [string, Ref]) => {
@@ -1052,10 +1052,10 @@ export const RefMap_RefsEntry: MessageFns<RefMap_RefsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<RefMap_RefsEntry>, I>>(base?: I): RefMap_RefsEntry {
-    return RefMap_RefsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<RefMap_RefsEntry>): RefMap_RefsEntry {
+    return RefMap_RefsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<RefMap_RefsEntry>, I>>(object: I): RefMap_RefsEntry {
+  fromPartial(object: DeepPartial<RefMap_RefsEntry>): RefMap_RefsEntry {
     const message = createBaseRefMap_RefsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null) ? Ref.fromPartial(object.value) : undefined;
@@ -1108,10 +1108,10 @@ export const Attestations: MessageFns<Attestations> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Attestations>, I>>(base?: I): Attestations {
-    return Attestations.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Attestations>): Attestations {
+    return Attestations.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Attestations>, I>>(object: I): Attestations {
+  fromPartial(object: DeepPartial<Attestations>): Attestations {
     const message = createBaseAttestations();
     message.attestation = object.attestation?.map((e) => Attestation.fromPartial(e)) || [];
     return message;
@@ -1221,10 +1221,10 @@ export const Attestation: MessageFns<Attestation> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Attestation>, I>>(base?: I): Attestation {
-    return Attestation.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Attestation>): Attestation {
+    return Attestation.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Attestation>, I>>(object: I): Attestation {
+  fromPartial(object: DeepPartial<Attestation>): Attestation {
     const message = createBaseAttestation();
     message.kind = object.kind ?? 0;
     message.metadata = (globalThis.Object.entries(object.metadata ?? {}) as [string, Uint8Array][]).reduce(
@@ -1300,10 +1300,10 @@ export const Attestation_MetadataEntry: MessageFns<Attestation_MetadataEntry> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<Attestation_MetadataEntry>, I>>(base?: I): Attestation_MetadataEntry {
-    return Attestation_MetadataEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Attestation_MetadataEntry>): Attestation_MetadataEntry {
+    return Attestation_MetadataEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Attestation_MetadataEntry>, I>>(object: I): Attestation_MetadataEntry {
+  fromPartial(object: DeepPartial<Attestation_MetadataEntry>): Attestation_MetadataEntry {
     const message = createBaseAttestation_MetadataEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? new Uint8Array(0);
@@ -1378,10 +1378,10 @@ export const InTotoSubject: MessageFns<InTotoSubject> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<InTotoSubject>, I>>(base?: I): InTotoSubject {
-    return InTotoSubject.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InTotoSubject>): InTotoSubject {
+    return InTotoSubject.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InTotoSubject>, I>>(object: I): InTotoSubject {
+  fromPartial(object: DeepPartial<InTotoSubject>): InTotoSubject {
     const message = createBaseInTotoSubject();
     message.kind = object.kind ?? 0;
     message.digest = object.digest?.map((e) => e) || [];
@@ -1446,10 +1446,10 @@ export const ReturnRequest: MessageFns<ReturnRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReturnRequest>, I>>(base?: I): ReturnRequest {
-    return ReturnRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReturnRequest>): ReturnRequest {
+    return ReturnRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReturnRequest>, I>>(object: I): ReturnRequest {
+  fromPartial(object: DeepPartial<ReturnRequest>): ReturnRequest {
     const message = createBaseReturnRequest();
     message.result = (object.result !== undefined && object.result !== null)
       ? Result.fromPartial(object.result)
@@ -1495,10 +1495,10 @@ export const ReturnResponse: MessageFns<ReturnResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReturnResponse>, I>>(base?: I): ReturnResponse {
-    return ReturnResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReturnResponse>): ReturnResponse {
+    return ReturnResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReturnResponse>, I>>(_: I): ReturnResponse {
+  fromPartial(_: DeepPartial<ReturnResponse>): ReturnResponse {
     const message = createBaseReturnResponse();
     return message;
   },
@@ -1538,10 +1538,10 @@ export const InputsRequest: MessageFns<InputsRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<InputsRequest>, I>>(base?: I): InputsRequest {
-    return InputsRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InputsRequest>): InputsRequest {
+    return InputsRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InputsRequest>, I>>(_: I): InputsRequest {
+  fromPartial(_: DeepPartial<InputsRequest>): InputsRequest {
     const message = createBaseInputsRequest();
     return message;
   },
@@ -1595,10 +1595,10 @@ export const InputsResponse: MessageFns<InputsResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<InputsResponse>, I>>(base?: I): InputsResponse {
-    return InputsResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InputsResponse>): InputsResponse {
+    return InputsResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InputsResponse>, I>>(object: I): InputsResponse {
+  fromPartial(object: DeepPartial<InputsResponse>): InputsResponse {
     const message = createBaseInputsResponse();
     message.Definitions = (globalThis.Object.entries(object.Definitions ?? {}) as [string, Definition][]).reduce(
       (acc: { [key: string]: Definition }, [key, value]: [string, Definition]) => {
@@ -1669,12 +1669,10 @@ export const InputsResponse_DefinitionsEntry: MessageFns<InputsResponse_Definiti
     }
   },
 
-  create<I extends Exact<DeepPartial<InputsResponse_DefinitionsEntry>, I>>(base?: I): InputsResponse_DefinitionsEntry {
-    return InputsResponse_DefinitionsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InputsResponse_DefinitionsEntry>): InputsResponse_DefinitionsEntry {
+    return InputsResponse_DefinitionsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InputsResponse_DefinitionsEntry>, I>>(
-    object: I,
-  ): InputsResponse_DefinitionsEntry {
+  fromPartial(object: DeepPartial<InputsResponse_DefinitionsEntry>): InputsResponse_DefinitionsEntry {
     const message = createBaseInputsResponse_DefinitionsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -1815,10 +1813,10 @@ export const ResolveImageConfigRequest: MessageFns<ResolveImageConfigRequest> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveImageConfigRequest>, I>>(base?: I): ResolveImageConfigRequest {
-    return ResolveImageConfigRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveImageConfigRequest>): ResolveImageConfigRequest {
+    return ResolveImageConfigRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveImageConfigRequest>, I>>(object: I): ResolveImageConfigRequest {
+  fromPartial(object: DeepPartial<ResolveImageConfigRequest>): ResolveImageConfigRequest {
     const message = createBaseResolveImageConfigRequest();
     message.Ref = object.Ref ?? "";
     message.Platform = (object.Platform !== undefined && object.Platform !== null)
@@ -1901,10 +1899,10 @@ export const ResolveImageConfigResponse: MessageFns<ResolveImageConfigResponse> 
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveImageConfigResponse>, I>>(base?: I): ResolveImageConfigResponse {
-    return ResolveImageConfigResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveImageConfigResponse>): ResolveImageConfigResponse {
+    return ResolveImageConfigResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveImageConfigResponse>, I>>(object: I): ResolveImageConfigResponse {
+  fromPartial(object: DeepPartial<ResolveImageConfigResponse>): ResolveImageConfigResponse {
     const message = createBaseResolveImageConfigResponse();
     message.Digest = object.Digest ?? "";
     message.Config = object.Config ?? new Uint8Array(0);
@@ -2044,10 +2042,10 @@ export const ResolveSourceMetaRequest: MessageFns<ResolveSourceMetaRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceMetaRequest>, I>>(base?: I): ResolveSourceMetaRequest {
-    return ResolveSourceMetaRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceMetaRequest>): ResolveSourceMetaRequest {
+    return ResolveSourceMetaRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceMetaRequest>, I>>(object: I): ResolveSourceMetaRequest {
+  fromPartial(object: DeepPartial<ResolveSourceMetaRequest>): ResolveSourceMetaRequest {
     const message = createBaseResolveSourceMetaRequest();
     message.Source = (object.Source !== undefined && object.Source !== null)
       ? SourceOp.fromPartial(object.Source)
@@ -2149,10 +2147,10 @@ export const ResolveSourceMetaResponse: MessageFns<ResolveSourceMetaResponse> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceMetaResponse>, I>>(base?: I): ResolveSourceMetaResponse {
-    return ResolveSourceMetaResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceMetaResponse>): ResolveSourceMetaResponse {
+    return ResolveSourceMetaResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceMetaResponse>, I>>(object: I): ResolveSourceMetaResponse {
+  fromPartial(object: DeepPartial<ResolveSourceMetaResponse>): ResolveSourceMetaResponse {
     const message = createBaseResolveSourceMetaResponse();
     message.Source = (object.Source !== undefined && object.Source !== null)
       ? SourceOp.fromPartial(object.Source)
@@ -2237,10 +2235,10 @@ export const ResolveSourceImageRequest: MessageFns<ResolveSourceImageRequest> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceImageRequest>, I>>(base?: I): ResolveSourceImageRequest {
-    return ResolveSourceImageRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceImageRequest>): ResolveSourceImageRequest {
+    return ResolveSourceImageRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceImageRequest>, I>>(object: I): ResolveSourceImageRequest {
+  fromPartial(object: DeepPartial<ResolveSourceImageRequest>): ResolveSourceImageRequest {
     const message = createBaseResolveSourceImageRequest();
     message.NoConfig = object.NoConfig ?? false;
     message.AttestationChain = object.AttestationChain ?? false;
@@ -2341,10 +2339,10 @@ export const AttestationChain: MessageFns<AttestationChain> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<AttestationChain>, I>>(base?: I): AttestationChain {
-    return AttestationChain.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<AttestationChain>): AttestationChain {
+    return AttestationChain.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<AttestationChain>, I>>(object: I): AttestationChain {
+  fromPartial(object: DeepPartial<AttestationChain>): AttestationChain {
     const message = createBaseAttestationChain();
     message.Root = object.Root ?? "";
     message.ImageManifest = object.ImageManifest ?? "";
@@ -2419,10 +2417,10 @@ export const AttestationChain_BlobsEntry: MessageFns<AttestationChain_BlobsEntry
     }
   },
 
-  create<I extends Exact<DeepPartial<AttestationChain_BlobsEntry>, I>>(base?: I): AttestationChain_BlobsEntry {
-    return AttestationChain_BlobsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<AttestationChain_BlobsEntry>): AttestationChain_BlobsEntry {
+    return AttestationChain_BlobsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<AttestationChain_BlobsEntry>, I>>(object: I): AttestationChain_BlobsEntry {
+  fromPartial(object: DeepPartial<AttestationChain_BlobsEntry>): AttestationChain_BlobsEntry {
     const message = createBaseAttestationChain_BlobsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null) ? Blob.fromPartial(object.value) : undefined;
@@ -2497,10 +2495,10 @@ export const ResolveSourceImageResponse: MessageFns<ResolveSourceImageResponse> 
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceImageResponse>, I>>(base?: I): ResolveSourceImageResponse {
-    return ResolveSourceImageResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceImageResponse>): ResolveSourceImageResponse {
+    return ResolveSourceImageResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceImageResponse>, I>>(object: I): ResolveSourceImageResponse {
+  fromPartial(object: DeepPartial<ResolveSourceImageResponse>): ResolveSourceImageResponse {
     const message = createBaseResolveSourceImageResponse();
     message.Digest = object.Digest ?? "";
     message.Config = object.Config ?? new Uint8Array(0);
@@ -2556,10 +2554,10 @@ export const ResolveSourceGitRequest: MessageFns<ResolveSourceGitRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceGitRequest>, I>>(base?: I): ResolveSourceGitRequest {
-    return ResolveSourceGitRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceGitRequest>): ResolveSourceGitRequest {
+    return ResolveSourceGitRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceGitRequest>, I>>(object: I): ResolveSourceGitRequest {
+  fromPartial(object: DeepPartial<ResolveSourceGitRequest>): ResolveSourceGitRequest {
     const message = createBaseResolveSourceGitRequest();
     message.ReturnObject = object.ReturnObject ?? false;
     return message;
@@ -2655,10 +2653,10 @@ export const ResolveSourceGitResponse: MessageFns<ResolveSourceGitResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceGitResponse>, I>>(base?: I): ResolveSourceGitResponse {
-    return ResolveSourceGitResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceGitResponse>): ResolveSourceGitResponse {
+    return ResolveSourceGitResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceGitResponse>, I>>(object: I): ResolveSourceGitResponse {
+  fromPartial(object: DeepPartial<ResolveSourceGitResponse>): ResolveSourceGitResponse {
     const message = createBaseResolveSourceGitResponse();
     message.Checksum = object.Checksum ?? "";
     message.Ref = object.Ref ?? "";
@@ -2747,10 +2745,10 @@ export const ResolveSourceHTTPResponse: MessageFns<ResolveSourceHTTPResponse> = 
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceHTTPResponse>, I>>(base?: I): ResolveSourceHTTPResponse {
-    return ResolveSourceHTTPResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceHTTPResponse>): ResolveSourceHTTPResponse {
+    return ResolveSourceHTTPResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceHTTPResponse>, I>>(object: I): ResolveSourceHTTPResponse {
+  fromPartial(object: DeepPartial<ResolveSourceHTTPResponse>): ResolveSourceHTTPResponse {
     const message = createBaseResolveSourceHTTPResponse();
     message.Checksum = object.Checksum ?? "";
     message.Filename = object.Filename ?? "";
@@ -2809,10 +2807,10 @@ export const ResolveSourceHTTPRequest: MessageFns<ResolveSourceHTTPRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ResolveSourceHTTPRequest>, I>>(base?: I): ResolveSourceHTTPRequest {
-    return ResolveSourceHTTPRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResolveSourceHTTPRequest>): ResolveSourceHTTPRequest {
+    return ResolveSourceHTTPRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResolveSourceHTTPRequest>, I>>(object: I): ResolveSourceHTTPRequest {
+  fromPartial(object: DeepPartial<ResolveSourceHTTPRequest>): ResolveSourceHTTPRequest {
     const message = createBaseResolveSourceHTTPRequest();
     message.ChecksumRequest = (object.ChecksumRequest !== undefined && object.ChecksumRequest !== null)
       ? ChecksumRequest.fromPartial(object.ChecksumRequest)
@@ -2877,10 +2875,10 @@ export const ChecksumRequest: MessageFns<ChecksumRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ChecksumRequest>, I>>(base?: I): ChecksumRequest {
-    return ChecksumRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ChecksumRequest>): ChecksumRequest {
+    return ChecksumRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ChecksumRequest>, I>>(object: I): ChecksumRequest {
+  fromPartial(object: DeepPartial<ChecksumRequest>): ChecksumRequest {
     const message = createBaseChecksumRequest();
     message.Algo = object.Algo ?? 0;
     message.Suffix = object.Suffix ?? new Uint8Array(0);
@@ -2944,10 +2942,10 @@ export const ChecksumResponse: MessageFns<ChecksumResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ChecksumResponse>, I>>(base?: I): ChecksumResponse {
-    return ChecksumResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ChecksumResponse>): ChecksumResponse {
+    return ChecksumResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ChecksumResponse>, I>>(object: I): ChecksumResponse {
+  fromPartial(object: DeepPartial<ChecksumResponse>): ChecksumResponse {
     const message = createBaseChecksumResponse();
     message.Digest = object.Digest ?? "";
     message.Suffix = object.Suffix ?? new Uint8Array(0);
@@ -3128,10 +3126,10 @@ export const SolveRequest: MessageFns<SolveRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest>, I>>(base?: I): SolveRequest {
-    return SolveRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest>): SolveRequest {
+    return SolveRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest>, I>>(object: I): SolveRequest {
+  fromPartial(object: DeepPartial<SolveRequest>): SolveRequest {
     const message = createBaseSolveRequest();
     message.Definition = (object.Definition !== undefined && object.Definition !== null)
       ? Definition.fromPartial(object.Definition)
@@ -3222,12 +3220,10 @@ export const SolveRequest_FrontendOptEntry: MessageFns<SolveRequest_FrontendOptE
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest_FrontendOptEntry>, I>>(base?: I): SolveRequest_FrontendOptEntry {
-    return SolveRequest_FrontendOptEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest_FrontendOptEntry>): SolveRequest_FrontendOptEntry {
+    return SolveRequest_FrontendOptEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest_FrontendOptEntry>, I>>(
-    object: I,
-  ): SolveRequest_FrontendOptEntry {
+  fromPartial(object: DeepPartial<SolveRequest_FrontendOptEntry>): SolveRequest_FrontendOptEntry {
     const message = createBaseSolveRequest_FrontendOptEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3291,14 +3287,10 @@ export const SolveRequest_FrontendInputsEntry: MessageFns<SolveRequest_FrontendI
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveRequest_FrontendInputsEntry>, I>>(
-    base?: I,
-  ): SolveRequest_FrontendInputsEntry {
-    return SolveRequest_FrontendInputsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveRequest_FrontendInputsEntry>): SolveRequest_FrontendInputsEntry {
+    return SolveRequest_FrontendInputsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveRequest_FrontendInputsEntry>, I>>(
-    object: I,
-  ): SolveRequest_FrontendInputsEntry {
+  fromPartial(object: DeepPartial<SolveRequest_FrontendInputsEntry>): SolveRequest_FrontendInputsEntry {
     const message = createBaseSolveRequest_FrontendInputsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -3367,10 +3359,10 @@ export const CacheOptionsEntry: MessageFns<CacheOptionsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOptionsEntry>, I>>(base?: I): CacheOptionsEntry {
-    return CacheOptionsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOptionsEntry>): CacheOptionsEntry {
+    return CacheOptionsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOptionsEntry>, I>>(object: I): CacheOptionsEntry {
+  fromPartial(object: DeepPartial<CacheOptionsEntry>): CacheOptionsEntry {
     const message = createBaseCacheOptionsEntry();
     message.Type = object.Type ?? "";
     message.Attrs = (globalThis.Object.entries(object.Attrs ?? {}) as [string, string][]).reduce(
@@ -3442,10 +3434,10 @@ export const CacheOptionsEntry_AttrsEntry: MessageFns<CacheOptionsEntry_AttrsEnt
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOptionsEntry_AttrsEntry>, I>>(base?: I): CacheOptionsEntry_AttrsEntry {
-    return CacheOptionsEntry_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOptionsEntry_AttrsEntry>): CacheOptionsEntry_AttrsEntry {
+    return CacheOptionsEntry_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOptionsEntry_AttrsEntry>, I>>(object: I): CacheOptionsEntry_AttrsEntry {
+  fromPartial(object: DeepPartial<CacheOptionsEntry_AttrsEntry>): CacheOptionsEntry_AttrsEntry {
     const message = createBaseCacheOptionsEntry_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -3509,10 +3501,10 @@ export const SolveResponse: MessageFns<SolveResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SolveResponse>, I>>(base?: I): SolveResponse {
-    return SolveResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SolveResponse>): SolveResponse {
+    return SolveResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SolveResponse>, I>>(object: I): SolveResponse {
+  fromPartial(object: DeepPartial<SolveResponse>): SolveResponse {
     const message = createBaseSolveResponse();
     message.ref = object.ref ?? "";
     message.result = (object.result !== undefined && object.result !== null)
@@ -3600,10 +3592,10 @@ export const ReadFileRequest: MessageFns<ReadFileRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReadFileRequest>, I>>(base?: I): ReadFileRequest {
-    return ReadFileRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReadFileRequest>): ReadFileRequest {
+    return ReadFileRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReadFileRequest>, I>>(object: I): ReadFileRequest {
+  fromPartial(object: DeepPartial<ReadFileRequest>): ReadFileRequest {
     const message = createBaseReadFileRequest();
     message.Ref = object.Ref ?? "";
     message.FilePath = object.FilePath ?? "";
@@ -3677,10 +3669,10 @@ export const FileRange: MessageFns<FileRange> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileRange>, I>>(base?: I): FileRange {
-    return FileRange.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileRange>): FileRange {
+    return FileRange.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileRange>, I>>(object: I): FileRange {
+  fromPartial(object: DeepPartial<FileRange>): FileRange {
     const message = createBaseFileRange();
     message.Offset = object.Offset ?? 0;
     message.Length = object.Length ?? 0;
@@ -3733,10 +3725,10 @@ export const ReadFileResponse: MessageFns<ReadFileResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReadFileResponse>, I>>(base?: I): ReadFileResponse {
-    return ReadFileResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReadFileResponse>): ReadFileResponse {
+    return ReadFileResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReadFileResponse>, I>>(object: I): ReadFileResponse {
+  fromPartial(object: DeepPartial<ReadFileResponse>): ReadFileResponse {
     const message = createBaseReadFileResponse();
     message.Data = object.Data ?? new Uint8Array(0);
     return message;
@@ -3821,10 +3813,10 @@ export const ReadDirRequest: MessageFns<ReadDirRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReadDirRequest>, I>>(base?: I): ReadDirRequest {
-    return ReadDirRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReadDirRequest>): ReadDirRequest {
+    return ReadDirRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReadDirRequest>, I>>(object: I): ReadDirRequest {
+  fromPartial(object: DeepPartial<ReadDirRequest>): ReadDirRequest {
     const message = createBaseReadDirRequest();
     message.Ref = object.Ref ?? "";
     message.DirPath = object.DirPath ?? "";
@@ -3879,10 +3871,10 @@ export const ReadDirResponse: MessageFns<ReadDirResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReadDirResponse>, I>>(base?: I): ReadDirResponse {
-    return ReadDirResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReadDirResponse>): ReadDirResponse {
+    return ReadDirResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReadDirResponse>, I>>(object: I): ReadDirResponse {
+  fromPartial(object: DeepPartial<ReadDirResponse>): ReadDirResponse {
     const message = createBaseReadDirResponse();
     message.entries = object.entries?.map((e) => Stat.fromPartial(e)) || [];
     return message;
@@ -3956,10 +3948,10 @@ export const StatFileRequest: MessageFns<StatFileRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<StatFileRequest>, I>>(base?: I): StatFileRequest {
-    return StatFileRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StatFileRequest>): StatFileRequest {
+    return StatFileRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StatFileRequest>, I>>(object: I): StatFileRequest {
+  fromPartial(object: DeepPartial<StatFileRequest>): StatFileRequest {
     const message = createBaseStatFileRequest();
     message.Ref = object.Ref ?? "";
     message.Path = object.Path ?? "";
@@ -4013,10 +4005,10 @@ export const StatFileResponse: MessageFns<StatFileResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<StatFileResponse>, I>>(base?: I): StatFileResponse {
-    return StatFileResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StatFileResponse>): StatFileResponse {
+    return StatFileResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StatFileResponse>, I>>(object: I): StatFileResponse {
+  fromPartial(object: DeepPartial<StatFileResponse>): StatFileResponse {
     const message = createBaseStatFileResponse();
     message.stat = (object.stat !== undefined && object.stat !== null) ? Stat.fromPartial(object.stat) : undefined;
     return message;
@@ -4068,10 +4060,10 @@ export const EvaluateRequest: MessageFns<EvaluateRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<EvaluateRequest>, I>>(base?: I): EvaluateRequest {
-    return EvaluateRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<EvaluateRequest>): EvaluateRequest {
+    return EvaluateRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<EvaluateRequest>, I>>(object: I): EvaluateRequest {
+  fromPartial(object: DeepPartial<EvaluateRequest>): EvaluateRequest {
     const message = createBaseEvaluateRequest();
     message.Ref = object.Ref ?? "";
     return message;
@@ -4112,10 +4104,10 @@ export const EvaluateResponse: MessageFns<EvaluateResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<EvaluateResponse>, I>>(base?: I): EvaluateResponse {
-    return EvaluateResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<EvaluateResponse>): EvaluateResponse {
+    return EvaluateResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<EvaluateResponse>, I>>(_: I): EvaluateResponse {
+  fromPartial(_: DeepPartial<EvaluateResponse>): EvaluateResponse {
     const message = createBaseEvaluateResponse();
     return message;
   },
@@ -4155,10 +4147,10 @@ export const PingRequest: MessageFns<PingRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PingRequest>, I>>(base?: I): PingRequest {
-    return PingRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PingRequest>): PingRequest {
+    return PingRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PingRequest>, I>>(_: I): PingRequest {
+  fromPartial(_: DeepPartial<PingRequest>): PingRequest {
     const message = createBasePingRequest();
     return message;
   },
@@ -4231,10 +4223,10 @@ export const PongResponse: MessageFns<PongResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PongResponse>, I>>(base?: I): PongResponse {
-    return PongResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PongResponse>): PongResponse {
+    return PongResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PongResponse>, I>>(object: I): PongResponse {
+  fromPartial(object: DeepPartial<PongResponse>): PongResponse {
     const message = createBasePongResponse();
     message.FrontendAPICaps = object.FrontendAPICaps?.map((e) => APICap.fromPartial(e)) || [];
     message.LLBCaps = object.LLBCaps?.map((e) => APICap.fromPartial(e)) || [];
@@ -4357,10 +4349,10 @@ export const WarnRequest: MessageFns<WarnRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<WarnRequest>, I>>(base?: I): WarnRequest {
-    return WarnRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WarnRequest>): WarnRequest {
+    return WarnRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WarnRequest>, I>>(object: I): WarnRequest {
+  fromPartial(object: DeepPartial<WarnRequest>): WarnRequest {
     const message = createBaseWarnRequest();
     message.digest = object.digest ?? "";
     message.level = object.level ?? 0;
@@ -4409,10 +4401,10 @@ export const WarnResponse: MessageFns<WarnResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<WarnResponse>, I>>(base?: I): WarnResponse {
-    return WarnResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WarnResponse>): WarnResponse {
+    return WarnResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WarnResponse>, I>>(_: I): WarnResponse {
+  fromPartial(_: DeepPartial<WarnResponse>): WarnResponse {
     const message = createBaseWarnResponse();
     return message;
   },
@@ -4537,10 +4529,10 @@ export const NewContainerRequest: MessageFns<NewContainerRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NewContainerRequest>, I>>(base?: I): NewContainerRequest {
-    return NewContainerRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NewContainerRequest>): NewContainerRequest {
+    return NewContainerRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NewContainerRequest>, I>>(object: I): NewContainerRequest {
+  fromPartial(object: DeepPartial<NewContainerRequest>): NewContainerRequest {
     const message = createBaseNewContainerRequest();
     message.ContainerID = object.ContainerID ?? "";
     message.Mounts = object.Mounts?.map((e) => Mount.fromPartial(e)) || [];
@@ -4591,10 +4583,10 @@ export const NewContainerResponse: MessageFns<NewContainerResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NewContainerResponse>, I>>(base?: I): NewContainerResponse {
-    return NewContainerResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NewContainerResponse>): NewContainerResponse {
+    return NewContainerResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NewContainerResponse>, I>>(_: I): NewContainerResponse {
+  fromPartial(_: DeepPartial<NewContainerResponse>): NewContainerResponse {
     const message = createBaseNewContainerResponse();
     return message;
   },
@@ -4645,10 +4637,10 @@ export const ReleaseContainerRequest: MessageFns<ReleaseContainerRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReleaseContainerRequest>, I>>(base?: I): ReleaseContainerRequest {
-    return ReleaseContainerRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReleaseContainerRequest>): ReleaseContainerRequest {
+    return ReleaseContainerRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReleaseContainerRequest>, I>>(object: I): ReleaseContainerRequest {
+  fromPartial(object: DeepPartial<ReleaseContainerRequest>): ReleaseContainerRequest {
     const message = createBaseReleaseContainerRequest();
     message.ContainerID = object.ContainerID ?? "";
     return message;
@@ -4689,10 +4681,10 @@ export const ReleaseContainerResponse: MessageFns<ReleaseContainerResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ReleaseContainerResponse>, I>>(base?: I): ReleaseContainerResponse {
-    return ReleaseContainerResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ReleaseContainerResponse>): ReleaseContainerResponse {
+    return ReleaseContainerResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ReleaseContainerResponse>, I>>(_: I): ReleaseContainerResponse {
+  fromPartial(_: DeepPartial<ReleaseContainerResponse>): ReleaseContainerResponse {
     const message = createBaseReleaseContainerResponse();
     return message;
   },
@@ -4822,10 +4814,10 @@ export const ExecMessage: MessageFns<ExecMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ExecMessage>, I>>(base?: I): ExecMessage {
-    return ExecMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ExecMessage>): ExecMessage {
+    return ExecMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ExecMessage>, I>>(object: I): ExecMessage {
+  fromPartial(object: DeepPartial<ExecMessage>): ExecMessage {
     const message = createBaseExecMessage();
     message.ProcessID = object.ProcessID ?? "";
     switch (object.input?.$case) {
@@ -4990,10 +4982,10 @@ export const InitMessage: MessageFns<InitMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<InitMessage>, I>>(base?: I): InitMessage {
-    return InitMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<InitMessage>): InitMessage {
+    return InitMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<InitMessage>, I>>(object: I): InitMessage {
+  fromPartial(object: DeepPartial<InitMessage>): InitMessage {
     const message = createBaseInitMessage();
     message.ContainerID = object.ContainerID ?? "";
     message.Meta = (object.Meta !== undefined && object.Meta !== null) ? Meta.fromPartial(object.Meta) : undefined;
@@ -5061,10 +5053,10 @@ export const ExitMessage: MessageFns<ExitMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ExitMessage>, I>>(base?: I): ExitMessage {
-    return ExitMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ExitMessage>): ExitMessage {
+    return ExitMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ExitMessage>, I>>(object: I): ExitMessage {
+  fromPartial(object: DeepPartial<ExitMessage>): ExitMessage {
     const message = createBaseExitMessage();
     message.Code = object.Code ?? 0;
     message.Error = (object.Error !== undefined && object.Error !== null)
@@ -5108,10 +5100,10 @@ export const StartedMessage: MessageFns<StartedMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<StartedMessage>, I>>(base?: I): StartedMessage {
-    return StartedMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StartedMessage>): StartedMessage {
+    return StartedMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StartedMessage>, I>>(_: I): StartedMessage {
+  fromPartial(_: DeepPartial<StartedMessage>): StartedMessage {
     const message = createBaseStartedMessage();
     return message;
   },
@@ -5151,10 +5143,10 @@ export const DoneMessage: MessageFns<DoneMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DoneMessage>, I>>(base?: I): DoneMessage {
-    return DoneMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DoneMessage>): DoneMessage {
+    return DoneMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DoneMessage>, I>>(_: I): DoneMessage {
+  fromPartial(_: DeepPartial<DoneMessage>): DoneMessage {
     const message = createBaseDoneMessage();
     return message;
   },
@@ -5227,10 +5219,10 @@ export const FdMessage: MessageFns<FdMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FdMessage>, I>>(base?: I): FdMessage {
-    return FdMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FdMessage>): FdMessage {
+    return FdMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FdMessage>, I>>(object: I): FdMessage {
+  fromPartial(object: DeepPartial<FdMessage>): FdMessage {
     const message = createBaseFdMessage();
     message.Fd = object.Fd ?? 0;
     message.EOF = object.EOF ?? false;
@@ -5295,10 +5287,10 @@ export const ResizeMessage: MessageFns<ResizeMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ResizeMessage>, I>>(base?: I): ResizeMessage {
-    return ResizeMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ResizeMessage>): ResizeMessage {
+    return ResizeMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ResizeMessage>, I>>(object: I): ResizeMessage {
+  fromPartial(object: DeepPartial<ResizeMessage>): ResizeMessage {
     const message = createBaseResizeMessage();
     message.Rows = object.Rows ?? 0;
     message.Cols = object.Cols ?? 0;
@@ -5351,10 +5343,10 @@ export const SignalMessage: MessageFns<SignalMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SignalMessage>, I>>(base?: I): SignalMessage {
-    return SignalMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SignalMessage>): SignalMessage {
+    return SignalMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SignalMessage>, I>>(object: I): SignalMessage {
+  fromPartial(object: DeepPartial<SignalMessage>): SignalMessage {
     const message = createBaseSignalMessage();
     message.Name = object.Name ?? "";
     return message;
@@ -5417,10 +5409,10 @@ export const Blob: MessageFns<Blob> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Blob>, I>>(base?: I): Blob {
-    return Blob.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Blob>): Blob {
+    return Blob.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Blob>, I>>(object: I): Blob {
+  fromPartial(object: DeepPartial<Blob>): Blob {
     const message = createBaseBlob();
     message.descriptor = (object.descriptor !== undefined && object.descriptor !== null)
       ? Descriptor.fromPartial(object.descriptor)
@@ -5514,10 +5506,10 @@ export const Descriptor: MessageFns<Descriptor> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Descriptor>, I>>(base?: I): Descriptor {
-    return Descriptor.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Descriptor>): Descriptor {
+    return Descriptor.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Descriptor>, I>>(object: I): Descriptor {
+  fromPartial(object: DeepPartial<Descriptor>): Descriptor {
     const message = createBaseDescriptor();
     message.mediaType = object.mediaType ?? "";
     message.digest = object.digest ?? "";
@@ -5591,10 +5583,10 @@ export const Descriptor_AnnotationsEntry: MessageFns<Descriptor_AnnotationsEntry
     }
   },
 
-  create<I extends Exact<DeepPartial<Descriptor_AnnotationsEntry>, I>>(base?: I): Descriptor_AnnotationsEntry {
-    return Descriptor_AnnotationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Descriptor_AnnotationsEntry>): Descriptor_AnnotationsEntry {
+    return Descriptor_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Descriptor_AnnotationsEntry>, I>>(object: I): Descriptor_AnnotationsEntry {
+  fromPartial(object: DeepPartial<Descriptor_AnnotationsEntry>): Descriptor_AnnotationsEntry {
     const message = createBaseDescriptor_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -5611,10 +5603,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -5629,6 +5617,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

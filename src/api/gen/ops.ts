@@ -558,10 +558,10 @@ export const Op: MessageFns<Op> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Op>, I>>(base?: I): Op {
-    return Op.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Op>): Op {
+    return Op.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Op>, I>>(object: I): Op {
+  fromPartial(object: DeepPartial<Op>): Op {
     const message = createBaseOp();
     message.inputs = object.inputs?.map((e) => Input.fromPartial(e)) || [];
     message.platform = (object.platform !== undefined && object.platform !== null)
@@ -707,10 +707,10 @@ export const Platform: MessageFns<Platform> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Platform>, I>>(base?: I): Platform {
-    return Platform.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Platform>): Platform {
+    return Platform.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Platform>, I>>(object: I): Platform {
+  fromPartial(object: DeepPartial<Platform>): Platform {
     const message = createBasePlatform();
     message.Architecture = object.Architecture ?? "";
     message.OS = object.OS ?? "";
@@ -780,10 +780,10 @@ export const Input: MessageFns<Input> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Input>, I>>(base?: I): Input {
-    return Input.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Input>): Input {
+    return Input.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Input>, I>>(object: I): Input {
+  fromPartial(object: DeepPartial<Input>): Input {
     const message = createBaseInput();
     message.digest = object.digest ?? "";
     message.index = object.index ?? 0;
@@ -891,10 +891,10 @@ export const ExecOp: MessageFns<ExecOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ExecOp>, I>>(base?: I): ExecOp {
-    return ExecOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ExecOp>): ExecOp {
+    return ExecOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ExecOp>, I>>(object: I): ExecOp {
+  fromPartial(object: DeepPartial<ExecOp>): ExecOp {
     const message = createBaseExecOp();
     message.meta = (object.meta !== undefined && object.meta !== null) ? Meta.fromPartial(object.meta) : undefined;
     message.mounts = object.mounts?.map((e) => Mount.fromPartial(e)) || [];
@@ -1087,10 +1087,10 @@ export const Meta: MessageFns<Meta> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Meta>, I>>(base?: I): Meta {
-    return Meta.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Meta>): Meta {
+    return Meta.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Meta>, I>>(object: I): Meta {
+  fromPartial(object: DeepPartial<Meta>): Meta {
     const message = createBaseMeta();
     message.args = object.args?.map((e) => e) || [];
     message.env = object.env?.map((e) => e) || [];
@@ -1165,10 +1165,10 @@ export const HostIP: MessageFns<HostIP> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<HostIP>, I>>(base?: I): HostIP {
-    return HostIP.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<HostIP>): HostIP {
+    return HostIP.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<HostIP>, I>>(object: I): HostIP {
+  fromPartial(object: DeepPartial<HostIP>): HostIP {
     const message = createBaseHostIP();
     message.Host = object.Host ?? "";
     message.IP = object.IP ?? "";
@@ -1249,10 +1249,10 @@ export const Ulimit: MessageFns<Ulimit> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Ulimit>, I>>(base?: I): Ulimit {
-    return Ulimit.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Ulimit>): Ulimit {
+    return Ulimit.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Ulimit>, I>>(object: I): Ulimit {
+  fromPartial(object: DeepPartial<Ulimit>): Ulimit {
     const message = createBaseUlimit();
     message.Name = object.Name ?? "";
     message.Soft = object.Soft ?? 0;
@@ -1328,10 +1328,10 @@ export const SecretEnv: MessageFns<SecretEnv> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SecretEnv>, I>>(base?: I): SecretEnv {
-    return SecretEnv.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SecretEnv>): SecretEnv {
+    return SecretEnv.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SecretEnv>, I>>(object: I): SecretEnv {
+  fromPartial(object: DeepPartial<SecretEnv>): SecretEnv {
     const message = createBaseSecretEnv();
     message.ID = object.ID ?? "";
     message.name = object.name ?? "";
@@ -1396,10 +1396,10 @@ export const CDIDevice: MessageFns<CDIDevice> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CDIDevice>, I>>(base?: I): CDIDevice {
-    return CDIDevice.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CDIDevice>): CDIDevice {
+    return CDIDevice.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CDIDevice>, I>>(object: I): CDIDevice {
+  fromPartial(object: DeepPartial<CDIDevice>): CDIDevice {
     const message = createBaseCDIDevice();
     message.name = object.name ?? "";
     message.optional = object.optional ?? false;
@@ -1592,10 +1592,10 @@ export const Mount: MessageFns<Mount> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Mount>, I>>(base?: I): Mount {
-    return Mount.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Mount>): Mount {
+    return Mount.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Mount>, I>>(object: I): Mount {
+  fromPartial(object: DeepPartial<Mount>): Mount {
     const message = createBaseMount();
     message.input = object.input ?? 0;
     message.selector = object.selector ?? "";
@@ -1669,10 +1669,10 @@ export const TmpfsOpt: MessageFns<TmpfsOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<TmpfsOpt>, I>>(base?: I): TmpfsOpt {
-    return TmpfsOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<TmpfsOpt>): TmpfsOpt {
+    return TmpfsOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<TmpfsOpt>, I>>(object: I): TmpfsOpt {
+  fromPartial(object: DeepPartial<TmpfsOpt>): TmpfsOpt {
     const message = createBaseTmpfsOpt();
     message.size = object.size ?? 0;
     return message;
@@ -1735,10 +1735,10 @@ export const CacheOpt: MessageFns<CacheOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CacheOpt>, I>>(base?: I): CacheOpt {
-    return CacheOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CacheOpt>): CacheOpt {
+    return CacheOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CacheOpt>, I>>(object: I): CacheOpt {
+  fromPartial(object: DeepPartial<CacheOpt>): CacheOpt {
     const message = createBaseCacheOpt();
     message.ID = object.ID ?? "";
     message.sharing = object.sharing ?? 0;
@@ -1835,10 +1835,10 @@ export const SecretOpt: MessageFns<SecretOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SecretOpt>, I>>(base?: I): SecretOpt {
-    return SecretOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SecretOpt>): SecretOpt {
+    return SecretOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SecretOpt>, I>>(object: I): SecretOpt {
+  fromPartial(object: DeepPartial<SecretOpt>): SecretOpt {
     const message = createBaseSecretOpt();
     message.ID = object.ID ?? "";
     message.uid = object.uid ?? 0;
@@ -1938,10 +1938,10 @@ export const SSHOpt: MessageFns<SSHOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SSHOpt>, I>>(base?: I): SSHOpt {
-    return SSHOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SSHOpt>): SSHOpt {
+    return SSHOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SSHOpt>, I>>(object: I): SSHOpt {
+  fromPartial(object: DeepPartial<SSHOpt>): SSHOpt {
     const message = createBaseSSHOpt();
     message.ID = object.ID ?? "";
     message.uid = object.uid ?? 0;
@@ -2011,10 +2011,10 @@ export const SourceOp: MessageFns<SourceOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SourceOp>, I>>(base?: I): SourceOp {
-    return SourceOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SourceOp>): SourceOp {
+    return SourceOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SourceOp>, I>>(object: I): SourceOp {
+  fromPartial(object: DeepPartial<SourceOp>): SourceOp {
     const message = createBaseSourceOp();
     message.identifier = object.identifier ?? "";
     message.attrs = (globalThis.Object.entries(object.attrs ?? {}) as [string, string][]).reduce(
@@ -2086,10 +2086,10 @@ export const SourceOp_AttrsEntry: MessageFns<SourceOp_AttrsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SourceOp_AttrsEntry>, I>>(base?: I): SourceOp_AttrsEntry {
-    return SourceOp_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SourceOp_AttrsEntry>): SourceOp_AttrsEntry {
+    return SourceOp_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SourceOp_AttrsEntry>, I>>(object: I): SourceOp_AttrsEntry {
+  fromPartial(object: DeepPartial<SourceOp_AttrsEntry>): SourceOp_AttrsEntry {
     const message = createBaseSourceOp_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -2184,10 +2184,10 @@ export const BuildOp: MessageFns<BuildOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildOp>, I>>(base?: I): BuildOp {
-    return BuildOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildOp>): BuildOp {
+    return BuildOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildOp>, I>>(object: I): BuildOp {
+  fromPartial(object: DeepPartial<BuildOp>): BuildOp {
     const message = createBaseBuildOp();
     message.builder = object.builder ?? 0;
     message.inputs = (globalThis.Object.entries(object.inputs ?? {}) as [string, BuildInput][]).reduce(
@@ -2269,10 +2269,10 @@ export const BuildOp_InputsEntry: MessageFns<BuildOp_InputsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildOp_InputsEntry>, I>>(base?: I): BuildOp_InputsEntry {
-    return BuildOp_InputsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildOp_InputsEntry>): BuildOp_InputsEntry {
+    return BuildOp_InputsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildOp_InputsEntry>, I>>(object: I): BuildOp_InputsEntry {
+  fromPartial(object: DeepPartial<BuildOp_InputsEntry>): BuildOp_InputsEntry {
     const message = createBaseBuildOp_InputsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -2338,10 +2338,10 @@ export const BuildOp_AttrsEntry: MessageFns<BuildOp_AttrsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildOp_AttrsEntry>, I>>(base?: I): BuildOp_AttrsEntry {
-    return BuildOp_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildOp_AttrsEntry>): BuildOp_AttrsEntry {
+    return BuildOp_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildOp_AttrsEntry>, I>>(object: I): BuildOp_AttrsEntry {
+  fromPartial(object: DeepPartial<BuildOp_AttrsEntry>): BuildOp_AttrsEntry {
     const message = createBaseBuildOp_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -2397,10 +2397,10 @@ export const BuildInput: MessageFns<BuildInput> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildInput>, I>>(base?: I): BuildInput {
-    return BuildInput.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildInput>): BuildInput {
+    return BuildInput.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildInput>, I>>(object: I): BuildInput {
+  fromPartial(object: DeepPartial<BuildInput>): BuildInput {
     const message = createBaseBuildInput();
     message.input = object.input ?? 0;
     return message;
@@ -2520,10 +2520,10 @@ export const OpMetadata: MessageFns<OpMetadata> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<OpMetadata>, I>>(base?: I): OpMetadata {
-    return OpMetadata.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<OpMetadata>): OpMetadata {
+    return OpMetadata.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<OpMetadata>, I>>(object: I): OpMetadata {
+  fromPartial(object: DeepPartial<OpMetadata>): OpMetadata {
     const message = createBaseOpMetadata();
     message.ignoreCache = object.ignoreCache ?? false;
     message.description = (globalThis.Object.entries(object.description ?? {}) as [string, string][]).reduce(
@@ -2613,10 +2613,10 @@ export const OpMetadata_DescriptionEntry: MessageFns<OpMetadata_DescriptionEntry
     }
   },
 
-  create<I extends Exact<DeepPartial<OpMetadata_DescriptionEntry>, I>>(base?: I): OpMetadata_DescriptionEntry {
-    return OpMetadata_DescriptionEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<OpMetadata_DescriptionEntry>): OpMetadata_DescriptionEntry {
+    return OpMetadata_DescriptionEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<OpMetadata_DescriptionEntry>, I>>(object: I): OpMetadata_DescriptionEntry {
+  fromPartial(object: DeepPartial<OpMetadata_DescriptionEntry>): OpMetadata_DescriptionEntry {
     const message = createBaseOpMetadata_DescriptionEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -2680,10 +2680,10 @@ export const OpMetadata_CapsEntry: MessageFns<OpMetadata_CapsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<OpMetadata_CapsEntry>, I>>(base?: I): OpMetadata_CapsEntry {
-    return OpMetadata_CapsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<OpMetadata_CapsEntry>): OpMetadata_CapsEntry {
+    return OpMetadata_CapsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<OpMetadata_CapsEntry>, I>>(object: I): OpMetadata_CapsEntry {
+  fromPartial(object: DeepPartial<OpMetadata_CapsEntry>): OpMetadata_CapsEntry {
     const message = createBaseOpMetadata_CapsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? false;
@@ -2750,10 +2750,10 @@ export const Source: MessageFns<Source> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Source>, I>>(base?: I): Source {
-    return Source.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Source>): Source {
+    return Source.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Source>, I>>(object: I): Source {
+  fromPartial(object: DeepPartial<Source>): Source {
     const message = createBaseSource();
     message.locations = (globalThis.Object.entries(object.locations ?? {}) as [string, Locations][]).reduce(
       (acc: { [key: string]: Locations }, [key, value]: [string, Locations]) => {
@@ -2825,10 +2825,10 @@ export const Source_LocationsEntry: MessageFns<Source_LocationsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Source_LocationsEntry>, I>>(base?: I): Source_LocationsEntry {
-    return Source_LocationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Source_LocationsEntry>): Source_LocationsEntry {
+    return Source_LocationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Source_LocationsEntry>, I>>(object: I): Source_LocationsEntry {
+  fromPartial(object: DeepPartial<Source_LocationsEntry>): Source_LocationsEntry {
     const message = createBaseSource_LocationsEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -2883,10 +2883,10 @@ export const Locations: MessageFns<Locations> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Locations>, I>>(base?: I): Locations {
-    return Locations.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Locations>): Locations {
+    return Locations.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Locations>, I>>(object: I): Locations {
+  fromPartial(object: DeepPartial<Locations>): Locations {
     const message = createBaseLocations();
     message.locations = object.locations?.map((e) => Location.fromPartial(e)) || [];
     return message;
@@ -2971,10 +2971,10 @@ export const SourceInfo: MessageFns<SourceInfo> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SourceInfo>, I>>(base?: I): SourceInfo {
-    return SourceInfo.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SourceInfo>): SourceInfo {
+    return SourceInfo.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SourceInfo>, I>>(object: I): SourceInfo {
+  fromPartial(object: DeepPartial<SourceInfo>): SourceInfo {
     const message = createBaseSourceInfo();
     message.filename = object.filename ?? "";
     message.data = object.data ?? new Uint8Array(0);
@@ -3042,10 +3042,10 @@ export const Location: MessageFns<Location> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Location>, I>>(base?: I): Location {
-    return Location.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Location>): Location {
+    return Location.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Location>, I>>(object: I): Location {
+  fromPartial(object: DeepPartial<Location>): Location {
     const message = createBaseLocation();
     message.sourceIndex = object.sourceIndex ?? 0;
     message.ranges = object.ranges?.map((e) => Range.fromPartial(e)) || [];
@@ -3109,10 +3109,10 @@ export const Range: MessageFns<Range> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Range>, I>>(base?: I): Range {
-    return Range.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Range>): Range {
+    return Range.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Range>, I>>(object: I): Range {
+  fromPartial(object: DeepPartial<Range>): Range {
     const message = createBaseRange();
     message.start = (object.start !== undefined && object.start !== null)
       ? Position.fromPartial(object.start)
@@ -3178,10 +3178,10 @@ export const Position: MessageFns<Position> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Position>, I>>(base?: I): Position {
-    return Position.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Position>): Position {
+    return Position.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Position>, I>>(object: I): Position {
+  fromPartial(object: DeepPartial<Position>): Position {
     const message = createBasePosition();
     message.line = object.line ?? 0;
     message.character = object.character ?? 0;
@@ -3234,10 +3234,10 @@ export const ExportCache: MessageFns<ExportCache> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ExportCache>, I>>(base?: I): ExportCache {
-    return ExportCache.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ExportCache>): ExportCache {
+    return ExportCache.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ExportCache>, I>>(object: I): ExportCache {
+  fromPartial(object: DeepPartial<ExportCache>): ExportCache {
     const message = createBaseExportCache();
     message.Value = object.Value ?? false;
     return message;
@@ -3311,10 +3311,10 @@ export const ProgressGroup: MessageFns<ProgressGroup> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ProgressGroup>, I>>(base?: I): ProgressGroup {
-    return ProgressGroup.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ProgressGroup>): ProgressGroup {
+    return ProgressGroup.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ProgressGroup>, I>>(object: I): ProgressGroup {
+  fromPartial(object: DeepPartial<ProgressGroup>): ProgressGroup {
     const message = createBaseProgressGroup();
     message.id = object.id ?? "";
     message.name = object.name ?? "";
@@ -3449,10 +3449,10 @@ export const LinuxResources: MessageFns<LinuxResources> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<LinuxResources>, I>>(base?: I): LinuxResources {
-    return LinuxResources.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LinuxResources>): LinuxResources {
+    return LinuxResources.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LinuxResources>, I>>(object: I): LinuxResources {
+  fromPartial(object: DeepPartial<LinuxResources>): LinuxResources {
     const message = createBaseLinuxResources();
     message.memory = object.memory ?? 0;
     message.memorySwap = object.memorySwap ?? 0;
@@ -3554,10 +3554,10 @@ export const ProxyEnv: MessageFns<ProxyEnv> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ProxyEnv>, I>>(base?: I): ProxyEnv {
-    return ProxyEnv.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ProxyEnv>): ProxyEnv {
+    return ProxyEnv.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ProxyEnv>, I>>(object: I): ProxyEnv {
+  fromPartial(object: DeepPartial<ProxyEnv>): ProxyEnv {
     const message = createBaseProxyEnv();
     message.httpProxy = object.httpProxy ?? "";
     message.httpsProxy = object.httpsProxy ?? "";
@@ -3613,10 +3613,10 @@ export const WorkerConstraints: MessageFns<WorkerConstraints> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<WorkerConstraints>, I>>(base?: I): WorkerConstraints {
-    return WorkerConstraints.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WorkerConstraints>): WorkerConstraints {
+    return WorkerConstraints.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WorkerConstraints>, I>>(object: I): WorkerConstraints {
+  fromPartial(object: DeepPartial<WorkerConstraints>): WorkerConstraints {
     const message = createBaseWorkerConstraints();
     message.filter = object.filter?.map((e) => e) || [];
     return message;
@@ -3693,10 +3693,10 @@ export const Definition: MessageFns<Definition> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Definition>, I>>(base?: I): Definition {
-    return Definition.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Definition>): Definition {
+    return Definition.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Definition>, I>>(object: I): Definition {
+  fromPartial(object: DeepPartial<Definition>): Definition {
     const message = createBaseDefinition();
     message.def = object.def?.map((e) => e) || [];
     message.metadata = (globalThis.Object.entries(object.metadata ?? {}) as [string, OpMetadata][]).reduce(
@@ -3771,10 +3771,10 @@ export const Definition_MetadataEntry: MessageFns<Definition_MetadataEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Definition_MetadataEntry>, I>>(base?: I): Definition_MetadataEntry {
-    return Definition_MetadataEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Definition_MetadataEntry>): Definition_MetadataEntry {
+    return Definition_MetadataEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Definition_MetadataEntry>, I>>(object: I): Definition_MetadataEntry {
+  fromPartial(object: DeepPartial<Definition_MetadataEntry>): Definition_MetadataEntry {
     const message = createBaseDefinition_MetadataEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -3829,10 +3829,10 @@ export const FileOp: MessageFns<FileOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileOp>, I>>(base?: I): FileOp {
-    return FileOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileOp>): FileOp {
+    return FileOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileOp>, I>>(object: I): FileOp {
+  fromPartial(object: DeepPartial<FileOp>): FileOp {
     const message = createBaseFileOp();
     message.actions = object.actions?.map((e) => FileAction.fromPartial(e)) || [];
     return message;
@@ -3972,10 +3972,10 @@ export const FileAction: MessageFns<FileAction> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileAction>, I>>(base?: I): FileAction {
-    return FileAction.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileAction>): FileAction {
+    return FileAction.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileAction>, I>>(object: I): FileAction {
+  fromPartial(object: DeepPartial<FileAction>): FileAction {
     const message = createBaseFileAction();
     message.input = object.input ?? 0;
     message.secondaryInput = object.secondaryInput ?? 0;
@@ -4246,10 +4246,10 @@ export const FileActionCopy: MessageFns<FileActionCopy> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileActionCopy>, I>>(base?: I): FileActionCopy {
-    return FileActionCopy.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileActionCopy>): FileActionCopy {
+    return FileActionCopy.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileActionCopy>, I>>(object: I): FileActionCopy {
+  fromPartial(object: DeepPartial<FileActionCopy>): FileActionCopy {
     const message = createBaseFileActionCopy();
     message.src = object.src ?? "";
     message.dest = object.dest ?? "";
@@ -4365,10 +4365,10 @@ export const FileActionMkFile: MessageFns<FileActionMkFile> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileActionMkFile>, I>>(base?: I): FileActionMkFile {
-    return FileActionMkFile.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileActionMkFile>): FileActionMkFile {
+    return FileActionMkFile.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileActionMkFile>, I>>(object: I): FileActionMkFile {
+  fromPartial(object: DeepPartial<FileActionMkFile>): FileActionMkFile {
     const message = createBaseFileActionMkFile();
     message.path = object.path ?? "";
     message.mode = object.mode ?? 0;
@@ -4462,10 +4462,10 @@ export const FileActionSymlink: MessageFns<FileActionSymlink> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileActionSymlink>, I>>(base?: I): FileActionSymlink {
-    return FileActionSymlink.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileActionSymlink>): FileActionSymlink {
+    return FileActionSymlink.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileActionSymlink>, I>>(object: I): FileActionSymlink {
+  fromPartial(object: DeepPartial<FileActionSymlink>): FileActionSymlink {
     const message = createBaseFileActionSymlink();
     message.oldpath = object.oldpath ?? "";
     message.newpath = object.newpath ?? "";
@@ -4569,10 +4569,10 @@ export const FileActionMkDir: MessageFns<FileActionMkDir> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileActionMkDir>, I>>(base?: I): FileActionMkDir {
-    return FileActionMkDir.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileActionMkDir>): FileActionMkDir {
+    return FileActionMkDir.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileActionMkDir>, I>>(object: I): FileActionMkDir {
+  fromPartial(object: DeepPartial<FileActionMkDir>): FileActionMkDir {
     const message = createBaseFileActionMkDir();
     message.path = object.path ?? "";
     message.mode = object.mode ?? 0;
@@ -4652,10 +4652,10 @@ export const FileActionRm: MessageFns<FileActionRm> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<FileActionRm>, I>>(base?: I): FileActionRm {
-    return FileActionRm.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<FileActionRm>): FileActionRm {
+    return FileActionRm.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<FileActionRm>, I>>(object: I): FileActionRm {
+  fromPartial(object: DeepPartial<FileActionRm>): FileActionRm {
     const message = createBaseFileActionRm();
     message.path = object.path ?? "";
     message.allowNotFound = object.allowNotFound ?? false;
@@ -4720,10 +4720,10 @@ export const ChownOpt: MessageFns<ChownOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ChownOpt>, I>>(base?: I): ChownOpt {
-    return ChownOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ChownOpt>): ChownOpt {
+    return ChownOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ChownOpt>, I>>(object: I): ChownOpt {
+  fromPartial(object: DeepPartial<ChownOpt>): ChownOpt {
     const message = createBaseChownOpt();
     message.user = (object.user !== undefined && object.user !== null) ? UserOpt.fromPartial(object.user) : undefined;
     message.group = (object.group !== undefined && object.group !== null)
@@ -4791,10 +4791,10 @@ export const UserOpt: MessageFns<UserOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<UserOpt>, I>>(base?: I): UserOpt {
-    return UserOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UserOpt>): UserOpt {
+    return UserOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UserOpt>, I>>(object: I): UserOpt {
+  fromPartial(object: DeepPartial<UserOpt>): UserOpt {
     const message = createBaseUserOpt();
     switch (object.user?.$case) {
       case "byName": {
@@ -4873,10 +4873,10 @@ export const NamedUserOpt: MessageFns<NamedUserOpt> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NamedUserOpt>, I>>(base?: I): NamedUserOpt {
-    return NamedUserOpt.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NamedUserOpt>): NamedUserOpt {
+    return NamedUserOpt.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NamedUserOpt>, I>>(object: I): NamedUserOpt {
+  fromPartial(object: DeepPartial<NamedUserOpt>): NamedUserOpt {
     const message = createBaseNamedUserOpt();
     message.name = object.name ?? "";
     message.input = object.input ?? 0;
@@ -4932,10 +4932,10 @@ export const MergeInput: MessageFns<MergeInput> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<MergeInput>, I>>(base?: I): MergeInput {
-    return MergeInput.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<MergeInput>): MergeInput {
+    return MergeInput.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<MergeInput>, I>>(object: I): MergeInput {
+  fromPartial(object: DeepPartial<MergeInput>): MergeInput {
     const message = createBaseMergeInput();
     message.input = object.input ?? 0;
     return message;
@@ -4987,10 +4987,10 @@ export const MergeOp: MessageFns<MergeOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<MergeOp>, I>>(base?: I): MergeOp {
-    return MergeOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<MergeOp>): MergeOp {
+    return MergeOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<MergeOp>, I>>(object: I): MergeOp {
+  fromPartial(object: DeepPartial<MergeOp>): MergeOp {
     const message = createBaseMergeOp();
     message.inputs = object.inputs?.map((e) => MergeInput.fromPartial(e)) || [];
     return message;
@@ -5045,10 +5045,10 @@ export const LowerDiffInput: MessageFns<LowerDiffInput> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<LowerDiffInput>, I>>(base?: I): LowerDiffInput {
-    return LowerDiffInput.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LowerDiffInput>): LowerDiffInput {
+    return LowerDiffInput.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LowerDiffInput>, I>>(object: I): LowerDiffInput {
+  fromPartial(object: DeepPartial<LowerDiffInput>): LowerDiffInput {
     const message = createBaseLowerDiffInput();
     message.input = object.input ?? 0;
     return message;
@@ -5103,10 +5103,10 @@ export const UpperDiffInput: MessageFns<UpperDiffInput> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<UpperDiffInput>, I>>(base?: I): UpperDiffInput {
-    return UpperDiffInput.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<UpperDiffInput>): UpperDiffInput {
+    return UpperDiffInput.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<UpperDiffInput>, I>>(object: I): UpperDiffInput {
+  fromPartial(object: DeepPartial<UpperDiffInput>): UpperDiffInput {
     const message = createBaseUpperDiffInput();
     message.input = object.input ?? 0;
     return message;
@@ -5169,10 +5169,10 @@ export const DiffOp: MessageFns<DiffOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DiffOp>, I>>(base?: I): DiffOp {
-    return DiffOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DiffOp>): DiffOp {
+    return DiffOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DiffOp>, I>>(object: I): DiffOp {
+  fromPartial(object: DeepPartial<DiffOp>): DiffOp {
     const message = createBaseDiffOp();
     message.lower = (object.lower !== undefined && object.lower !== null)
       ? LowerDiffInput.fromPartial(object.lower)
@@ -5257,10 +5257,10 @@ export const PassthroughOp: MessageFns<PassthroughOp> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PassthroughOp>, I>>(base?: I): PassthroughOp {
-    return PassthroughOp.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PassthroughOp>): PassthroughOp {
+    return PassthroughOp.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PassthroughOp>, I>>(object: I): PassthroughOp {
+  fromPartial(object: DeepPartial<PassthroughOp>): PassthroughOp {
     const message = createBasePassthroughOp();
     message.id = object.id ?? "";
     message.outputs = object.outputs?.map((e) => BigInt(e)) || [];
@@ -5277,10 +5277,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -5295,6 +5291,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -110,10 +110,10 @@ export const CheckPolicyRequest: MessageFns<CheckPolicyRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CheckPolicyRequest>, I>>(base?: I): CheckPolicyRequest {
-    return CheckPolicyRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CheckPolicyRequest>): CheckPolicyRequest {
+    return CheckPolicyRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CheckPolicyRequest>, I>>(object: I): CheckPolicyRequest {
+  fromPartial(object: DeepPartial<CheckPolicyRequest>): CheckPolicyRequest {
     const message = createBaseCheckPolicyRequest();
     message.Platform = (object.Platform !== undefined && object.Platform !== null)
       ? Platform.fromPartial(object.Platform)
@@ -190,10 +190,10 @@ export const CheckPolicyRequest_CapsEntry: MessageFns<CheckPolicyRequest_CapsEnt
     }
   },
 
-  create<I extends Exact<DeepPartial<CheckPolicyRequest_CapsEntry>, I>>(base?: I): CheckPolicyRequest_CapsEntry {
-    return CheckPolicyRequest_CapsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CheckPolicyRequest_CapsEntry>): CheckPolicyRequest_CapsEntry {
+    return CheckPolicyRequest_CapsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CheckPolicyRequest_CapsEntry>, I>>(object: I): CheckPolicyRequest_CapsEntry {
+  fromPartial(object: DeepPartial<CheckPolicyRequest_CapsEntry>): CheckPolicyRequest_CapsEntry {
     const message = createBaseCheckPolicyRequest_CapsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? false;
@@ -259,10 +259,10 @@ export const CheckPolicyResponse: MessageFns<CheckPolicyResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CheckPolicyResponse>, I>>(base?: I): CheckPolicyResponse {
-    return CheckPolicyResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CheckPolicyResponse>): CheckPolicyResponse {
+    return CheckPolicyResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CheckPolicyResponse>, I>>(object: I): CheckPolicyResponse {
+  fromPartial(object: DeepPartial<CheckPolicyResponse>): CheckPolicyResponse {
     const message = createBaseCheckPolicyResponse();
     switch (object.result?.$case) {
       case "decision": {
@@ -349,10 +349,10 @@ export const DecisionResponse: MessageFns<DecisionResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DecisionResponse>, I>>(base?: I): DecisionResponse {
-    return DecisionResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DecisionResponse>): DecisionResponse {
+    return DecisionResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DecisionResponse>, I>>(object: I): DecisionResponse {
+  fromPartial(object: DeepPartial<DecisionResponse>): DecisionResponse {
     const message = createBaseDecisionResponse();
     message.action = object.action ?? 0;
     message.denyMessages = object.denyMessages?.map((e) => DenyMessage.fromPartial(e)) || [];
@@ -408,10 +408,10 @@ export const DenyMessage: MessageFns<DenyMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DenyMessage>, I>>(base?: I): DenyMessage {
-    return DenyMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DenyMessage>): DenyMessage {
+    return DenyMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DenyMessage>, I>>(object: I): DenyMessage {
+  fromPartial(object: DeepPartial<DenyMessage>): DenyMessage {
     const message = createBaseDenyMessage();
     message.message = object.message ?? "";
     return message;
@@ -427,13 +427,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -82,10 +82,10 @@ export const GetSecretRequest: MessageFns<GetSecretRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<GetSecretRequest>, I>>(base?: I): GetSecretRequest {
-    return GetSecretRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetSecretRequest>): GetSecretRequest {
+    return GetSecretRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetSecretRequest>, I>>(object: I): GetSecretRequest {
+  fromPartial(object: DeepPartial<GetSecretRequest>): GetSecretRequest {
     const message = createBaseGetSecretRequest();
     message.ID = object.ID ?? "";
     message.annotations = (globalThis.Object.entries(object.annotations ?? {}) as [string, string][]).reduce(
@@ -157,14 +157,10 @@ export const GetSecretRequest_AnnotationsEntry: MessageFns<GetSecretRequest_Anno
     }
   },
 
-  create<I extends Exact<DeepPartial<GetSecretRequest_AnnotationsEntry>, I>>(
-    base?: I,
-  ): GetSecretRequest_AnnotationsEntry {
-    return GetSecretRequest_AnnotationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetSecretRequest_AnnotationsEntry>): GetSecretRequest_AnnotationsEntry {
+    return GetSecretRequest_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetSecretRequest_AnnotationsEntry>, I>>(
-    object: I,
-  ): GetSecretRequest_AnnotationsEntry {
+  fromPartial(object: DeepPartial<GetSecretRequest_AnnotationsEntry>): GetSecretRequest_AnnotationsEntry {
     const message = createBaseGetSecretRequest_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -217,10 +213,10 @@ export const GetSecretResponse: MessageFns<GetSecretResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<GetSecretResponse>, I>>(base?: I): GetSecretResponse {
-    return GetSecretResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GetSecretResponse>): GetSecretResponse {
+    return GetSecretResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GetSecretResponse>, I>>(object: I): GetSecretResponse {
+  fromPartial(object: DeepPartial<GetSecretResponse>): GetSecretResponse {
     const message = createBaseGetSecretResponse();
     message.data = object.data ?? new Uint8Array(0);
     return message;
@@ -236,13 +232,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -139,10 +139,10 @@ export const Rule: MessageFns<Rule> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Rule>, I>>(base?: I): Rule {
-    return Rule.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Rule>): Rule {
+    return Rule.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Rule>, I>>(object: I): Rule {
+  fromPartial(object: DeepPartial<Rule>): Rule {
     const message = createBaseRule();
     message.action = object.action ?? 0;
     message.selector = (object.selector !== undefined && object.selector !== null)
@@ -214,10 +214,10 @@ export const Update: MessageFns<Update> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Update>, I>>(base?: I): Update {
-    return Update.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Update>): Update {
+    return Update.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Update>, I>>(object: I): Update {
+  fromPartial(object: DeepPartial<Update>): Update {
     const message = createBaseUpdate();
     message.identifier = object.identifier ?? "";
     message.attrs = (globalThis.Object.entries(object.attrs ?? {}) as [string, string][]).reduce(
@@ -289,10 +289,10 @@ export const Update_AttrsEntry: MessageFns<Update_AttrsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Update_AttrsEntry>, I>>(base?: I): Update_AttrsEntry {
-    return Update_AttrsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Update_AttrsEntry>): Update_AttrsEntry {
+    return Update_AttrsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Update_AttrsEntry>, I>>(object: I): Update_AttrsEntry {
+  fromPartial(object: DeepPartial<Update_AttrsEntry>): Update_AttrsEntry {
     const message = createBaseUpdate_AttrsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -367,10 +367,10 @@ export const Selector: MessageFns<Selector> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Selector>, I>>(base?: I): Selector {
-    return Selector.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Selector>): Selector {
+    return Selector.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Selector>, I>>(object: I): Selector {
+  fromPartial(object: DeepPartial<Selector>): Selector {
     const message = createBaseSelector();
     message.identifier = object.identifier ?? "";
     message.matchType = object.matchType ?? 0;
@@ -446,10 +446,10 @@ export const AttrConstraint: MessageFns<AttrConstraint> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<AttrConstraint>, I>>(base?: I): AttrConstraint {
-    return AttrConstraint.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<AttrConstraint>): AttrConstraint {
+    return AttrConstraint.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<AttrConstraint>, I>>(object: I): AttrConstraint {
+  fromPartial(object: DeepPartial<AttrConstraint>): AttrConstraint {
     const message = createBaseAttrConstraint();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -517,10 +517,10 @@ export const Policy: MessageFns<Policy> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Policy>, I>>(base?: I): Policy {
-    return Policy.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Policy>): Policy {
+    return Policy.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Policy>, I>>(object: I): Policy {
+  fromPartial(object: DeepPartial<Policy>): Policy {
     const message = createBasePolicy();
     message.version = object.version ?? 0;
     message.rules = object.rules?.map((e) => Rule.fromPartial(e)) || [];
@@ -537,10 +537,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -555,6 +551,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

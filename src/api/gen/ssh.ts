@@ -65,10 +65,10 @@ export const BytesMessage: MessageFns<BytesMessage> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BytesMessage>, I>>(base?: I): BytesMessage {
-    return BytesMessage.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BytesMessage>): BytesMessage {
+    return BytesMessage.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BytesMessage>, I>>(object: I): BytesMessage {
+  fromPartial(object: DeepPartial<BytesMessage>): BytesMessage {
     const message = createBaseBytesMessage();
     message.data = object.data ?? new Uint8Array(0);
     return message;
@@ -120,10 +120,10 @@ export const CheckAgentRequest: MessageFns<CheckAgentRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CheckAgentRequest>, I>>(base?: I): CheckAgentRequest {
-    return CheckAgentRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CheckAgentRequest>): CheckAgentRequest {
+    return CheckAgentRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CheckAgentRequest>, I>>(object: I): CheckAgentRequest {
+  fromPartial(object: DeepPartial<CheckAgentRequest>): CheckAgentRequest {
     const message = createBaseCheckAgentRequest();
     message.ID = object.ID ?? "";
     return message;
@@ -164,10 +164,10 @@ export const CheckAgentResponse: MessageFns<CheckAgentResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CheckAgentResponse>, I>>(base?: I): CheckAgentResponse {
-    return CheckAgentResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CheckAgentResponse>): CheckAgentResponse {
+    return CheckAgentResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CheckAgentResponse>, I>>(_: I): CheckAgentResponse {
+  fromPartial(_: DeepPartial<CheckAgentResponse>): CheckAgentResponse {
     const message = createBaseCheckAgentResponse();
     return message;
   },
@@ -182,13 +182,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

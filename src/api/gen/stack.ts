@@ -112,10 +112,10 @@ export const Stack: MessageFns<Stack> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Stack>, I>>(base?: I): Stack {
-    return Stack.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Stack>): Stack {
+    return Stack.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Stack>, I>>(object: I): Stack {
+  fromPartial(object: DeepPartial<Stack>): Stack {
     const message = createBaseStack();
     message.frames = object.frames?.map((e) => Frame.fromPartial(e)) || [];
     message.cmdline = object.cmdline?.map((e) => e) || [];
@@ -193,10 +193,10 @@ export const Frame: MessageFns<Frame> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Frame>, I>>(base?: I): Frame {
-    return Frame.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Frame>): Frame {
+    return Frame.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Frame>, I>>(object: I): Frame {
+  fromPartial(object: DeepPartial<Frame>): Frame {
     const message = createBaseFrame();
     message.Name = object.Name ?? "";
     message.File = object.File ?? "";
@@ -214,13 +214,9 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

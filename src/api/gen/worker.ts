@@ -155,10 +155,10 @@ export const WorkerRecord: MessageFns<WorkerRecord> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<WorkerRecord>, I>>(base?: I): WorkerRecord {
-    return WorkerRecord.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WorkerRecord>): WorkerRecord {
+    return WorkerRecord.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WorkerRecord>, I>>(object: I): WorkerRecord {
+  fromPartial(object: DeepPartial<WorkerRecord>): WorkerRecord {
     const message = createBaseWorkerRecord();
     message.ID = object.ID ?? "";
     message.Labels = (globalThis.Object.entries(object.Labels ?? {}) as [string, string][]).reduce(
@@ -236,10 +236,10 @@ export const WorkerRecord_LabelsEntry: MessageFns<WorkerRecord_LabelsEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<WorkerRecord_LabelsEntry>, I>>(base?: I): WorkerRecord_LabelsEntry {
-    return WorkerRecord_LabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WorkerRecord_LabelsEntry>): WorkerRecord_LabelsEntry {
+    return WorkerRecord_LabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WorkerRecord_LabelsEntry>, I>>(object: I): WorkerRecord_LabelsEntry {
+  fromPartial(object: DeepPartial<WorkerRecord_LabelsEntry>): WorkerRecord_LabelsEntry {
     const message = createBaseWorkerRecord_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -359,10 +359,10 @@ export const GCPolicy: MessageFns<GCPolicy> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<GCPolicy>, I>>(base?: I): GCPolicy {
-    return GCPolicy.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GCPolicy>): GCPolicy {
+    return GCPolicy.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GCPolicy>, I>>(object: I): GCPolicy {
+  fromPartial(object: DeepPartial<GCPolicy>): GCPolicy {
     const message = createBaseGCPolicy();
     message.all = object.all ?? false;
     message.keepDuration = (object.keepDuration !== undefined && object.keepDuration !== null)
@@ -454,10 +454,10 @@ export const BuildkitVersion: MessageFns<BuildkitVersion> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<BuildkitVersion>, I>>(base?: I): BuildkitVersion {
-    return BuildkitVersion.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<BuildkitVersion>): BuildkitVersion {
+    return BuildkitVersion.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<BuildkitVersion>, I>>(object: I): BuildkitVersion {
+  fromPartial(object: DeepPartial<BuildkitVersion>): BuildkitVersion {
     const message = createBaseBuildkitVersion();
     message.package = object.package ?? "";
     message.version = object.version ?? "";
@@ -548,10 +548,10 @@ export const CDIDevice: MessageFns<CDIDevice> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<CDIDevice>, I>>(base?: I): CDIDevice {
-    return CDIDevice.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CDIDevice>): CDIDevice {
+    return CDIDevice.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CDIDevice>, I>>(object: I): CDIDevice {
+  fromPartial(object: DeepPartial<CDIDevice>): CDIDevice {
     const message = createBaseCDIDevice();
     message.Name = object.Name ?? "";
     message.AutoAllow = object.AutoAllow ?? false;
@@ -625,10 +625,10 @@ export const CDIDevice_AnnotationsEntry: MessageFns<CDIDevice_AnnotationsEntry> 
     }
   },
 
-  create<I extends Exact<DeepPartial<CDIDevice_AnnotationsEntry>, I>>(base?: I): CDIDevice_AnnotationsEntry {
-    return CDIDevice_AnnotationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<CDIDevice_AnnotationsEntry>): CDIDevice_AnnotationsEntry {
+    return CDIDevice_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<CDIDevice_AnnotationsEntry>, I>>(object: I): CDIDevice_AnnotationsEntry {
+  fromPartial(object: DeepPartial<CDIDevice_AnnotationsEntry>): CDIDevice_AnnotationsEntry {
     const message = createBaseCDIDevice_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -645,10 +645,6 @@ type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -663,6 +659,6 @@ function longToNumber(int64: { toString(): string }): number {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

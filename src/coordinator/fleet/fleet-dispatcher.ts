@@ -14,6 +14,7 @@ import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
+import { Lineage } from "./lineage.ts";
 import type { Candidate, Placement } from "./placement.ts";
 import { TaskAttempt } from "./task-attempt.ts";
 import { layersOfTask } from "./task-layers.ts";
@@ -43,6 +44,8 @@ export interface PlacedTask {
 
 /** How often infrastructure faults send a task to another agent (BuildBuddy's cap). */
 const maxAttempts = 5;
+/** First pause between attempts; doubles. The sum outlasts the six seconds in which a lost agent is noticed. */
+const retryDelayMs = 500;
 const offerTimeoutMs = 2000;
 /** No agent at all for this long: the build fails rather than wait for ever. */
 const noAgentTimeoutMs = 60_000;
@@ -60,12 +63,21 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   readonly #load = new Map<string, { execs: number; tasks: number }>();
   /** Affinity key → agent that served it last. */
   readonly #affinity = new Map<string, string>();
+  readonly #lineage: Lineage;
   readonly #listener: Disposable;
   #wake: () => void = () => {};
   #change = Promise.withResolvers<void>();
 
   constructor(options: FleetDispatcherOptions) {
     this.#options = options;
+    this.#lineage = new Lineage({
+      info: (id) => options.catalog.require(id),
+      isAvailable: (info) => this.isAvailable(info),
+      reset: (ids) => options.catalog.reset(ids),
+      rerun: async ({ kind, body, produced }, context) => {
+        await this.run(kind, body, { ...context, layerIds: produced });
+      },
+    });
     this.#wake = () => {
       const { resolve } = this.#change;
       this.#change = Promise.withResolvers();
@@ -76,6 +88,11 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
 
   [Symbol.dispose](): void {
     this.#listener[Symbol.dispose]();
+  }
+
+  /** Some living agent holds the layer, or a registry or session has it. */
+  isAvailable(info: LayerInfo): boolean {
+    return info.origins.length > 0 || info.holders.some((holder) => this.#options.registry.get(holder) !== undefined);
   }
 
   async run<K extends TaskKind>(kind: K, body: TaskBody<K>, context: DispatchContext): Promise<TaskResult<K>> {
@@ -91,6 +108,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         this.#options.logger.warn("task goes to another agent", { kind, attempt, error: failure.message });
         const note = `[fleet] ${failure.message}; trying again (${attempt + 1}/${maxAttempts})\n`;
         context.progress.log(2, new TextEncoder().encode(note));
+        await this.#options.clock.sleep(retryDelayMs * 2 ** (attempt - 1), context.signal);
       }
     }
   }
@@ -101,7 +119,9 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     context: DispatchContext,
     avoided: Set<string>,
   ): Promise<TaskResult<K>> {
-    const infos = layersOfTask(kind, body).map((id) => this.#options.catalog.require(id));
+    const ids = layersOfTask(kind, body);
+    await this.#lineage.ensureAvailable(ids, context);
+    const infos = ids.map((id) => this.#options.catalog.require(id));
     const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress);
     const token = this.#options.sessions.issue(context.sessions);
     let agent: AgentRecord | undefined;
@@ -117,7 +137,9 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       try {
         if (this.#options.registry.get(agent.id)?.epoch !== agent.epoch) attempt.fail(agentLost(agent.id, "restarted"));
         const { result, fetched } = await withSignal(attempt.outcome, context.signal);
-        await this.#record(agent.id, result as Partial<OutputsResult>, fetched);
+        const { layers = [] } = result as Partial<OutputsResult>;
+        await this.#record(agent.id, layers, fetched);
+        this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
       } finally {
         lost[Symbol.dispose]();
@@ -253,6 +275,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       peers,
       sessionIds: context.sessions.ids,
       coordinator: { id: this.#options.coordinatorId, address: this.#options.agentLinkAddress(), token },
+      ...(context.layerIds === undefined ? {} : { layerIds: context.layerIds }),
       ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
     };
     try {
@@ -274,8 +297,8 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     }
   }
 
-  async #record(agentId: string, result: Partial<OutputsResult>, fetched: readonly LayerId[]): Promise<void> {
-    await this.#options.catalog.record(result.layers ?? []);
+  async #record(agentId: string, made: readonly LayerInfo[], fetched: readonly LayerId[]): Promise<void> {
+    await this.#options.catalog.record(made);
     await Promise.all(fetched.map((id) => this.#options.catalog.addHolder(id, agentId)));
   }
 

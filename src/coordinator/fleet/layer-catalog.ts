@@ -69,6 +69,16 @@ export class LayerCatalog implements AsyncDisposable {
     );
   }
 
+  /** Forgets holders, blobs and diffId: the layers are about to be made anew and may come out different. */
+  async reset(ids: readonly LayerId[]): Promise<void> {
+    const blank = (known: LayerInfo | undefined) => {
+      if (known === undefined) return undefined;
+      const { diffId: _, ...rest } = known;
+      return { ...rest, blobs: [], holders: [] };
+    };
+    await Promise.all(ids.map((id) => this.#change(id, blank)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
     this.#dropped[Symbol.dispose]();

@@ -1,3 +1,4 @@
+import type { LayerId } from "../values/layer.ts";
 import type { Platform } from "../values/platform.ts";
 import type { TaskBody, TaskKind, TaskResult } from "../values/task.ts";
 import type { ProgressWriter } from "./progress.ts";
@@ -22,5 +23,7 @@ export interface DispatchContext {
   readonly constraints?: readonly string[];
   /** Same value → same agent when it lives: local contexts, git mirrors, cache mounts. */
   readonly affinity?: string;
+  /** Ids for the layers the task makes: they are made again (lineage). */
+  readonly layerIds?: readonly LayerId[];
   readonly traceparent?: string;
 }

@@ -21,6 +21,8 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly sessionIds: readonly string[];
   /** AgentLink address (`host:port`) of the coordinator which owns those sessions; its id for heartbeats; the token that opens the sessions. */
   readonly coordinator: { readonly id: string; readonly address: string; readonly token: string };
+  /** Ids for the layers this task makes, in order: set when lost layers are made again. */
+  readonly layerIds?: readonly LayerId[];
   /** W3C traceparent. */
   readonly traceparent?: string;
 }

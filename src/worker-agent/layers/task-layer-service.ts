@@ -13,11 +13,14 @@ export class TaskLayerService implements LayerService {
   readonly #sources: LayerSources;
   readonly #agentId: string;
   readonly #fetched = new Set<LayerId>();
+  readonly #givenIds: LayerId[];
 
-  constructor(manager: LayerManager, sources: LayerSources, agentId: string) {
+  /** @param givenIds for the first layers born here; after them ids are fresh */
+  constructor(manager: LayerManager, sources: LayerSources, agentId: string, givenIds: readonly LayerId[] = []) {
     this.#manager = manager;
     this.#sources = sources;
     this.#agentId = agentId;
+    this.#givenIds = [...givenIds];
   }
 
   /** Layers this task brought here; the coordinator learns a new holder. */
@@ -40,6 +43,8 @@ export class TaskLayerService implements LayerService {
   }
 
   newId(): LayerId {
+    const given = this.#givenIds.shift();
+    if (given !== undefined) return given;
     return `l${Date.now().toString(36)}${randomBytes(10).toString("hex")}` as LayerId;
   }
 

@@ -1,0 +1,135 @@
+import { randomUUID } from "node:crypto";
+import type { Definition } from "../../api/gen/ops.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { Frontend } from "../../core/seams/frontend.ts";
+import type {
+  BridgeRef,
+  BridgeSolveRequest,
+  BridgeWarning,
+  FrontendResult,
+  LlbBridge,
+  SourceMeta,
+  SourceMetaRequest,
+} from "../../core/seams/llb-bridge.ts";
+import type { Edge } from "../../core/seams/op.ts";
+import type { ProgressWriter } from "../../core/seams/progress.ts";
+import type { SessionGroup } from "../../core/seams/session-caller.ts";
+import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { Digest } from "../../core/values/digest.ts";
+import type { Ref } from "../../core/values/layer.ts";
+import type { Platform } from "../../core/values/platform.ts";
+import type { CachedResult, Job } from "../../solver/index.ts";
+import { SolvedRef } from "./solved-ref.ts";
+import type { SourceMetaResolver } from "./source-meta-resolver.ts";
+
+export interface BuildBridgeOptions {
+  readonly job: Job<Ref>;
+  readonly sessions: SessionGroup;
+  readonly dispatcher: TaskDispatcher;
+  readonly frontends: ReadonlyMap<string, Frontend>;
+  readonly sourceMeta: SourceMetaResolver;
+  /** Checks and loads a definition under this build's entitlements. */
+  readonly load: (definition: Definition) => Edge;
+  readonly workers: () => ReturnType<LlbBridge["workers"]>;
+  readonly traceparent?: string;
+}
+
+const noProgress: ProgressWriter = { status: () => {}, log: () => {}, warn: () => {} };
+
+/** What frontends see of one build (BuildKit solver/llbsolver/bridge.go). */
+export class BuildBridge implements LlbBridge {
+  readonly #options: BuildBridgeOptions;
+  readonly #results = new Map<string, CachedResult<Ref>>();
+
+  constructor(options: BuildBridgeOptions) {
+    this.#options = options;
+  }
+
+  get sessionIds(): readonly string[] {
+    return this.#options.sessions.ids;
+  }
+
+  workers(): ReturnType<LlbBridge["workers"]> {
+    return this.#options.workers();
+  }
+
+  async solve(request: BridgeSolveRequest, signal: AbortSignal): Promise<FrontendResult> {
+    const { definition, frontend = "" } = request;
+    if (definition !== undefined && definition.def.length > 0 && frontend !== "") {
+      throw new BuildError(Code.InvalidArgument, "cannot solve with both Definition and Frontend specified");
+    }
+    const result = frontend === "" ? this.#solveDefinition(definition) : await this.#solveFrontend(request, signal);
+    if (request.evaluate === true) await evaluateAll(result, signal);
+    return result;
+  }
+
+  async resolveSourceMeta(request: SourceMetaRequest, signal: AbortSignal): Promise<SourceMeta> {
+    const name = request.logName ?? `resolve image config for ${request.source.identifier}`;
+    return this.#options.job.inVertex(
+      name,
+      (progress, linked) => this.#options.sourceMeta.resolve(request, this.#context(linked, progress)),
+      signal,
+    );
+  }
+
+  warn(warning: BridgeWarning): void {
+    const { vertex, ...rest } = warning;
+    this.#options.job.warn(vertex ?? ("" as Digest), rest);
+  }
+
+  /** The solved result behind a ref which this bridge gave out, with its cache keys; undefined before it is solved. */
+  solved(ref: BridgeRef): CachedResult<Ref> | undefined {
+    return this.#results.get(ref.id);
+  }
+
+  #solveDefinition(definition: Definition | undefined): FrontendResult {
+    if (definition === undefined || definition.def.length === 0) return { metadata: new Map() };
+    const edge = this.#options.load(definition);
+    // The pointer of a definition may name no vertex: scratch.
+    return { ref: this.#newRef(definition, edge), metadata: new Map() };
+  }
+
+  async #solveFrontend(request: BridgeSolveRequest, signal: AbortSignal): Promise<FrontendResult> {
+    const opts = request.frontendOpt ?? {};
+    const builtin = request.frontend === "gateway.v0" && opts["source"] === "dockerfile.v0";
+    const name = builtin ? "dockerfile.v0" : (request.frontend ?? "");
+    const frontend = this.#options.frontends.get(name);
+    if (frontend === undefined) {
+      if (name === "gateway.v0") {
+        throw new BuildError(
+          Code.Unimplemented,
+          `frontend images are not supported yet: cannot run ${opts["source"] ?? "the frontend"} as gateway.v0`,
+        );
+      }
+      throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
+    }
+    return frontend.solve(this, opts, request.frontendInputs ?? {}, signal);
+  }
+
+  #newRef(definition: Definition, edge: Edge): BridgeRef {
+    const id = randomUUID();
+    return new SolvedRef({
+      id,
+      definition,
+      dispatcher: this.#options.dispatcher,
+      context: (signal) => this.#context(signal, noProgress),
+      solve: async (signal) => {
+        const solved = await this.#options.job.build(edge, { signal });
+        this.#results.set(id, solved);
+        return solved;
+      },
+    });
+  }
+
+  #context(signal: AbortSignal, progress: ProgressWriter): DispatchContext & { readonly platform?: Platform } {
+    const { sessions, traceparent } = this.#options;
+    return { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) };
+  }
+}
+
+/** Runs every ref of a result, all at the same time. */
+export async function evaluateAll(result: FrontendResult, signal: AbortSignal): Promise<void> {
+  const refs = [result.ref, ...(result.refs?.values() ?? [])];
+  await Promise.all(refs.map((ref) => ref?.evaluate(signal)));
+}

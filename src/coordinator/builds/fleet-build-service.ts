@@ -1,0 +1,174 @@
+import type { Definition } from "../../api/gen/ops.ts";
+import type { WorkerRecord } from "../../api/gen/worker.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { Exporter } from "../../core/seams/exporter.ts";
+import type { Frontend } from "../../core/seams/frontend.ts";
+import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { Edge } from "../../core/seams/op.ts";
+import type { SessionGroup } from "../../core/seams/session-caller.ts";
+import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { AgentRecord, UsageRecord as FleetUsageRecord } from "../../core/values/agent.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import { loadDefinition, requiredEntitlements } from "../../llb/definition/index.ts";
+import type { Solver } from "../../solver/index.ts";
+import type { AgentRegistry } from "../fleet/agent-registry.ts";
+import { matchesFilter, matchesWorkerFilters } from "../fleet/worker-filter.ts";
+import type {
+  ActiveBuild,
+  BuildService,
+  DiskUsageQuery,
+  PruneQuery,
+  SolveParams,
+  UsageRecord,
+} from "../front-door/index.ts";
+import { BuildBridge } from "./build-bridge.ts";
+import { FleetBuild } from "./fleet-build.ts";
+import type { FleetUsage } from "./fleet-usage.ts";
+import type { SourceMetaResolver } from "./source-meta-resolver.ts";
+
+export interface FleetBuildServiceOptions {
+  readonly solver: Solver<Ref>;
+  readonly dispatcher: TaskDispatcher;
+  readonly registry: AgentRegistry;
+  readonly usage: FleetUsage;
+  readonly sourceMeta: SourceMetaResolver;
+  readonly sessions: (ids: readonly string[]) => SessionGroup;
+  readonly exporters: ReadonlyMap<string, Exporter>;
+  readonly frontends: ReadonlyMap<string, Frontend>;
+  readonly layer: (id: LayerId) => LayerInfo;
+  /** Layers that running builds hold. */
+  readonly layersInUse: () => readonly LayerId[];
+  /** Entitlements the operator grants. */
+  readonly entitlements: ReadonlySet<string>;
+  readonly logger: Logger;
+}
+
+/** Runs builds on the fleet. */
+export class FleetBuildService implements BuildService {
+  readonly #options: FleetBuildServiceOptions;
+
+  constructor(options: FleetBuildServiceOptions) {
+    this.#options = options;
+  }
+
+  async start(params: SolveParams, signal: AbortSignal): Promise<ActiveBuild> {
+    const { solver, dispatcher, frontends, sourceMeta, layer } = this.#options;
+    const logger = this.#options.logger.child({ build: params.ref });
+    this.#refuseUnsupported(params);
+    const exporters = params.exporters.map(({ type, attrs }, index) => {
+      const exporter = this.#options.exporters.get(type);
+      if (exporter === undefined)
+        throw new BuildError(Code.Unknown, `exporter ${JSON.stringify(type)} could not be found`);
+      return exporter.resolve(attrs, index);
+    });
+    const sessions = this.#options.sessions(params.sessionId === "" ? [] : [params.sessionId]);
+    const trace = params.traceparent === undefined ? {} : { traceparent: params.traceparent };
+    const job = solver.newJob(params.ref, { sessionIds: sessions.ids, ...trace });
+    const bridge = new BuildBridge({
+      job,
+      sessions,
+      dispatcher,
+      frontends,
+      sourceMeta,
+      load: (definition) => this.#load(definition, new Set(params.entitlements)),
+      workers: () => this.#bridgeWorkers(),
+      ...trace,
+    });
+    logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });
+    return new FleetBuild({ params, signal, job, bridge, exporters, sessions, dispatcher, layer, logger });
+  }
+
+  async diskUsage(query: DiskUsageQuery, signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    const records = await this.#options.usage.usage(signal);
+    const before = Date.now() - query.ageLimitMs;
+    return records
+      .filter((record) => matchesUsage(query.filters, record))
+      .filter((record) => query.ageLimitMs <= 0 || record.lastUsedAt < before);
+  }
+
+  async *prune(query: PruneQuery, signal: AbortSignal): AsyncGenerator<UsageRecord, void, undefined> {
+    const options = {
+      filter: query.filters,
+      all: query.all,
+      keepDurationMs: query.keepDurationMs,
+      reservedSpace: query.reservedSpaceBytes,
+      maxUsedSpace: query.maxUsedSpaceBytes,
+      minFreeSpace: query.minFreeSpaceBytes,
+    };
+    yield* await this.#options.usage.prune(options, this.#options.layersInUse(), signal);
+  }
+
+  async workers(filters: readonly string[]): Promise<readonly WorkerRecord[]> {
+    return this.#options.registry.agents.filter((agent) => matchesWorkerFilters(filters, agent)).map(workerRecord);
+  }
+
+  #bridgeWorkers(): ReturnType<LlbBridge["workers"]> {
+    return this.#options.registry.agents.map(({ id, labels, platforms }) => ({ id, labels, platforms }));
+  }
+
+  #load(definition: Definition, requested: ReadonlySet<string>): Edge {
+    return loadDefinition(definition, {
+      check: (op) => {
+        for (const entitlement of requiredEntitlements(op)) {
+          if (!requested.has(entitlement)) throw new BuildError(Code.Unknown, `${entitlement} is not allowed`);
+        }
+      },
+    });
+  }
+
+  #refuseUnsupported(params: SolveParams): void {
+    for (const entitlement of params.entitlements) {
+      if (!this.#options.entitlements.has(entitlement)) {
+        throw new BuildError(
+          Code.Unknown,
+          `granting entitlement ${entitlement} is not allowed by build daemon configuration`,
+        );
+      }
+    }
+    const [cacheExport] = params.cacheExports.filter(({ type }) => type !== "inline");
+    if (cacheExport !== undefined) {
+      throw new BuildError(Code.Unimplemented, `cache export to type=${cacheExport.type} is not supported yet`);
+    }
+    if (params.proxyNetwork) throw new BuildError(Code.Unimplemented, "proxy network is not supported");
+    if (params.sourcePolicy !== undefined && params.sourcePolicy.rules.length > 0) {
+      throw new BuildError(Code.Unimplemented, "source policies are not supported yet");
+    }
+  }
+}
+
+function workerRecord(agent: AgentRecord): WorkerRecord {
+  return {
+    ID: agent.id,
+    Labels: { ...agent.labels },
+    platforms: agent.platforms.map((platform) => ({
+      OS: platform.os,
+      Architecture: platform.architecture,
+      Variant: platform.variant,
+      OSVersion: platform.osVersion,
+      OSFeatures: [...platform.osFeatures],
+    })),
+    GCPolicy: [],
+    BuildkitVersion: undefined,
+    CDIDevices: [],
+  };
+}
+
+/** containerd filters over a usage record (map h12); any one suffices. */
+function matchesUsage(filters: readonly string[], record: FleetUsageRecord): boolean {
+  if (filters.length === 0) return true;
+  const fields: Record<string, string | undefined> = {
+    id: record.id,
+    description: record.description,
+    type: record.recordType,
+    parents: record.parents.join(";"),
+    inuse: record.inUse ? "true" : undefined,
+    mutable: record.mutable ? "true" : undefined,
+    immutable: record.mutable ? undefined : "true",
+    shared: record.shared ? "true" : undefined,
+    private: record.shared ? undefined : "true",
+    agent: record.agentId,
+  };
+  return filters.some((filter) => matchesFilter(filter, ([name = ""]) => fields[name]));
+}

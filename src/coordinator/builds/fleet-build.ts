@@ -1,0 +1,112 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { ExportContext, ExporterInstance, ExportOutcome, ExportSource } from "../../core/seams/exporter.ts";
+import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { ProgressWriter } from "../../core/seams/progress.ts";
+import type { SessionGroup } from "../../core/seams/session-caller.ts";
+import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import type { SolveProgress } from "../../core/values/solve-progress.ts";
+import type { Job } from "../../solver/index.ts";
+import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
+import { toSolveProgress } from "./solve-progress.ts";
+
+export interface FleetBuildOptions {
+  readonly params: SolveParams;
+  readonly signal: AbortSignal;
+  readonly job: Job<Ref>;
+  readonly bridge: LlbBridge;
+  readonly exporters: readonly ExporterInstance[];
+  readonly sessions: SessionGroup;
+  readonly dispatcher: TaskDispatcher;
+  readonly layer: (id: LayerId) => LayerInfo;
+  readonly logger: Logger;
+}
+
+/** One build from the frontend's result to the end of its exports (map a17). */
+export class FleetBuild implements ActiveBuild {
+  readonly bridge: LlbBridge;
+  readonly #options: FleetBuildOptions;
+
+  constructor(options: FleetBuildOptions) {
+    this.bridge = options.bridge;
+    this.#options = options;
+  }
+
+  async finish(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
+    const { logger, params } = this.#options;
+    try {
+      const response = await this.#export(result);
+      logger.info("build finished", { ref: params.ref });
+      return response;
+    } catch (error) {
+      logger.info("build failed", { ref: params.ref, error: BuildError.from(error).message });
+      throw error;
+    } finally {
+      await this.#options.job.discard();
+    }
+  }
+
+  async fail(error: BuildError): Promise<void> {
+    this.#options.logger.info("build failed", { ref: this.#options.params.ref, error: error.message });
+    await this.#options.job.discard();
+  }
+
+  async *progress(signal: AbortSignal): AsyncGenerator<SolveProgress, void, undefined> {
+    for await (const event of this.#options.job.progress(signal)) yield toSolveProgress(event);
+  }
+
+  async #export(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
+    const { exporters, job, signal } = this.#options;
+    const source = await this.#evaluate(result);
+    const outcomes = await Promise.all(
+      exporters.map((exporter) =>
+        job.inVertex(
+          exporter.name,
+          async (progress, linked) => {
+            const outcome = await exporter.export(source, this.#context(progress, linked));
+            // Pushing belongs to the exporter's vertex; nothing else waits for the end of export yet.
+            await outcome.finalize?.(this.#context(progress, linked));
+            return outcome;
+          },
+          signal,
+        ),
+      ),
+    );
+    const response = Object.assign({}, ...outcomes.map((outcome: ExportOutcome) => outcome.response));
+    for (const [key, value] of result.metadata) {
+      if (key.startsWith("frontend.")) response[key] = new TextDecoder().decode(value);
+    }
+    return response;
+  }
+
+  async #evaluate(result: FrontendResult): Promise<ExportSource> {
+    const { signal } = this.#options;
+    for (const attestations of result.attestations?.values() ?? []) {
+      if (attestations.length > 0) throw new BuildError(Code.Unimplemented, "attestations are not supported yet");
+    }
+    const evaluate = async (ref: BridgeRef | undefined) => ref?.evaluate(signal);
+    const entries = [...(result.refs ?? [])].map(async ([id, ref]) => [id, await evaluate(ref)] as const);
+    const [ref, refs] = await Promise.all([evaluate(result.ref), Promise.all(entries)]);
+    return {
+      metadata: result.metadata,
+      ...(ref === undefined ? {} : { ref }),
+      ...(result.refs === undefined ? {} : { refs: new Map(refs) }),
+    };
+  }
+
+  #context(progress: ProgressWriter, signal: AbortSignal): ExportContext {
+    const { params, sessions, dispatcher, layer } = this.#options;
+    return {
+      signal,
+      progress,
+      sessions,
+      sessionId: params.sessionId,
+      dispatcher,
+      layer,
+      compatibilityVersion: params.compatibilityVersion,
+      ...(params.traceparent === undefined ? {} : { traceparent: params.traceparent }),
+    };
+  }
+}

@@ -1,0 +1,53 @@
+import { subjects } from "../../bus/index.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { MessageBus } from "../../core/seams/message-bus.ts";
+import type { PruneOptions, UsageRecord } from "../../core/values/agent.ts";
+import type { LayerId } from "../../core/values/layer.ts";
+import { decode, encode } from "../../util/msgpack.ts";
+import type { AgentRegistry } from "../fleet/agent-registry.ts";
+
+const usageTimeoutMs = 30_000;
+const pruneTimeoutMs = 600_000;
+
+/** What an agent is asked on its control subject. */
+export type AgentControlRequest =
+  | { readonly op: "usage" }
+  | { readonly op: "prune"; readonly options: PruneOptions; readonly inUse: readonly LayerId[] };
+
+/** Disk usage of the whole fleet: asks every agent and merges. */
+export class FleetUsage {
+  readonly #bus: MessageBus;
+  readonly #registry: AgentRegistry;
+  readonly #logger: Logger;
+
+  constructor(bus: MessageBus, registry: AgentRegistry, logger: Logger) {
+    this.#bus = bus;
+    this.#registry = registry;
+    this.#logger = logger;
+  }
+
+  async usage(signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    return this.#ask({ op: "usage" }, usageTimeoutMs, signal);
+  }
+
+  /** Removes what matches on every agent. @param inUse layers of running builds, which stay */
+  async prune(options: PruneOptions, inUse: readonly LayerId[], signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    return this.#ask({ op: "prune", options, inUse }, pruneTimeoutMs, signal);
+  }
+
+  async #ask(request: AgentControlRequest, timeoutMs: number, signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    const data = encode(request);
+    const answers = await Promise.all(
+      this.#registry.agents.map(async ({ id }) => {
+        try {
+          return decode<UsageRecord[]>(await this.#bus.request(subjects.agentControl(id), data, { timeoutMs, signal }));
+        } catch (error) {
+          signal.throwIfAborted();
+          this.#logger.warn("agent does not answer", { agent: id, op: request.op, error: String(error) });
+          return [];
+        }
+      }),
+    );
+    return answers.flat();
+  }
+}

@@ -1,0 +1,67 @@
+import { SourceOp } from "../../api/gen/ops.ts";
+import type { SourceMeta, SourceMetaRequest } from "../../core/seams/llb-bridge.ts";
+import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import { parseDigest, sha256 } from "../../core/values/digest.ts";
+import { hostPlatform } from "../../core/values/platform.ts";
+import type { ResolvedSource } from "../../core/values/task.ts";
+import type { ImageResolver } from "../../source/index.ts";
+
+/** Immutable identity and metadata of sources: images here, git and http by an agent (map j7). */
+export class SourceMetaResolver {
+  readonly #images: ImageResolver;
+  readonly #dispatcher: TaskDispatcher;
+
+  constructor(images: ImageResolver, dispatcher: TaskDispatcher) {
+    this.#images = images;
+    this.#dispatcher = dispatcher;
+  }
+
+  async resolve(request: SourceMetaRequest, context: DispatchContext): Promise<SourceMeta> {
+    const mode = request.resolveMode;
+    const source =
+      mode === undefined || mode === ""
+        ? request.source
+        : { ...request.source, attrs: { ...request.source.attrs, "image.resolvemode": mode } };
+    const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
+    if (scheme === "docker-image" || scheme === "oci-layout") return this.#image(source, request, context);
+    const resolved = await this.#dispatcher.run(
+      "source.resolve",
+      { source: SourceOp.encode(source).finish(), platform: request.platform ?? hostPlatform() },
+      { ...context, affinity: `source ${sha256(source.identifier.replace(/#.*/, ""))}` },
+    );
+    if (scheme === "git") return { source, git: gitMeta(resolved) };
+    if (scheme === "http" || scheme === "https") return { source, http: httpMeta(resolved) };
+    return { source };
+  }
+
+  async #image(source: SourceOp, request: SourceMetaRequest, context: DispatchContext): Promise<SourceMeta> {
+    const { sessions, signal, progress } = context;
+    const call = { sessions, signal, progress };
+    if (request.image?.noConfig === true) {
+      return { source, image: { digest: await this.#images.resolveDigest(source, call), config: new Uint8Array() } };
+    }
+    return { source, image: await this.#images.resolveConfig(source, request.platform ?? hostPlatform(), call) };
+  }
+}
+
+function gitMeta({ pin, details }: ResolvedSource): NonNullable<SourceMeta["git"]> {
+  const decodeObject = (text: string | undefined) => (text === undefined ? undefined : Buffer.from(text, "base64"));
+  const commitObject = decodeObject(details["commitObject"]);
+  const tagObject = decodeObject(details["tagObject"]);
+  return {
+    checksum: details["checksum"] ?? pin,
+    ref: details["ref"] ?? "",
+    commitChecksum: details["commitChecksum"] ?? "",
+    ...(commitObject === undefined ? {} : { commitObject }),
+    ...(tagObject === undefined ? {} : { tagObject }),
+  };
+}
+
+function httpMeta({ pin, details }: ResolvedSource): NonNullable<SourceMeta["http"]> {
+  const lastModified = details["lastModified"] === undefined ? Number.NaN : Date.parse(details["lastModified"]);
+  return {
+    checksum: parseDigest(pin),
+    filename: details["filename"] ?? "",
+    ...(Number.isNaN(lastModified) ? {} : { lastModified }),
+  };
+}

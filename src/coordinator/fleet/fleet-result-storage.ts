@@ -1,0 +1,69 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { CacheResultRecord, CacheResultStorage } from "../../core/seams/cache-storage.ts";
+import type { KeyValue, KeyValueWatch } from "../../core/seams/key-value.ts";
+import { digestHex, sha256 } from "../../core/values/digest.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import { decode, encode } from "../../util/msgpack.ts";
+
+/** Which layers make up each cached result; a bucket shared by all coordinators, mirrored here. */
+export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
+  readonly #bucket: KeyValue;
+  readonly #layer: (id: LayerId) => LayerInfo | undefined;
+  readonly #isAvailable: (info: LayerInfo) => boolean;
+  readonly #results = new Map<string, readonly LayerId[]>();
+  readonly #watch: KeyValueWatch;
+
+  private constructor(
+    bucket: KeyValue,
+    layer: (id: LayerId) => LayerInfo | undefined,
+    isAvailable: (info: LayerInfo) => boolean,
+  ) {
+    this.#bucket = bucket;
+    this.#layer = layer;
+    this.#isAvailable = isAvailable;
+    this.#watch = bucket.watch("", ({ key, value }) => {
+      if (value === undefined) this.#results.delete(key);
+      else this.#results.set(key, decode<LayerId[]>(value));
+    });
+  }
+
+  static async open(
+    bucket: KeyValue,
+    layer: (id: LayerId) => LayerInfo | undefined,
+    isAvailable: (info: LayerInfo) => boolean,
+  ): Promise<FleetResultStorage> {
+    const storage = new FleetResultStorage(bucket, layer, isAvailable);
+    await storage.#watch.ready;
+    return storage;
+  }
+
+  async save(result: Ref, createdAt: number): Promise<CacheResultRecord> {
+    const id = digestHex(sha256(result.layers.join("\n")));
+    if (!this.#results.has(id)) {
+      await this.#bucket.put(id, encode(result.layers));
+      this.#results.set(id, result.layers);
+    }
+    return { id, createdAt };
+  }
+
+  /** @throws BuildError Unavailable while no living agent holds one of its layers: the record stays, its holder may return */
+  async load(record: CacheResultRecord): Promise<Ref | undefined> {
+    const layers = this.#results.get(record.id);
+    if (layers === undefined) return undefined;
+    for (const id of layers) {
+      const info = this.#layer(id);
+      if (info === undefined) return undefined;
+      if (!this.#isAvailable(info)) throw new BuildError(Code.Unavailable, `no living agent holds layer ${id}`);
+    }
+    return { layers };
+  }
+
+  async exists(id: string): Promise<boolean> {
+    return this.#results.has(id);
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+  }
+}

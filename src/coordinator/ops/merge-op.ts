@@ -1,0 +1,37 @@
+import type { MergeOp as PbMergeOp } from "../../api/gen/ops.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { CacheMap, Op } from "../../core/seams/op.ts";
+import type { Ref } from "../../core/values/layer.ts";
+import type { LlbPayload } from "../../llb/definition/index.ts";
+import { plainCacheMap } from "./op-cache-map.ts";
+
+/** Stacks refs: layers are diffs, so a merge is their concatenation and moves no byte. */
+export class MergeOp implements Op<Ref> {
+  readonly #payload: LlbPayload;
+  readonly #merge: PbMergeOp;
+
+  constructor(payload: LlbPayload, merge: PbMergeOp) {
+    this.#payload = payload;
+    this.#merge = merge;
+  }
+
+  async cacheMap(): Promise<{ readonly map: CacheMap<Ref>; readonly done: boolean }> {
+    return { map: plainCacheMap(this.#payload), done: true };
+  }
+
+  async exec(inputs: readonly Ref[]): Promise<readonly Ref[]> {
+    const layers = this.#merge.inputs.flatMap(({ input }) => {
+      if (input < 0) return [];
+      const ref = inputs[input];
+      if (ref === undefined) throw new BuildError(Code.InvalidArgument, `merge input ${input} is not there`);
+      return ref.layers;
+    });
+    return [{ layers: lastOccurrences(layers) }];
+  }
+}
+
+/** A layer that comes twice counts where it comes last: applying a diff again changes nothing below what follows it. */
+function lastOccurrences<T>(items: readonly T[]): readonly T[] {
+  return items.filter((item, index) => items.lastIndexOf(item) === index);
+}
