@@ -4,23 +4,54 @@ import {
   comparePaths,
   type FileStat,
   GoMode,
+  isGoDir,
   isGoRegular,
   isGoSymlink,
   joinPath,
+  textPath,
   walkTree,
 } from "../filesystem/index.ts";
 import type { SourceEntry, SourceTree } from "./source-tree.ts";
 
 /**
  * Visits the entries of source trees as one tree in protocol order (fsutil SubDirFS and BuildKit's MergeFS). Absolute links
- * are rewritten to stay below their tree's prefix. Trees without a prefix cannot be mixed with others. Synchronous.
- * @throws FsError; BadPatternError
+ * are rewritten to stay below their tree's prefix. Trees without a prefix are laid over each other, directories merged.
+ * Synchronous.
+ * @throws FsError; BadPatternError; Error `cannot overwrite …` when two trees without prefix have the same file
  */
 export function listTrees(trees: readonly SourceTree[], visit: (entry: SourceEntry) => void): void {
+  const bare = trees.filter((tree) => tree.prefix === "");
+  if (bare.length > 1) {
+    if (bare.length < trees.length) throw new Error("trees with and without a directory of their own");
+    mergeTrees(bare, visit);
+    return;
+  }
   for (const tree of trees.toSorted((a, b) => (a.prefix < b.prefix ? -1 : a.prefix > b.prefix ? 1 : 0))) {
     const prefix = bytePath(tree.prefix);
     if (prefix !== "") visit({ stat: prefixDirectory(prefix, tree.timeNs ?? 0n), content: undefined });
     listTree(tree, (entry) => visit(prefix === "" ? entry : { ...entry, stat: below(prefix, entry.stat) }));
+  }
+}
+
+/** Needs all entries at once, because each tree has an order of its own. */
+function mergeTrees(trees: readonly SourceTree[], visit: (entry: SourceEntry) => void): void {
+  const merged = new Map<BytePath, { readonly entry: SourceEntry; readonly label: string }>();
+  for (const tree of trees) {
+    const label = tree.label ?? "";
+    listTree(tree, (entry) => {
+      const { path, mode } = entry.stat;
+      const there = merged.get(path);
+      if (there !== undefined && !(isGoDir(mode) && isGoDir(there.entry.stat.mode))) {
+        throw new Error(
+          `cannot overwrite ${textPath(path)} from ${there.label} with ${label} when split option is disabled`,
+        );
+      }
+      merged.set(path, { entry, label });
+    });
+  }
+  for (const path of [...merged.keys()].sort(comparePaths)) {
+    const found = merged.get(path);
+    if (found !== undefined) visit(found.entry);
   }
 }
 

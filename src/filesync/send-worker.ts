@@ -57,6 +57,11 @@ serveJobs({
     flush();
   },
 
+  /** Only finds out whether the trees can be sent together. */
+  check({ trees }: ListJob, context: JobContext): void {
+    listTrees(trees, context.checkCancelled);
+  },
+
   read({ files, maxBytes }: ReadJob, context: JobContext): ReadResult {
     const messages: Uint8Array[] = [];
     const remaining = [...files];

@@ -46,6 +46,14 @@ export class FileSender implements AsyncDisposable {
     return transfer.run(trees);
   }
 
+  /**
+   * Walks trees that go to the same place one by one.
+   * @throws Error `cannot overwrite …` when two without a prefix have the same file
+   */
+  async check(trees: readonly SourceTree[], signal: AbortSignal): Promise<void> {
+    await this.#pool.run<void>("check", { trees }, { signal });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pool[Symbol.asyncDispose]();
   }

@@ -6,6 +6,8 @@ export interface SourceTree {
   readonly directory: string | undefined;
   /** Directory that it is sent as; empty for the root. One component. */
   readonly prefix: string;
+  /** Names the tree in errors. */
+  readonly label?: string;
   readonly includePatterns?: readonly string[];
   readonly excludePatterns?: readonly string[];
   readonly followPaths?: readonly string[];

@@ -1,0 +1,67 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { digestHex, sha256 } from "../../core/values/digest.ts";
+import type { LayerId } from "../../core/values/layer.ts";
+
+/** The last transfer under a key. */
+export interface LocalRecord {
+  readonly layer: LayerId;
+  readonly sizeBytes: number;
+  /** List of the layer's entries as the client sent them. */
+  readonly treeFile: string;
+}
+
+/**
+ * Remembers on disk which layer holds the last transfer of a local source, so that the next one sends only what changed.
+ * One small JSON file per key, replaced whole; the tree file it names is never changed. Nothing here keeps a layer alive.
+ */
+export class LocalIndex {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async get(key: string): Promise<LocalRecord | undefined> {
+    try {
+      const record: unknown = JSON.parse(await readFile(this.#recordFile(key), "utf8"));
+      return isRecord(record) ? { ...record, treeFile: join(this.#directory, record.treeFile) } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Where a transfer may put its list of entries. */
+  async newTreeFile(key: string): Promise<string> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    return join(this.#directory, `${nameOf(key)}.${randomUUID()}.tree`);
+  }
+
+  /** Replaces the record; tree files of earlier ones go. */
+  async put(key: string, record: LocalRecord): Promise<void> {
+    const name = record.treeFile.slice(this.#directory.length + 1);
+    const temporary = join(this.#directory, `${nameOf(key)}.${randomUUID()}.tmp`);
+    await writeFile(temporary, JSON.stringify({ ...record, treeFile: name }));
+    await rename(temporary, this.#recordFile(key));
+    for (const file of await readdir(this.#directory)) {
+      if (file.startsWith(`${nameOf(key)}.`) && file.endsWith(".tree") && file !== name) {
+        await rm(join(this.#directory, file), { force: true });
+      }
+    }
+  }
+
+  #recordFile(key: string): string {
+    return join(this.#directory, `${nameOf(key)}.json`);
+  }
+}
+
+function nameOf(key: string): string {
+  return digestHex(sha256(key)).slice(0, 32);
+}
+
+function isRecord(value: unknown): value is LocalRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { layer, sizeBytes, treeFile } = value as Partial<LocalRecord>;
+  return typeof layer === "string" && typeof sizeBytes === "number" && typeof treeFile === "string";
+}
