@@ -78,7 +78,7 @@ export class RegistryAuthorizer {
   async #bearer(target: AuthTarget, challenge: AuthChallenge, round: number): Promise<boolean> {
     const { host } = target.endpoint;
     const wanted = (challenge.parameters["scope"] ?? "").split(" ").filter((scope) => scope !== "");
-    const known = await this.#find(target);
+    const known = this.#known(target);
     let scopes = wanted;
     if (known !== undefined && known.challenge.scheme === "bearer") {
       if (round === 1) {
@@ -118,13 +118,19 @@ export class RegistryAuthorizer {
     return true;
   }
 
-  async #find(target: AuthTarget): Promise<Login | undefined> {
-    const { host } = target.endpoint;
+  #known(target: AuthTarget): Login | undefined {
     const ids = target.sessions.ids.length === 0 ? [""] : target.sessions.ids;
-    for (const id of ids) {
-      const login = this.#logins.get(`${host}/${id}`);
-      if (login !== undefined) return this.#touch(login);
-    }
+    const login = ids
+      .map((id) => this.#logins.get(`${target.endpoint.host}/${id}`))
+      .find((found) => found !== undefined);
+    return login && this.#touch(login);
+  }
+
+  /** A login of these sessions, or one of other sessions which these prove to own as well. */
+  async #find(target: AuthTarget): Promise<Login | undefined> {
+    const known = this.#known(target);
+    if (known !== undefined) return known;
+    const { host } = target.endpoint;
     if (target.sessions.ids.length === 0) return undefined;
     const others = new Set([...this.#logins].filter(([key]) => key.startsWith(`${host}/`)).map(([, login]) => login));
     for (const login of others) {

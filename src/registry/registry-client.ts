@@ -12,12 +12,12 @@ import {
   specHost,
   specRepository,
 } from "../core/values/image-reference.ts";
-import { isIndexType, isManifestType, MediaType } from "../core/values/media-type.ts";
+import { isIndexType, isManifestType, isNonDistributableType, MediaType } from "../core/values/media-type.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { downloadBlob } from "./blob-download.ts";
 import { type UploadOutcome, uploadBlob } from "./blob-upload.ts";
 import { ConnectionLimiter } from "./connection-limiter.ts";
-import { discard, fail, type HttpResponse, redactUrl } from "./http-exchange.ts";
+import { discard, exchange, fail, type HttpResponse, redactUrl } from "./http-exchange.ts";
 import { RegistryAuthorizer } from "./registry-authorizer.ts";
 import { RegistryError, statusText } from "./registry-error.ts";
 import type { RegistryEndpoint, RegistryHosts } from "./registry-hosts.ts";
@@ -65,6 +65,7 @@ export class RegistryClient {
   readonly #limiter: ConnectionLimiter;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  readonly #userAgent: string;
   /** `host digest` of blobs an endpoint served wrongly; it is not asked for them again. */
   readonly #liars = new Set<string>();
 
@@ -74,6 +75,7 @@ export class RegistryClient {
     this.#clock = options.clock ?? systemClock;
     this.#limiter = new ConnectionLimiter(options.maxConnectionsPerRegistry ?? 4);
     const userAgent = options.userAgent ?? "buildkit/v0.32";
+    this.#userAgent = userAgent;
     this.#requester = new RegistryRequester({
       authorizer: new RegistryAuthorizer({ clock: this.#clock, userAgent }),
       clock: this.#clock,
@@ -285,6 +287,8 @@ export class RegistryClient {
     offset: number,
     call: RegistryCall,
   ): Promise<{ readonly response: HttpResponse; readonly servedBy: string }> {
+    const elsewhere = await this.#openElsewhere(descriptor, offset, call.signal);
+    if (elsewhere !== undefined) return elsewhere;
     let firstError: unknown;
     for (const [index, endpoint] of endpoints.entries()) {
       const request = this.#request(repository, endpoint, path, call, index === endpoints.length - 1);
@@ -311,6 +315,30 @@ export class RegistryClient {
       throw firstError.restate(`could not fetch content descriptor ${what} from remote: not found`);
     }
     throw firstError;
+  }
+
+  /** Layers a registry may not hold come from the URLs of their descriptor, without any login. */
+  async #openElsewhere(
+    descriptor: Descriptor,
+    offset: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly response: HttpResponse; readonly servedBy: string } | undefined> {
+    if (!isNonDistributableType(descriptor.mediaType)) return undefined;
+    for (const text of descriptor.urls ?? []) {
+      if (!/^https?:\/\//.test(text) || !URL.canParse(text)) continue;
+      const url = new URL(text);
+      const response = await exchange({
+        method: "GET",
+        url,
+        headers: { "user-agent": this.#userAgent, ...(offset === 0 ? {} : { range: `bytes=${offset}-` }) },
+        dispatcher: this.#hosts.plainDispatcher(),
+        signal,
+      });
+      if (response.status <= 299) return { response, servedBy: url.host };
+      if (response.status !== 404) await fail(response);
+      await discard(response);
+    }
+    return undefined;
   }
 
   /** A refused HEAD carries no explanation; a GET of the same does. */
