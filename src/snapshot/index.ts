@@ -1,5 +1,5 @@
 export { InvalidLayerError } from "./diff/layer-path.ts";
-export { LayerPacker, type PackResult } from "./layer-packer.ts";
+export { LayerPacker, type LayerPackerOptions } from "./layer-packer.ts";
 export { NativeSnapshotter } from "./native-snapshotter.ts";
 export { openSnapshotter, type SnapshotterOptions } from "./open-snapshotter.ts";
 export { OverlaySnapshotter } from "./overlay-snapshotter.ts";

@@ -23,16 +23,13 @@ import {
   setTimes,
   setXattr,
   toBytes,
+  toText,
 } from "../../util/sys/index.ts";
-import { copyMetadata, EntryCopier } from "./copy-entry.ts";
 import { InvalidLayerError, RootedPaths, splitPath } from "./layer-path.ts";
-import { lookupPath, type MergedDir } from "./merged-dir.ts";
 import { isDirectory, isWhiteout, lstatIfExists, makeWhiteout, setOpaque } from "./overlay-form.ts";
 import { removeTree } from "./remove-tree.ts";
 
 export interface ApplyOptions {
-  /** Stack below, topmost first: gives parents which the archive leaves out their owner and mode, and targets of hard links. */
-  readonly lowers?: MergedDir;
   /** Bytes of file content at most. Default: no limit. */
   readonly maxBytes?: number;
 }
@@ -41,6 +38,21 @@ export interface AppliedLayer {
   readonly entries: number;
   /** Bytes of file content. */
   readonly contentBytes: number;
+  readonly unsettled: UnsettledLayer;
+}
+
+/** What can only be decided with the layers below at hand: input of `settleLayer`. Paths are relative to the layer. */
+export interface UnsettledLayer {
+  /** Hard links whose target is not in the archive. */
+  readonly links: readonly { readonly path: ByteString; readonly target: ByteString }[];
+  /** Directories that the archive leaves out and which were made for their children. */
+  readonly parents: readonly ByteString[];
+  readonly opaque: boolean;
+}
+
+/** True when the layer is complete without looking at what is below it. */
+export function isSettled({ links, parents, opaque }: UnsettledLayer): boolean {
+  return links.length === 0 && parents.length === 0 && !opaque;
 }
 
 const whiteoutPrefix = ".wh.";
@@ -52,7 +64,8 @@ const aufsPrefix = ".wh..wh.";
  * Unpacks an OCI layer archive into an empty directory, in overlay form (containerd pkg/archive/tar.go: applyNaive).
  *
  * Nothing outside the directory is touched, whatever names and links the archive holds: names are resolved as in a chroot.
- * Whiteouts speak of lower layers only, wherever in the archive they come; `trusted.*` attributes are ignored.
+ * Whiteouts speak of lower layers only, wherever in the archive they come; `trusted.*` attributes are ignored. The layers
+ * below are not needed yet, so that the layers of an image can be unpacked side by side: see `settleLayer`.
  *
  * @throws TarError, InvalidLayerError
  */
@@ -75,15 +88,16 @@ export async function applyLayerTar(
 
 class LayerApplier {
   readonly #paths: RootedPaths;
-  readonly #lowers: MergedDir;
   readonly #maxBytes: number;
   readonly #directoryTimes = new Map<ByteString, bigint>();
+  readonly #links: { path: ByteString; target: ByteString }[] = [];
+  readonly #parents = new Set<ByteString>();
+  #opaque = false;
   #entries = 0;
   #contentBytes = 0;
 
   constructor(target: ByteString, options: ApplyOptions) {
     this.#paths = new RootedPaths(target);
-    this.#lowers = options.lowers ?? [];
     this.#maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
   }
 
@@ -116,11 +130,12 @@ class LayerApplier {
       const stat = lstatIfExists(host);
       if (stat !== undefined && isDirectory(stat)) setTimes(toBytes(host), { atimeNs: mtimeNs, mtimeNs });
     }
-    return { entries: this.#entries, contentBytes: this.#contentBytes };
+    const unsettled = { links: this.#links, parents: [...this.#parents], opaque: this.#opaque };
+    return { entries: this.#entries, contentBytes: this.#contentBytes, unsettled };
   }
 
   #makeParents(path: ByteString): void {
-    if (path === "" || this.#directoryTimes.has(path)) return;
+    if (path === "" || this.#directoryTimes.has(path) || this.#parents.has(path)) return;
     const stat = lstatIfExists(this.#paths.host(path));
     if (stat !== undefined) {
       if (isDirectory(stat)) return;
@@ -128,14 +143,8 @@ class LayerApplier {
     }
     this.#makeParents(path.slice(0, Math.max(0, path.lastIndexOf("/"))) as ByteString);
     this.#makeDirectory(path, stat);
-    const below = lookupPath(this.#lowers, path);
-    const host = this.#paths.host(path);
-    if (below?.dirs === undefined) {
-      chmodSync(toBytes(host), 0o755);
-      return;
-    }
-    copyMetadata(below.path, below.stat, host);
-    this.#directoryTimes.set(path, below.stat.mtimeNs);
+    chmodSync(toBytes(this.#paths.host(path)), 0o755);
+    this.#parents.add(path);
   }
 
   /** A directory in the place of a whiteout hides what is below it. */
@@ -143,7 +152,7 @@ class LayerApplier {
     const host = this.#paths.host(path);
     if (existing !== undefined) this.#remove(path);
     mkdirSync(toBytes(host), 0o700);
-    if (existing !== undefined && isWhiteout(existing)) setOpaque(host);
+    if (existing !== undefined && isWhiteout(existing)) this.#markOpaque(host);
   }
 
   #remove(path: ByteString): void {
@@ -152,11 +161,14 @@ class LayerApplier {
     for (const known of this.#directoryTimes.keys()) {
       if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
     }
+    for (const known of this.#parents) {
+      if (known === path || known.startsWith(`${path}/`)) this.#parents.delete(known);
+    }
   }
 
   #applyWhiteout(parent: ByteString, base: ByteString, header: TarHeader): void {
     if (base === opaqueMarker) {
-      if (parent !== "") setOpaque(this.#paths.host(parent));
+      if (parent !== "") this.#markOpaque(this.#paths.host(parent));
       return;
     }
     if (base.startsWith(aufsPrefix)) return;
@@ -166,7 +178,12 @@ class LayerApplier {
     const host = this.#paths.host(joinBytes(parent, hidden));
     const existing = lstatIfExists(host);
     if (existing === undefined) makeWhiteout(host);
-    else if (isDirectory(existing)) setOpaque(host);
+    else if (isDirectory(existing)) this.#markOpaque(host);
+  }
+
+  #markOpaque(host: ByteString): void {
+    setOpaque(host);
+    this.#opaque = true;
   }
 
   async #applyEntry(path: ByteString, entry: TarEntry): Promise<void> {
@@ -179,15 +196,17 @@ class LayerApplier {
     } else {
       if (existing !== undefined) this.#remove(path);
       if (header.type === TarType.HardLink) {
-        this.#applyHardLink(host, header);
+        this.#applyHardLink(path, header);
         return;
       }
       await this.#create(host, entry);
     }
     applyXattrs(host, header);
     if (header.type !== TarType.Symlink) chmodSync(toBytes(host), header.mode & 0o7777);
-    if (header.type === TarType.Directory) this.#directoryTimes.set(path, header.mtimeNs);
-    else setTimes(toBytes(host), { atimeNs: header.mtimeNs, mtimeNs: header.mtimeNs });
+    if (header.type === TarType.Directory) {
+      this.#directoryTimes.set(path, header.mtimeNs);
+      this.#parents.delete(path);
+    } else setTimes(toBytes(host), { atimeNs: header.mtimeNs, mtimeNs: header.mtimeNs });
   }
 
   async #create(host: ByteString, entry: TarEntry): Promise<void> {
@@ -238,24 +257,24 @@ class LayerApplier {
   }
 
   /** The target's last name is not followed: a link to a symbolic link is one (containerd hardlinkRootPath). */
-  #applyHardLink(host: ByteString, header: TarHeader): void {
+  #applyHardLink(path: ByteString, header: TarHeader): void {
     const parts = splitPath(header.linkname);
     const base = parts.pop();
     if (base === undefined) throw new InvalidLayerError(header.name, "hard link to the root directory");
     const target = joinBytes(this.#paths.resolve(parts), base);
     const stat = lstatIfExists(this.#paths.host(target));
-    if (stat !== undefined && !isWhiteout(stat)) {
-      if (isDirectory(stat)) throw new InvalidLayerError(header.name, "hard link to a directory");
-      linkSync(toBytes(this.#paths.host(target)), toBytes(host));
+    if (stat === undefined) {
+      this.#links.push({ path, target });
       return;
     }
-    // A target in a lower layer: links do not reach across layers, so this name gets a copy.
-    const below = stat === undefined ? lookupPath(this.#lowers, target) : undefined;
-    if (below === undefined || below.dirs !== undefined) {
-      throw new InvalidLayerError(header.name, `hard link target ${JSON.stringify(header.linkname)} does not exist`);
-    }
-    new EntryCopier().copy(below, host);
+    if (isDirectory(stat)) throw new InvalidLayerError(header.name, "hard link to a directory");
+    if (isWhiteout(stat)) throw missingTarget(path, target);
+    linkSync(toBytes(this.#paths.host(target)), toBytes(this.#paths.host(path)));
   }
+}
+
+export function missingTarget(path: ByteString, target: ByteString): InvalidLayerError {
+  return new InvalidLayerError(path, `hard link target ${JSON.stringify(toText(target))} does not exist`);
 }
 
 function applyXattrs(host: ByteString, header: TarHeader): void {

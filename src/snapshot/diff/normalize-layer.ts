@@ -1,13 +1,17 @@
 import { type BigIntStats, rmdirSync, unlinkSync } from "node:fs";
-import { type ByteString, joinBytes, removeXattr, setTimes, toBytes } from "../../util/sys/index.ts";
+import { type ByteString, joinBytes, listXattrs, removeXattr, setTimes, toBytes } from "../../util/sys/index.ts";
 import { list, lookup, type MergedDir } from "./merged-dir.ts";
-import { isDirectory, isOpaque, isWhiteout, lstatBytes, makeWhiteout, namesIn } from "./overlay-form.ts";
+import {
+  isDirectory,
+  isOpaque,
+  isWhiteout,
+  lstatBytes,
+  makeWhiteout,
+  namesIn,
+  overlayXattrPrefix,
+} from "./overlay-form.ts";
 import { removeTree } from "./remove-tree.ts";
 import { sameEntry } from "./same-entry.ts";
-
-const bookKeeping = ["opaque", "origin", "impure", "nlink", "redirect", "metacopy", "uuid", "protattr"].map((name) =>
-  Buffer.from(`trusted.overlay.${name}`),
-);
 
 export interface NormalizeOptions {
   /** Drop entries that are the same as below them. False for layers that come from a tar, whose entries are all meant. */
@@ -27,7 +31,7 @@ export interface NormalizeOptions {
  */
 export function normalizeLayer(layer: ByteString, lowers: MergedDir, options: NormalizeOptions): void {
   normalizeDir(layer, lowers, false, options);
-  for (const name of bookKeeping) removeXattr(toBytes(layer), name);
+  dropBookKeeping(layer);
 }
 
 /** @returns true when the directory holds a change */
@@ -62,7 +66,7 @@ function normalizeEntry(
   }
   if (!isDirectory(stat)) {
     if (base === undefined) return true;
-    for (const attribute of bookKeeping) removeXattr(toBytes(path), attribute);
+    dropBookKeeping(path);
     if (!options.dropUnchanged || !sameEntry(base, { path, stat })) return true;
     unlinkSync(toBytes(path));
     return false;
@@ -70,7 +74,7 @@ function normalizeEntry(
   const baseDirs = base?.dirs ?? [];
   const opaque = hidesBase || isOpaque(path);
   const changed = normalizeDir(path, baseDirs, opaque && baseDirs.length > 0, options);
-  for (const attribute of bookKeeping) removeXattr(toBytes(path), attribute);
+  dropBookKeeping(path);
   if (changed || base?.dirs === undefined || !options.dropUnchanged || !sameEntry(base, { path, stat })) {
     restoreTimes(path, stat);
     return true;
@@ -82,4 +86,11 @@ function normalizeEntry(
 
 function restoreTimes(path: ByteString, stat: BigIntStats): void {
   setTimes(toBytes(path), { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs });
+}
+
+/** overlayfs notes where a copy came from, and more, in attributes that mean nothing outside its mount. */
+function dropBookKeeping(path: ByteString): void {
+  for (const name of listXattrs(toBytes(path))) {
+    if (name.startsWith(overlayXattrPrefix)) removeXattr(toBytes(path), toBytes(name));
+  }
 }

@@ -4,7 +4,7 @@ import { rewriteTarTimes } from "../../archive/tar/index.ts";
 import { type Digest, Sha256 } from "../../core/values/digest.ts";
 import type { CompressionType } from "../../core/values/task.ts";
 import type { ByteString } from "../../util/sys/index.ts";
-import { type AppliedLayer, applyLayerTar } from "../diff/apply-layer-tar.ts";
+import { type AppliedLayer, applyLayerTar, type UnsettledLayer } from "../diff/apply-layer-tar.ts";
 import { compareTrees } from "../diff/compare-trees.ts";
 import { EntryCopier } from "../diff/copy-entry.ts";
 import { type LayerTarOptions, layerTarChunks } from "../diff/layer-tar-chunks.ts";
@@ -13,6 +13,7 @@ import { normalizeLayer } from "../diff/normalize-layer.ts";
 import { hostPath } from "../diff/overlay-form.ts";
 import { removeTree } from "../diff/remove-tree.ts";
 import { makeSkeleton, scanLayer } from "../diff/scan-layer.ts";
+import { settleLayer } from "../diff/settle-layer.ts";
 
 /** What a job sees of the outside. `write` resolves when the consumer keeps up. */
 export interface ThreadIo {
@@ -94,17 +95,22 @@ export const jobs = {
 
   /** Unpacks a layer blob of any compression into an empty directory. */
   async unpack(
-    args: { readonly target: string; readonly lowers?: readonly string[]; readonly maxBytes?: number },
+    args: { readonly target: string; readonly maxBytes?: number },
     io: ThreadIo,
   ): Promise<AppliedLayer & PackedLayer> {
     const counted = new HashedBytes(decompress(io.input));
-    const lowers = args.lowers === undefined ? undefined : stack(args.lowers);
-    const applied = await applyLayerTar(counted, hostPath(args.target), {
-      ...(lowers === undefined ? {} : { lowers }),
-      ...(args.maxBytes === undefined ? {} : { maxBytes: args.maxBytes }),
-    });
-    if (lowers !== undefined) normalizeLayer(hostPath(args.target), lowers, { dropUnchanged: false });
+    const limit = args.maxBytes === undefined ? {} : { maxBytes: args.maxBytes };
+    const applied = await applyLayerTar(counted, hostPath(args.target), limit);
     return { ...applied, ...counted.result() };
+  },
+
+  /** Second half of `unpack`, for layers that need those below. */
+  settle(args: {
+    readonly target: string;
+    readonly lowers: readonly string[];
+    readonly unsettled: UnsettledLayer;
+  }): void {
+    settleLayer(hostPath(args.target), stack(args.lowers), args.unsettled);
   },
 
   remove(args: { readonly path: string }): void {
