@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { encodeFrame, encodeFrameHeader, FrameReader, FrameType, type SpawnRequest } from "./frames.ts";
 
@@ -68,5 +70,9 @@ function serve(connection: Socket): void {
 
 const socketPath = process.argv[2] ?? "";
 createServer(serve).listen(socketPath, () => process.stdout.write("listening\n"));
-process.stdin.on("end", () => process.exit(0));
+process.stdin.on("end", () => {
+  // An agent that was killed cannot tidy up.
+  rmSync(dirname(socketPath), { recursive: true, force: true });
+  process.exit(0);
+});
 process.stdin.resume();
