@@ -8,5 +8,6 @@ export { serveHealth } from "./health-service.ts";
 export { type GrpcListener, type ListenOptions, listenGrpc } from "./listen.ts";
 export type { MessageCodec } from "./message-codec.ts";
 export { decodeBinary, encodeBinary, type Metadata, metadataValue } from "./metadata.ts";
+export { serveReflection } from "./reflection-service.ts";
 export type { Peer, ServerCall, ServerHandler } from "./server-call.ts";
 export { errorToStatus, statusToError } from "./status.ts";

@@ -1,13 +1,15 @@
+import { fileDescriptorSet } from "../../api/gen/descriptors.ts";
 import type { BuildkitVersion } from "../../api/gen/worker.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
-import { GrpcServer, serveHealth } from "../../grpc/index.ts";
+import { GrpcServer, serveHealth, serveReflection } from "../../grpc/index.ts";
 import type { SessionManager } from "../../session/index.ts";
 import { systemClock } from "../../util/system-clock.ts";
 import { bridgeBuildRef, serveBridge } from "./bridge-service.ts";
 import type { BuildHistory } from "./build-history.ts";
 import { BuildRegistry } from "./build-registry.ts";
 import type { BuildService } from "./build-service.ts";
+import { type ReadableContent, serveContent } from "./content-service.ts";
 import { ControlService } from "./control-service.ts";
 import { serveTraces, type TraceSink } from "./trace-service.ts";
 
@@ -21,6 +23,8 @@ export interface FrontDoorOptions {
   readonly llbCapabilities: readonly string[];
   readonly history?: BuildHistory;
   readonly traceSink?: TraceSink;
+  /** Blobs named by history records; without it every blob is unknown. */
+  readonly content?: ReadableContent;
   readonly clock?: Clock;
 }
 
@@ -44,6 +48,8 @@ export function createFrontDoor(options: FrontDoorOptions): GrpcServer {
   control.register(server);
   serveBridge(server, (call) => registry.bridge(bridgeBuildRef(call), call.signal));
   serveTraces(server, options.traceSink);
+  serveContent(server, options.content);
   serveHealth(server);
+  serveReflection(server, fileDescriptorSet());
   return server;
 }

@@ -12,6 +12,7 @@ export type {
   SolveParams,
   UsageRecord,
 } from "./build-service.ts";
+export type { ReadableContent } from "./content-service.ts";
 export { createFrontDoor, type FrontDoorOptions } from "./front-door.ts";
 export { frontendCapabilities } from "./frontend-capabilities.ts";
 export type { TraceSink } from "./trace-service.ts";

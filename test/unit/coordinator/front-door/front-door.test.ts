@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import * as control from "../../../../src/api/gen/control.ts";
 import * as gateway from "../../../../src/api/gen/gateway.ts";
 import { createFrontDoor } from "../../../../src/coordinator/front-door/index.ts";
@@ -9,6 +10,7 @@ import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import type { Clock } from "../../../../src/core/seams/clock.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
+import { sha256 } from "../../../../src/core/values/digest.ts";
 import { errorToStatus, GrpcClient } from "../../../../src/grpc/index.ts";
 import { SessionManager } from "../../../../src/session/index.ts";
 import { systemClock } from "../../../../src/util/system-clock.ts";
@@ -26,6 +28,15 @@ async function open(t: TestContext, clock: Clock = systemClock) {
     version: { package: "p", version: "v1", revision: "r", dockerfileVersion: "" },
     llbCapabilities: ["source.image"],
     clock,
+    content: {
+      stat: async (digest) => (digest === sha256("blob data") ? { digest, size: 9, createdAt: 1500 } : undefined),
+      read: async function* (_digest, range) {
+        const data = Buffer.from("blob data")
+          .subarray(range?.offset ?? 0)
+          .subarray(0, range?.length ?? 9);
+        for (let at = 0; at < data.length; at += 4) yield data.subarray(at, at + 4);
+      },
+    },
   });
   const [serverEnd, clientEnd] = duplexPair();
   void server.serveDuplex(serverEnd);
@@ -266,6 +277,54 @@ describe("front door", () => {
     for await (const _ of call.messages) assert.fail("there is no history");
     assert.ok((await call.headers)["buildkit-current-timestamp"] !== undefined);
   });
+});
+
+describe("content service", () => {
+  const content = "/containerd.services.content.v1.Content/";
+  const read = async (client: GrpcClient, digest: string, offset = 0, size = 0): Promise<string> => {
+    const call = client.open(`${content}Read`);
+    await call.send(
+      new BinaryWriter().uint32(10).string(digest).uint32(16).int64(offset).uint32(24).int64(size).finish(),
+    );
+    call.closeSend();
+    let text = "";
+    for await (const bytes of call.messages) {
+      const reader = new BinaryReader(bytes);
+      while (reader.pos < reader.len) {
+        const tag = reader.uint32();
+        if (tag === 18) text += Buffer.from(reader.bytes()).toString();
+        else if (tag === 8) assert.equal(Number(reader.int64()), text.length);
+        else reader.skip(tag & 7);
+      }
+    }
+    return text;
+  };
+
+  it("reads blobs and parts of them", async (t) => {
+    const { client } = await open(t);
+    const digest = sha256("blob data");
+    assert.equal(await read(client, digest), "blob data");
+    assert.equal(await read(client, digest, 5), "data");
+    assert.equal(await read(client, digest, 2, 3), "ob ");
+    assert.equal(await read(client, digest, 9), "");
+    await assert.rejects(read(client, digest, 10), { code: Code.OutOfRange });
+    await assert.rejects(read(client, sha256("other")), { code: Code.NotFound });
+    await assert.rejects(read(client, "sha256:../../etc/passwd"), { code: Code.InvalidArgument });
+  });
+
+  for (const method of ["Write", "Delete", "Update", "Abort"]) {
+    it(`refuses ${method}`, async (t) => {
+      const { client } = await open(t);
+      const call = client.open(content + method);
+      call.closeSend();
+      await assert.rejects(
+        async () => {
+          for await (const _ of call.messages);
+        },
+        { message: "read-only content store" },
+      );
+    });
+  }
 });
 
 describe("progressMessages()", () => {
