@@ -121,8 +121,10 @@ export class NamedContext {
       },
       signal,
     );
-    // A source policy put something else in its place: `scheme://rest` is `scheme:rest` as a context.
-    if (resolved.kind === "other") return this.#load(resolved.identifier.replace("://", ":"), depth + 1, signal);
+    // A source policy put something else in its place.
+    if (resolved.kind === "other") {
+      return this.#load(resolved.identifier.replace(/^local:\/\//, "local:"), depth + 1, signal);
+    }
     const config = parseImage(resolved.config);
     config.created = undefined;
     const state = image(resolved.reference, {
