@@ -1,5 +1,6 @@
 import { type Digest, sha256 } from "../core/values/digest.ts";
 import type { CacheRecord } from "./cache.ts";
+import type { CacheManager } from "./cache-manager.ts";
 
 /** Output index of content keys, which belong to no op (BuildKit solver/edge.go, slow cache keys). */
 export const contentOutput = -1;
@@ -26,15 +27,17 @@ export interface CacheKeyOptions<T> {
  * definition keys (an image by manifest and by config) and a content key. What a key is *called* differs between stores;
  * `rootKey` is the name everybody agrees on, without inputs (map d12).
  *
- * A cache exporter walks `deps`, `records` and `fresh`.
+ * A cache exporter walks `deps`, `secondary`, `records` and `fresh` (export-walk.ts).
  */
 export class CacheKey<T> {
   /** The op's cache map digest, or a content digest. */
   readonly digest: Digest;
   readonly output: number;
   readonly vertex: Digest | undefined;
-  /** Alternatives by input. They grow when an edge with an equal key joins (map d8). */
-  readonly deps: CacheKeyWithSelector<T>[][];
+  /** Alternatives by input. Keys only refer to keys that were made before them. */
+  readonly deps: readonly (readonly CacheKeyWithSelector<T>[])[];
+  /** More alternatives by input, from edges with an equal key (map d8). For export only: through them keys may go in circles. */
+  readonly secondary: CacheKeyWithSelector<T>[][];
   /** True when the key means nothing beyond this session, so no store may learn it. */
   readonly ephemeral: boolean;
   readonly exportCache: boolean | undefined;
@@ -42,13 +45,14 @@ export class CacheKey<T> {
   records: readonly CacheRecord<T>[] = [];
   /** The result that this build made or loaded under the key. Owned by the build. */
   fresh: { readonly result: T; readonly createdAt: number } | undefined;
-  readonly #ids = new Map<string, string>();
+  readonly #ids = new Map<CacheManager<T>, string>();
 
   constructor(digest: Digest, output: number, options: CacheKeyOptions<T> = {}) {
     this.digest = digest;
     this.output = output;
     this.vertex = options.vertex;
-    this.deps = (options.deps ?? []).map((alternatives) => [...alternatives]);
+    this.deps = options.deps ?? [];
+    this.secondary = this.deps.map(() => []);
     this.exportCache = options.exportCache;
     this.ephemeral =
       options.ephemeral === true ||
@@ -64,30 +68,23 @@ export class CacheKey<T> {
     return rootKey(this.digest, this.output);
   }
 
-  idIn(managerId: string): string | undefined {
-    return this.#ids.get(managerId);
+  idIn(manager: CacheManager<T>): string | undefined {
+    return this.#ids.get(manager);
   }
 
-  setIdIn(managerId: string, id: string): void {
-    this.#ids.set(managerId, id);
+  setIdIn(manager: CacheManager<T>, id: string): void {
+    this.#ids.set(manager, id);
   }
 
-  /** Ids by manager id, for an exporter that follows backlinks. */
-  get ids(): ReadonlyMap<string, string> {
+  /** What each store calls the key, for an exporter that follows backlinks. */
+  get ids(): ReadonlyMap<CacheManager<T>, string> {
     return this.#ids;
   }
 
-  /** Adds the other key's alternatives which are not here yet. Both keys have as many inputs. */
-  addAlternatives(other: CacheKey<T>): void {
-    for (const [input, alternatives] of other.deps.entries()) {
-      const mine = this.deps[input];
-      if (mine === undefined) continue;
-      for (const alternative of alternatives) {
-        if (!mine.some(({ key, selector }) => key === alternative.key && selector === alternative.selector)) {
-          mine.push(alternative);
-        }
-      }
-    }
+  /** Notes the inputs of an equal key as further ways to this one. */
+  addSecondary(other: CacheKey<T>): void {
+    if (other === this) return;
+    for (const [input, alternatives] of other.deps.entries()) this.secondary[input]?.push(...alternatives);
   }
 }
 

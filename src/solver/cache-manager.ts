@@ -54,7 +54,7 @@ export class CacheManager<T> implements SolverCache<T> {
       const known = await this.#targets(input, site);
       const from = await this.identify(input.key);
       for (const { id } of mine) {
-        if (!known.has(id)) await this.keys.addLink(from, linkTo(input, site), id);
+        if (!known.has(id) && from !== id) await this.keys.addLink(from, linkTo(input, site), id);
       }
     }
   }
@@ -85,15 +85,15 @@ export class CacheManager<T> implements SolverCache<T> {
 
   async alias(key: CacheKey<T>, known: CacheKey<T>): Promise<void> {
     const id = await this.identify(known);
-    key.setIdIn(this.id, id);
+    key.setIdIn(this, id);
     if (!key.ephemeral && !known.ephemeral) await this.#persistLinks(key, id);
   }
 
   async identify(key: CacheKey<T>): Promise<string> {
-    const known = key.idIn(this.id);
+    const known = key.idIn(this);
     if (known !== undefined) return known;
     const id = key.deps.length === 0 ? key.rootKey : await this.#idFromInputs(key);
-    key.setIdIn(this.id, id);
+    key.setIdIn(this, id);
     return id;
   }
 
@@ -148,6 +148,8 @@ export class CacheManager<T> implements SolverCache<T> {
         if (alternative.key.ephemeral) continue;
         if ((await this.#targets(alternative, site)).has(id)) continue;
         const from = await this.identify(alternative.key);
+        // A copy of a copy with equal content has the key of the first: a link to itself would keep it from ever going.
+        if (from === id) continue;
         await this.#persistLinks(alternative.key, from);
         await this.keys.addLink(from, linkTo(alternative, site), id);
       }

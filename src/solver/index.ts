@@ -3,6 +3,14 @@ export { CacheKey, type CacheKeyWithSelector, contentKey, rootKey } from "./cach
 export { CacheManager, type CacheManagerOptions } from "./cache-manager.ts";
 export type { CachedResult } from "./cached-result.ts";
 export { CombinedCacheManager, type CombinedCacheManagerOptions } from "./combined-cache-manager.ts";
+export {
+  type CacheExportLink,
+  type CacheExportMode,
+  type CacheExportOptions,
+  type CacheExportResult,
+  type CacheExportTarget,
+  exportCacheKeys,
+} from "./export-walk.ts";
 export type { BuildOptions, Job } from "./job.ts";
 export type {
   LogProgress,

@@ -61,12 +61,12 @@ export class RunIndex<T> {
   }
 }
 
-/** A vertex that must not use cache only joins its like; nobody joins a run that waits for himself. */
+/** A vertex that must not use cache only joins its like; nobody joins what he is made from, or a run that waits for him. */
 function mayJoin<T>(edge: SolverEdge<T>, other: SolverEdge<T>, key: ComparableKey, otherKey: ComparableKey): boolean {
   if (edge.vertex.ignoreCache && !other.vertex.ignoreCache) return false;
   if (edge.vertex.isInside(other.vertex)) return false;
-  return (
+  const equal =
     key.inputs.length === otherKey.inputs.length &&
-    key.inputs.every((names, input) => [...names].some((name) => otherKey.inputs[input]?.has(name)))
-  );
+    key.inputs.every((names, input) => [...names].some((name) => otherKey.inputs[input]?.has(name)));
+  return equal && !edge.vertex.dependsOn(other.vertex) && !other.vertex.dependsOn(edge.vertex);
 }

@@ -180,7 +180,7 @@ export class SolverEdge<T> {
   }
 
   async #addKey(candidate: CacheCandidate<T>, key: CacheKey<T>): Promise<void> {
-    key.setIdIn(candidate.manager.id, candidate.id);
+    key.setIdIn(candidate.manager, candidate.id);
     key.records = await this.vertex.cache.records(candidate, key);
     for (const record of key.records) {
       if (!this.#tried.has(recordToken(record))) this.#records.set(recordToken(record), record);
@@ -276,7 +276,7 @@ export class SolverEdge<T> {
     for (const known of held.cacheKeys) {
       for (const key of keys) {
         if (key.rootKey !== known.rootKey) continue;
-        known.addAlternatives(key);
+        known.addSecondary(key);
         await this.vertex.cache.alias(key, known);
       }
     }

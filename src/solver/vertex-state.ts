@@ -161,6 +161,19 @@ export class VertexState<T> {
     return false;
   }
 
+  /** True when `other` is this vertex or lies below it. */
+  dependsOn(other: VertexState<T>): boolean {
+    const seen = new Set<VertexState<T>>();
+    const open: VertexState<T>[] = [this];
+    for (let state = open.pop(); state !== undefined; state = open.pop()) {
+      if (state === other) return true;
+      if (seen.has(state)) continue;
+      seen.add(state);
+      open.push(...state.inputs.map((input) => input.state));
+    }
+    return false;
+  }
+
   /**
    * Closes all tasks, then lets go of everything once they have come to rest. By then nobody can want the vertex: those above
    * it are closed too, or wind down without it.

@@ -7,12 +7,12 @@ import { edge, type NumberVertex, numberSolver, results, vertex } from "../../he
 interface NodeSpec {
   /** Inputs as distances back; none at the start of the list. */
   readonly back: readonly number[];
-  readonly content: boolean;
+  /** Ops of one kind are equal: what differs is what they are used on. */
+  readonly kind: number;
   readonly ignoreCache: boolean;
   readonly random: boolean;
   readonly fails: boolean;
   readonly turns: number;
-  readonly modulo: number;
 }
 
 interface JobSpec {
@@ -24,12 +24,11 @@ interface JobSpec {
 
 const node = fc.record<NodeSpec>({
   back: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 3 }),
-  content: fc.boolean(),
+  kind: fc.nat({ max: 7 }),
   ignoreCache: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
   random: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
   fails: fc.integer({ min: 0, max: 19 }).map((n) => n === 0),
   turns: fc.integer({ min: 0, max: 4 }),
-  modulo: fc.integer({ min: 1, max: 4 }),
 });
 
 const job = fc.record<JobSpec>({
@@ -51,14 +50,16 @@ function makeGraph(nodes: readonly NodeSpec[], salt: string): NumberVertex[] {
       return input === undefined ? [] : [edge(input)];
     });
     const random = spec.random && inputs.length === 0;
+    const { kind } = spec;
+    const name = `${kind} of ${inputs.length}${spec.fails ? ` fails at ${i}` : ""}`;
     graph.push(
       vertex({
-        name: random ? `${i} ${salt}` : `${i}`,
+        name: random ? `${name} ${i} ${salt}` : name,
         inputs,
         random,
         ignoreCache: spec.ignoreCache,
-        content: spec.content ? inputs.map((_, input) => input) : [],
-        compute: (values) => (values.reduce((sum, value) => sum + value, i + 1) % spec.modulo) + 1,
+        content: kind % 2 === 0 ? inputs.map((_, input) => input) : [],
+        compute: (values) => (values.reduce((sum, value) => sum + value, kind) % ((kind % 4) + 1)) + 1,
         ...(spec.fails ? { failExec: `node ${i} fails` } : {}),
         during: () => turns(spec.turns),
         duringMap: () => turns(spec.turns % 2),
