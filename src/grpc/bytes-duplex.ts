@@ -6,6 +6,10 @@ import { decodeBytesMessage, encodeBytesMessage } from "./bytes-message.ts";
 export interface BytesCall {
   readonly messages: AsyncIterable<Uint8Array>;
   send(message: Uint8Array): Promise<void>;
+  /** On the client side: half-close, when our side has been ended. */
+  closeSend?(): void;
+  /** On the client side: gives the call up, when the stream has been destroyed. */
+  cancel?(): void;
 }
 
 /**
@@ -14,15 +18,12 @@ export interface BytesCall {
  */
 export class BytesDuplex extends Duplex {
   readonly #call: BytesCall;
-  readonly #onFinish: (() => void) | undefined;
   readonly #incoming: AsyncIterator<Uint8Array>;
   #reading = false;
 
-  /** @param onFinish called when our side has been ended: half-close of the call */
-  constructor(call: BytesCall, onFinish?: () => void) {
+  constructor(call: BytesCall) {
     super({ readableHighWaterMark: 256 << 10, writableHighWaterMark: 256 << 10 });
     this.#call = call;
-    this.#onFinish = onFinish;
     this.#incoming = call.messages[Symbol.asyncIterator]();
   }
 
@@ -60,7 +61,12 @@ export class BytesDuplex extends Duplex {
   }
 
   override _final(done: (error?: Error) => void): void {
-    this.#onFinish?.();
+    this.#call.closeSend?.();
     done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#call.cancel?.();
+    done(error);
   }
 }

@@ -1,3 +1,6 @@
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+
 /**
  * gRPC metadata: lower-case keys, each with its values in order. Values of keys that end in `-bin` are base64 text
  * (grpc/grpc, doc/PROTOCOL-HTTP2.md); `binaryValue` and `encodeBinary` convert them.
@@ -34,12 +37,24 @@ export function rawHeader(raw: readonly string[], name: string): string | undefi
   return undefined;
 }
 
-/** Header object for node:http2; every value becomes a header line of its own. */
+/**
+ * Header object for node:http2; every value becomes a header line of its own.
+ * @throws BuildError Internal for names or values that HTTP/2 does not carry
+ */
 export function metadataToHeaders(metadata: Metadata | undefined): Record<string, string[]> {
   const headers: Record<string, string[]> = {};
   for (const [key, values] of Object.entries(metadata ?? {})) {
     const name = key.toLowerCase();
     if (name.startsWith(":") || name.startsWith("grpc-") || reserved.has(name)) continue;
+    if (!/^[0-9a-z_.-]+$/.test(name)) {
+      throw new BuildError(Code.Internal, `header key ${JSON.stringify(name)} contains illegal characters`);
+    }
+    if (!values.every((value) => /^[\x20-\x7e]*$/.test(value))) {
+      throw new BuildError(
+        Code.Internal,
+        `header key ${JSON.stringify(name)} contains value with non-printable ASCII characters`,
+      );
+    }
     const known = headers[name];
     if (known === undefined) headers[name] = [...values];
     else known.push(...values);

@@ -188,7 +188,7 @@ export class ControlService {
     call: ServerCall,
   ): Promise<control.UpdateBuildHistoryResponse> {
     if (this.#options.history === undefined) {
-      throw new BuildError(Code.NotFound, `no build history record ${JSON.stringify(request.Ref)}`);
+      throw new BuildError(Code.Unknown, `failed to retrieve ref ${request.Ref}: file does not exist`);
     }
     let change: HistoryChange = request.Pinned ? "pin" : "unpin";
     if (request.Delete) change = "delete";

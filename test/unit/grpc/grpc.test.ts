@@ -133,6 +133,17 @@ describe("GrpcServer and GrpcClient", () => {
     assert.equal(seen?.traceparent, "00-abc");
   });
 
+  it("refuse metadata that HTTP/2 does not carry, and live on", async (t) => {
+    const { server, client } = await connect(t);
+    server.handle("/t.T/Echo", echo);
+    for (const metadata of [{ "include-patterns": ["ü*"] }, { a: ["x\nb: c"] }, { "b c": ["x"] }]) {
+      assert.throws(() => client.open("/t.T/Echo", { metadata }), { code: Code.Internal });
+    }
+    const call = client.open("/t.T/Echo", { metadata: { empty: [""] } });
+    call.closeSend();
+    assert.deepEqual(await collect(call.messages), []);
+  });
+
   it("take hundreds of metadata values", async (t) => {
     const { server, client } = await connect(t);
     let count = 0;
