@@ -4,7 +4,7 @@ import { Code } from "../core/errors/code.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
-import type { OpRunner } from "../core/seams/op-runner.ts";
+import type { OpRunner, OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
 import type { LayerId } from "../core/values/layer.ts";
@@ -21,8 +21,7 @@ export interface TaskServerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly layers: LayerManager;
-  /** One per kind. */
-  readonly runners: ReadonlyMap<TaskKind, OpRunner<TaskKind>>;
+  readonly runners: OpRunners;
   /** Exec steps at the same time. */
   readonly slots: number;
   readonly sessions: (task: Task) => SessionGroup;
@@ -105,7 +104,7 @@ export class TaskServer implements AsyncDisposable {
   }
 
   #offer(task: Task): TaskOfferReply {
-    const runner = this.#options.runners.get(task.kind);
+    const runner = this.#options.runners[task.kind] as OpRunner<TaskKind> | undefined;
     if (runner === undefined) return { accepted: false, reason: `this agent cannot run ${task.kind}` };
     if (this.#draining) return { accepted: false, reason: "draining" };
     if (task.kind === "exec" && this.#execCount() >= this.#options.slots) return { accepted: false, reason: "busy" };

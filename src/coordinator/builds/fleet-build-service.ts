@@ -9,12 +9,13 @@ import type { Logger } from "../../core/seams/logger.ts";
 import type { Edge } from "../../core/seams/op.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
-import type { AgentRecord, UsageRecord as FleetUsageRecord } from "../../core/values/agent.ts";
+import type { AgentRecord } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
 import { loadDefinition, requiredEntitlements } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
 import type { AgentRegistry } from "../fleet/agent-registry.ts";
-import { matchesFilter, matchesWorkerFilters } from "../fleet/worker-filter.ts";
+import { matchesWorkerFilters } from "../fleet/worker-filter.ts";
 import type {
   ActiveBuild,
   BuildService,
@@ -84,7 +85,7 @@ export class FleetBuildService implements BuildService {
     const records = await this.#options.usage.usage(signal);
     const before = Date.now() - query.ageLimitMs;
     return records
-      .filter((record) => matchesUsage(query.filters, record))
+      .filter((record) => matchesUsageFilters(query.filters, record))
       .filter((record) => query.ageLimitMs <= 0 || record.lastUsedAt < before);
   }
 
@@ -153,22 +154,4 @@ function workerRecord(agent: AgentRecord): WorkerRecord {
     BuildkitVersion: undefined,
     CDIDevices: [],
   };
-}
-
-/** containerd filters over a usage record (map h12); any one suffices. */
-function matchesUsage(filters: readonly string[], record: FleetUsageRecord): boolean {
-  if (filters.length === 0) return true;
-  const fields: Record<string, string | undefined> = {
-    id: record.id,
-    description: record.description,
-    type: record.recordType,
-    parents: record.parents.join(";"),
-    inuse: record.inUse ? "true" : undefined,
-    mutable: record.mutable ? "true" : undefined,
-    immutable: record.mutable ? undefined : "true",
-    shared: record.shared ? "true" : undefined,
-    private: record.shared ? undefined : "true",
-    agent: record.agentId,
-  };
-  return filters.some((filter) => matchesFilter(filter, ([name = ""]) => fields[name]));
 }

@@ -2,17 +2,13 @@ import { subjects } from "../../bus/index.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { PruneOptions, UsageRecord } from "../../core/values/agent.ts";
+import type { AgentControlRequest } from "../../core/values/agent-control.ts";
 import type { LayerId } from "../../core/values/layer.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "../fleet/agent-registry.ts";
 
 const usageTimeoutMs = 30_000;
 const pruneTimeoutMs = 600_000;
-
-/** What an agent is asked on its control subject. */
-export type AgentControlRequest =
-  | { readonly op: "usage" }
-  | { readonly op: "prune"; readonly options: PruneOptions; readonly inUse: readonly LayerId[] };
 
 /** Disk usage of the whole fleet: asks every agent and merges. */
 export class FleetUsage {

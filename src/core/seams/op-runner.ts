@@ -13,6 +13,9 @@ export interface OpRunner<K extends TaskKind> {
   run(task: Task<K>, context: RunContext): Promise<TaskResult<K>>;
 }
 
+/** A runner for every kind of task. */
+export type OpRunners = { readonly [K in TaskKind]: OpRunner<K> };
+
 export interface RunContext {
   readonly signal: AbortSignal;
   readonly sessions: SessionGroup;

@@ -28,6 +28,8 @@ export interface LayerManagerOptions {
   readonly origins: OriginReader;
   /** Remembers which blob each layer was cut into, by layer id. */
   readonly packs: KeyValue;
+  /** Called with each layer brought here. */
+  readonly onStored: (info: LayerInfo) => Promise<void>;
   readonly logger: Logger;
   /** Layers fetched at the same time; default 8. */
   readonly fetchConcurrency?: number;
@@ -45,10 +47,9 @@ export interface LayerSources {
 /** `containerd.io/uncompressed`: the annotation under which a blob's diffId travels. */
 export const diffIdAnnotation = "containerd.io/uncompressed";
 
-interface Packs {
-  /** Compression key → blob. */
-  readonly [key: string]: Descriptor;
-}
+/** Kind and media type of the archives that agents send to each other. */
+const exactKey = "exact";
+const exactMediaType = "application/vnd.buildfleet.layer.v1.tar";
 
 /**
  * The layers of one agent: brings them here (from peers, then origins), cuts them into blobs. Work on one layer is shared by
@@ -63,6 +64,11 @@ export class LayerManager {
   constructor(options: LayerManagerOptions) {
     this.#options = options;
     this.#limit = pLimit(options.fetchConcurrency ?? 8);
+  }
+
+  /** Remembers what a layer born here is. */
+  async noteBorn(info: LayerInfo): Promise<void> {
+    await this.#options.onStored(info);
   }
 
   get snapshotter(): Snapshotter {
@@ -96,31 +102,21 @@ export class LayerManager {
 
   /** The layer as a blob of the given compression; cut now if that was never done. @throws BuildError NotFound */
   async pack(id: LayerId, compression: Compression, signal: AbortSignal): Promise<Descriptor> {
-    const key = compressionKey(compression);
-    const known = await this.#known(id, key);
-    if (known !== undefined) return known;
-    return this.#packing.do(
-      `${id} ${key}`,
-      async (s) => {
-        const directory = this.#options.snapshotter.layerPath(id);
-        const descriptor = await this.#options.codec.pack(directory, compression, s);
-        const entry = await this.#options.packs.get(id);
-        const packs = { ...(entry === undefined ? {} : decode<Packs>(entry.value)), [key]: descriptor };
-        await this.#options.packs.put(id, encode(packs));
-        return descriptor;
-      },
-      signal,
+    return this.#packOnce(id, compressionKey(compression), signal, (directory, s) =>
+      this.#options.codec.pack(directory, compression, s),
     );
   }
 
-  /** A blob of the layer for another agent: any that exists, else an uncompressed one cut now. */
+  /** The layer as an exact archive for another agent, cut now if that was never done. @throws BuildError NotFound */
   async packForPeer(id: LayerId, signal: AbortSignal): Promise<Descriptor> {
-    const entry = await this.#options.packs.get(id);
-    for (const [key, descriptor] of Object.entries(entry === undefined ? {} : decode<Packs>(entry.value))) {
-      // A blob with rewritten times is another layer.
-      if (!key.includes("@") && (await this.#options.content.stat(descriptor.digest)) !== undefined) return descriptor;
-    }
-    return this.pack(id, { type: "uncompressed", force: false, ociMediaTypes: true }, signal);
+    return this.#packOnce(id, exactKey, signal, async (directory, s) => {
+      const { digest, size } = await this.#options.content.write(
+        this.#options.codec.archive(directory, "exact", s),
+        {},
+        s,
+      );
+      return { mediaType: exactMediaType, digest, size };
+    });
   }
 
   /** Bytes of a blob from the store here, else from holders and origins. Verified as `resumingRead` says. */
@@ -137,10 +133,29 @@ export class LayerManager {
     );
   }
 
+  async #packOnce(
+    id: LayerId,
+    key: string,
+    signal: AbortSignal,
+    cut: (directory: string, signal: AbortSignal) => Promise<Descriptor>,
+  ): Promise<Descriptor> {
+    const known = await this.#known(id, key);
+    if (known !== undefined) return known;
+    return this.#packing.do(
+      `${id} ${key}`,
+      async (s) => {
+        const descriptor = await cut(this.#options.snapshotter.layerPath(id), s);
+        await this.#options.packs.put(packKey(id, key), encode(descriptor));
+        return descriptor;
+      },
+      signal,
+    );
+  }
+
   async #known(id: LayerId, key: string): Promise<Descriptor | undefined> {
-    const entry = await this.#options.packs.get(id);
-    const descriptor = entry === undefined ? undefined : decode<Packs>(entry.value)[key];
-    if (descriptor === undefined) return undefined;
+    const entry = await this.#options.packs.get(packKey(id, key));
+    if (entry === undefined) return undefined;
+    const descriptor = decode<Descriptor>(entry.value);
     return (await this.#options.content.stat(descriptor.digest)) === undefined ? undefined : descriptor;
   }
 
@@ -187,7 +202,7 @@ export class LayerManager {
         const blob = await this.#options.transport.layerBlob(url, info.id, signal);
         const others = info.holders.filter((other) => other !== holder);
         const peers = [holder, ...others].flatMap((peer) => this.#peerSource(peer, blob.digest, sources));
-        yield { blob, from: holder, sources: peers, keep: false };
+        yield { blob, from: `agent ${holder}`, sources: peers, keep: false };
       } catch (error) {
         signal.throwIfAborted();
         this.#options.logger.warn("holder does not give layer", { layer: info.id, holder, error: String(error) });
@@ -210,7 +225,7 @@ export class LayerManager {
     signal: AbortSignal,
   ): Promise<void> {
     const { blob } = candidate;
-    const statusId = candidate.keep ? blob.digest : `fetching ${blob.digest} from ${candidate.from}`;
+    const statusId = candidate.keep ? blob.digest : `layer ${id} from ${candidate.from}`;
     const startedAt = Date.now();
     let current = 0;
     const counted = async function* (bytes: AsyncIterable<Uint8Array>) {
@@ -228,7 +243,9 @@ export class LayerManager {
     const bytes = counted(resumingRead(blob, candidate.sources, signal));
     const stored = candidate.keep ? teeToStore(bytes, this.#options.content, blob, signal) : bytes;
     const diffId = await this.#options.codec.apply(stored, ingest.path, lower, signal);
-    const expected = info.diffId ?? blob.annotations?.[diffIdAnnotation];
+    // An exact archive is no OCI blob: it has another digest than the diffId and its own digest has proven it.
+    const expected =
+      blob.mediaType === exactMediaType ? undefined : (info.diffId ?? blob.annotations?.[diffIdAnnotation]);
     if (expected !== undefined && expected !== diffId) {
       throw new BuildError(
         Code.DataLoss,
@@ -237,6 +254,7 @@ export class LayerManager {
       );
     }
     await ingest.commit(id);
+    await this.#options.onStored(info);
     sources.progress.status({
       id: statusId,
       name: "done",
@@ -289,11 +307,17 @@ interface Candidate {
   readonly keep: boolean;
 }
 
-/** Names a kind of blob of one layer. `@` marks blobs whose content is not the layer's own. */
-export function compressionKey(compression: Compression): string {
+/** Key of the record of one blob of a layer. */
+export function packKey(id: LayerId, kind: string): string {
+  return `${id}/${kind}`;
+}
+
+/** Names a kind of blob of one layer. */
+function compressionKey(compression: Compression): string {
   const level = compression.level === undefined ? "" : `-${compression.level}`;
-  const epoch = compression.rewriteTimestamp === undefined ? "" : `@${compression.rewriteTimestamp}`;
-  return `${compression.type}${level}${epoch}`;
+  const epoch = compression.rewriteTimestamp === undefined ? "" : `-epoch${compression.rewriteTimestamp}`;
+  const types = compression.ociMediaTypes ? "" : "-docker";
+  return `${compression.type}${level}${epoch}${types}`;
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

@@ -49,7 +49,7 @@ export class TaskLayerService implements LayerService {
   }
 
   born(id: LayerId, sizeBytes: number, description: string, recordType = "regular"): LayerInfo {
-    return {
+    const info: LayerInfo = {
       id,
       blobs: [],
       origins: [],
@@ -59,6 +59,9 @@ export class TaskLayerService implements LayerService {
       description,
       recordType,
     };
+    // Only `du` needs it; a record that cannot be written shows there without its description.
+    this.#manager.noteBorn(info).catch(() => {});
+    return info;
   }
 
   info(id: LayerId): LayerInfo | undefined {

@@ -1,0 +1,212 @@
+import { readFile } from "node:fs/promises";
+import { AgentLinkServer } from "../agent-link/index.ts";
+import type { FrontDoorConfig, RegistryConfigs } from "../config/index.ts";
+import type { Clock } from "../core/seams/clock.ts";
+import type { KeyValueStore } from "../core/seams/key-value.ts";
+import type { Logger } from "../core/seams/logger.ts";
+import type { MessageBus } from "../core/seams/message-bus.ts";
+import {
+  familiarName,
+  formatNamedReference,
+  parseNamedReference,
+  withDefaultTag,
+} from "../core/values/image-reference.ts";
+import type { Ref } from "../core/values/layer.ts";
+import { ArchiveExporter, FilesExporter, ImageExporter } from "../exporters/index.ts";
+import { DockerfileFrontend } from "../frontend/index.ts";
+import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
+import { llbCapabilities } from "../llb/capabilities.ts";
+import { loadDefinition } from "../llb/definition/index.ts";
+import { RegistryClient, RegistryHosts } from "../registry/index.ts";
+import { ManagedSessionGroup, SessionManager } from "../session/index.ts";
+import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.ts";
+import { ImageResolver } from "../source/index.ts";
+import { systemClock } from "../util/system-clock.ts";
+import { buildkitVersion, version } from "../version.ts";
+import { FleetBuildService } from "./builds/fleet-build-service.ts";
+import { FleetUsage } from "./builds/fleet-usage.ts";
+import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
+import { RegistryPusher } from "./exporting/registry-pusher.ts";
+import { AgentRegistry } from "./fleet/agent-registry.ts";
+import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
+import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
+import { LayerCatalog } from "./fleet/layer-catalog.ts";
+import { EarliestFinishPlacement } from "./fleet/placement.ts";
+import { TaskSessions } from "./fleet/task-sessions.ts";
+import { createFrontDoor } from "./front-door/index.ts";
+import { FleetOps } from "./ops/fleet-ops.ts";
+import { HeldLayers } from "./ops/held-layers.ts";
+
+export interface CoordinatorOptions {
+  readonly id: string;
+  readonly frontDoor: FrontDoorConfig;
+  readonly registries: RegistryConfigs;
+  /** Both stay the caller's. */
+  readonly bus: MessageBus;
+  readonly keyValues: KeyValueStore;
+  /** Where agents dial in; absent when the only agent is in this process. */
+  readonly agentLink?: { readonly listen: string; readonly advertise?: string };
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  readonly onPlaced?: (placed: PlacedTask) => void;
+}
+
+/** The fleet's head: front door, sessions, solver, dispatch. Dispose cancels running builds and stops listening. */
+export class Coordinator implements AsyncDisposable {
+  /** Addresses clients can use, with real ports. */
+  readonly addresses: readonly string[];
+  /** Opens the sessions of a task; for an agent in this process. */
+  readonly taskSessions: TaskSessions;
+  readonly registry: AgentRegistry;
+  readonly #owned: AsyncDisposableStack;
+
+  private constructor(
+    addresses: readonly string[],
+    taskSessions: TaskSessions,
+    registry: AgentRegistry,
+    owned: AsyncDisposableStack,
+  ) {
+    this.addresses = addresses;
+    this.taskSessions = taskSessions;
+    this.registry = registry;
+    this.#owned = owned;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+
+  static async start(options: CoordinatorOptions): Promise<Coordinator> {
+    await using owned = new AsyncDisposableStack();
+    const { bus, keyValues, logger, frontDoor } = options;
+    const clock = options.clock ?? systemClock;
+    const taskSessions = new TaskSessions();
+    const agentLinkAddress = await listenForAgents(options, taskSessions, owned);
+
+    const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, clock, logger }));
+    const catalog = owned.use(await LayerCatalog.open(await keyValues.open("layers"), bus, logger));
+    const dispatcher = owned.use(
+      new FleetDispatcher({
+        coordinatorId: options.id,
+        agentLinkAddress: () => agentLinkAddress,
+        bus,
+        clock,
+        logger,
+        registry,
+        catalog,
+        placement: new EarliestFinishPlacement(),
+        sessions: taskSessions,
+        ...(options.onPlaced === undefined ? {} : { onPlaced: options.onPlaced }),
+      }),
+    );
+    const results = owned.use(
+      await FleetResultStorage.open(
+        await keyValues.open("results"),
+        (id) => catalog.get(id),
+        (info) => dispatcher.isAvailable(info),
+      ),
+    );
+    const held = new HeldLayers();
+    const keys = await KeyValueCacheKeyStorage.open(await keyValues.open("cache-keys"));
+    owned.use(keys);
+    const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
+    const sessions = new SessionManager({ logger, clock });
+    const sessionGroup = (ids: readonly string[]) => new ManagedSessionGroup(sessions, ids);
+    const registryClient = new RegistryClient({ hosts: new RegistryHosts(options.registries), logger });
+    const images = new ImageResolver({ registry: registryClient });
+    const entitlements = new Set(frontDoor.insecureEntitlements);
+    const ops = new FleetOps({
+      dispatcher,
+      images,
+      recordLayers: (layers) => catalog.record(layers),
+      solveNested: async (parent, definition, context) => {
+        const { result } = await solver.buildNested(parent, loadDefinition(definition), { signal: context.signal });
+        return result;
+      },
+      entitlements: () => [...entitlements],
+    });
+    const solver: Solver<Ref> = new Solver<Ref>({
+      resolver: held.resolver(ops),
+      cache,
+      clock,
+      logger,
+      sessionGroup,
+      releaseResult: (ref) => held.release(ref),
+    });
+    const names = {
+      canonical: (name: string) => formatNamedReference(withDefaultTag(parseNamedReference(name))),
+      familiar: (name: string) => familiarName(parseNamedReference(name)),
+    };
+    const exporters = [
+      new ImageExporter(new RegistryPusher(registryClient)),
+      new ArchiveExporter("oci", names),
+      new ArchiveExporter("docker", names),
+      new FilesExporter("local"),
+      new FilesExporter("tar"),
+    ];
+    const builds = new FleetBuildService({
+      solver,
+      dispatcher,
+      registry,
+      usage: new FleetUsage(bus, registry, logger),
+      sourceMeta: new SourceMetaResolver(images, dispatcher),
+      sessions: sessionGroup,
+      exporters: new Map(exporters.map((exporter) => [exporter.type, exporter])),
+      frontends: new Map([["dockerfile.v0", new DockerfileFrontend()]]),
+      layer: (id) => catalog.require(id),
+      layersInUse: () => held.layers,
+      entitlements,
+      logger,
+    });
+    const server = createFrontDoor({
+      logger,
+      builds,
+      sessions,
+      llbCapabilities: [...llbCapabilities],
+      version: {
+        package: "github.com/buildfleet/buildfleet",
+        version: buildkitVersion,
+        revision: version,
+        dockerfileVersion: "",
+      },
+      clock,
+    });
+    owned.defer(() => server.close());
+    const listeners: GrpcListener[] = [];
+    for (const address of frontDoor.addresses) {
+      listeners.push(owned.use(await listenGrpc(server, address, await listenOptions(frontDoor))));
+    }
+    const addresses = listeners.map((listener) => listener.address);
+    logger.info("coordinator started", { id: options.id, addresses, agentLink: agentLinkAddress });
+    return new Coordinator(addresses, taskSessions, registry, owned.move());
+  }
+}
+
+async function listenForAgents(
+  options: CoordinatorOptions,
+  access: TaskSessions,
+  owned: AsyncDisposableStack,
+): Promise<string> {
+  const { agentLink, logger } = options;
+  if (agentLink === undefined) return "";
+  const server = owned.use(new AgentLinkServer({ access, logger }));
+  const port = await server.listen(agentLink.listen);
+  return agentLink.advertise ?? `${agentLink.listen.slice(0, agentLink.listen.lastIndexOf(":"))}:${port}`;
+}
+
+async function listenOptions(config: FrontDoorConfig): Promise<Parameters<typeof listenGrpc>[2]> {
+  const { tls, socketGroup } = config;
+  const read = (path: string) => readFile(path);
+  return {
+    ...(socketGroup === undefined ? {} : { socketGroup }),
+    ...(tls === undefined
+      ? {}
+      : {
+          tls: {
+            cert: await read(tls.cert),
+            key: await read(tls.key),
+            ...(tls.ca === undefined ? {} : { ca: await read(tls.ca) }),
+          },
+        }),
+  };
+}

@@ -1,0 +1,53 @@
+import type { CacheResultRecord, CacheResultStorage } from "../../core/seams/cache-storage.ts";
+import type { Op, OpResolver } from "../../core/seams/op.ts";
+import type { LayerId, Ref } from "../../core/values/layer.ts";
+
+/** Counts which layers the results of running builds stand on: prune leaves them alone. */
+export class HeldLayers {
+  readonly #counts = new Map<LayerId, number>();
+
+  get layers(): readonly LayerId[] {
+    return [...this.#counts.keys()];
+  }
+
+  hold(ref: Ref): void {
+    for (const id of ref.layers) this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
+  }
+
+  release(ref: Ref): void {
+    for (const id of ref.layers) {
+      const count = (this.#counts.get(id) ?? 0) - 1;
+      if (count > 0) this.#counts.set(id, count);
+      else this.#counts.delete(id);
+    }
+  }
+
+  /** Holds what ops make. The solver releases each result once. */
+  resolver(inner: OpResolver<Ref>): OpResolver<Ref> {
+    return { resolve: (vertex) => this.#op(inner.resolve(vertex)) };
+  }
+
+  /** Holds what is loaded from the cache. */
+  results(inner: CacheResultStorage<Ref>): CacheResultStorage<Ref> {
+    return {
+      save: (result, createdAt) => inner.save(result, createdAt),
+      exists: (id) => inner.exists(id),
+      load: async (record: CacheResultRecord) => {
+        const ref = await inner.load(record);
+        if (ref !== undefined) this.hold(ref);
+        return ref;
+      },
+    };
+  }
+
+  #op(op: Op<Ref>): Op<Ref> {
+    return {
+      cacheMap: (index, context) => op.cacheMap(index, context),
+      exec: async (inputs, context) => {
+        const outputs = await op.exec(inputs, context);
+        for (const ref of outputs) this.hold(ref);
+        return outputs;
+      },
+    };
+  }
+}

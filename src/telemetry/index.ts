@@ -1,0 +1,1 @@
+export { createLogger, type PinoLoggerOptions } from "./pino-logger.ts";

@@ -1,0 +1,5 @@
+/** Version of this build; kept equal to package.json by a test. */
+export const version = "0.1.0";
+
+/** The BuildKit release whose API and behaviour are matched; clients show and compare it. */
+export const buildkitVersion = "v0.32.2";

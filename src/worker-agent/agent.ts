@@ -1,0 +1,261 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { Agent as HttpAgent } from "undici";
+import { SqliteKeyValueStore, subjects } from "../bus/index.ts";
+import type { WorkerConfig } from "../config/index.ts";
+import { LocalContentStore } from "../content/index.ts";
+import { ContentHasher } from "../contenthash/index.ts";
+import type { Clock } from "../core/seams/clock.ts";
+import type { Logger } from "../core/seams/logger.ts";
+import type { MessageBus } from "../core/seams/message-bus.ts";
+import type { OpRunners } from "../core/seams/op-runner.ts";
+import type { SessionGroup } from "../core/seams/session-caller.ts";
+import type { AgentRecord } from "../core/values/agent.ts";
+import { type Platform, parsePlatform } from "../core/values/platform.ts";
+import type { Task } from "../core/values/task.ts";
+import { findRuntime, OciExecutor } from "../executor/index.ts";
+import { RegistryClient, RegistryHosts } from "../registry/index.ts";
+import { LayerPacker, LayerWorkers, openSnapshotter } from "../snapshot/index.ts";
+import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source/index.ts";
+import { BlobServer, HttpBlobTransport, type TransferTokens } from "../transfer/index.ts";
+import { encode } from "../util/msgpack.ts";
+import { ProcessSpawner } from "../util/process/index.ts";
+import { systemClock } from "../util/system-clock.ts";
+import { version } from "../version.ts";
+import { ControlServer } from "./control-server.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { AgentInventory } from "./inventory/agent-inventory.ts";
+import { LayerManager } from "./layers/layer-manager.ts";
+import { ChecksumRunner } from "./ops/checksum-op.ts";
+import { DiffOp } from "./ops/diff-op.ts";
+import { CacheMountStore, MountArea, runnablePlatforms, stepLogLimits } from "./ops/exec/index.ts";
+import { ExecOpRunner } from "./ops/exec-op.ts";
+import { ExportArchiveOp } from "./ops/export-archive-op.ts";
+import { ExportFilesRunner } from "./ops/export-files.ts";
+import { FileOpRunner } from "./ops/file-op.ts";
+import { LocalSourceFetcher } from "./ops/local-source.ts";
+import { MaterializeOp } from "./ops/materialize-op.ts";
+import { PackOp } from "./ops/pack-op.ts";
+import { PushOp } from "./ops/push-op.ts";
+import { ReadRunner } from "./ops/read-op.ts";
+import { SourceFetchOp } from "./ops/source-fetch-op.ts";
+import { SourceHandlers } from "./ops/source-handlers.ts";
+import { SourceResolveOp } from "./ops/source-resolve-op.ts";
+import { TaskServer } from "./task-server.ts";
+import { noTaskTracer, type TaskTracer } from "./task-tracer.ts";
+
+export interface AgentOptions {
+  readonly config: WorkerConfig;
+  /** Stays the caller's. */
+  readonly bus: MessageBus;
+  readonly tokens: TransferTokens;
+  /** Where the blob server listens, and the host others are told. */
+  readonly blobListen: { readonly host: string; readonly port: number; readonly advertise?: string };
+  /** Sessions of a task's builds. */
+  readonly sessions: (task: Task) => SessionGroup;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  readonly tracer?: TaskTracer;
+}
+
+/** One worker host: its stores, its runners, and their connection to the fleet. Dispose ends running tasks and releases all. */
+export class Agent implements AsyncDisposable {
+  readonly id: string;
+  readonly blobUrl: string;
+  readonly #tasks: TaskServer;
+  readonly #heartbeat: Heartbeat;
+  readonly #owned: AsyncDisposableStack;
+
+  private constructor(
+    id: string,
+    blobUrl: string,
+    tasks: TaskServer,
+    heartbeat: Heartbeat,
+    owned: AsyncDisposableStack,
+  ) {
+    this.id = id;
+    this.blobUrl = blobUrl;
+    this.#tasks = tasks;
+    this.#heartbeat = heartbeat;
+    this.#owned = owned;
+  }
+
+  /** Tasks running now. */
+  get running(): number {
+    return this.#tasks.running.length;
+  }
+
+  /** Takes no new task; resolves when what runs has ended. */
+  async drain(): Promise<void> {
+    const drained = this.#tasks.drain();
+    this.#heartbeat.beat();
+    await drained;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+
+  static async start(options: AgentOptions): Promise<Agent> {
+    await using owned = new AsyncDisposableStack();
+    const { config, bus, tokens } = options;
+    const clock = options.clock ?? systemClock;
+    const { root } = config;
+    await mkdir(root, { recursive: true, mode: 0o711 });
+    const id = await agentId(root);
+    const logger = options.logger.child({ agent: id });
+
+    const state = owned.use(new SqliteKeyValueStore(join(root, "agent.db")));
+    const [packs, layerRecords, validators] = await Promise.all(
+      ["packs", "layers", "http"].map((name) => state.open(name)),
+    );
+    if (packs === undefined || layerRecords === undefined || validators === undefined) throw new Error("unreachable");
+    const workers = owned.use(new LayerWorkers());
+    const snapshotter = owned.use(
+      await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock }),
+    );
+    const content = await LocalContentStore.open(join(root, "content"));
+    const packer = new LayerPacker({ workers, store: content });
+    const spawner = owned.use(new ProcessSpawner());
+    const area = new MountArea(join(root, "mounts"));
+    area.reap();
+    const runtime = findRuntime(config.ociBinary === "auto" ? {} : { configured: config.ociBinary });
+    const executor = new OciExecutor({
+      runtime,
+      root: join(root, "executor"),
+      spawner,
+      sandboxNetwork: config.networkMode,
+      dns: config.dns,
+      logger,
+      ...(config.cgroupParent === "" ? {} : { cgroupParent: config.cgroupParent }),
+    });
+    await executor.reap();
+    const cacheMounts = await CacheMountStore.open({ directory: join(root, "cache-mounts"), clock });
+    const registry = new RegistryClient({ hosts: new RegistryHosts(config.registries), logger });
+    const transport = owned.use(new HttpBlobTransport(tokens));
+    const hasher = owned.use(new ContentHasher({ snapshotter }));
+    const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
+
+    const inventory = new AgentInventory({
+      agentId: id,
+      root,
+      snapshotter,
+      content,
+      cacheMounts,
+      layers: layerRecords,
+      packs,
+      logger,
+      onDropped: (ids) => {
+        if (ids.length > 0) bus.publish(subjects.layersDropped, encode({ agentId: id, ids }));
+      },
+    });
+    const layers = new LayerManager({
+      agentId: id,
+      snapshotter,
+      content,
+      codec: packer,
+      transport,
+      origins: new RemoteOriginReader({ registry }),
+      packs,
+      onStored: (info) => inventory.note(info),
+      logger,
+    });
+    const local = owned.use(
+      new LocalSourceFetcher({ snapshotter, stateDir: join(root, "local-sources"), logger, hasher }),
+    );
+    const handlers = new SourceHandlers({
+      git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory: join(root, "git") }),
+      http: new HttpSource({ snapshotter, content, validators, dispatcher: http }),
+      blob: new BlobSource({ registry, snapshotter }),
+      local,
+    });
+    const extractTar = async () => {
+      throw new Error("unreachable");
+    };
+    const runners: OpRunners = {
+      exec: new ExecOpRunner({ executor, spawner, area, cacheMounts, logLimits: stepLogLimits(process.env) }),
+      file: owned.use(new FileOpRunner({ extractTar })),
+      checksum: new ChecksumRunner({ hasher, agentId: id }),
+      read: owned.use(new ReadRunner()),
+      "export.files": owned.use(new ExportFilesRunner()),
+      "export.archive": new ExportArchiveOp(),
+      pack: new PackOp(),
+      push: new PushOp({ registry }),
+      materialize: new MaterializeOp(),
+      diff: new DiffOp(snapshotter, (lower, upper, target, signal) => packer.compare(lower, upper, target, signal)),
+      "source.fetch": new SourceFetchOp({ handlers }),
+      "source.resolve": new SourceResolveOp({ handlers }),
+    };
+
+    const blobServer = owned.use(
+      new BlobServer({ content, tokens, logger, packLayer: (layer, signal) => layers.packForPeer(layer, signal) }),
+    );
+    const port = await blobServer.listen(options.blobListen.host, options.blobListen.port);
+    const blobUrl = `http://${options.blobListen.advertise ?? `${advertisedHost(options.blobListen.host)}:${port}`}`;
+    const tasks = owned.use(
+      new TaskServer({
+        agentId: id,
+        bus,
+        clock,
+        logger,
+        layers,
+        runners,
+        slots: config.slots,
+        sessions: options.sessions,
+        tracer: options.tracer ?? noTaskTracer,
+      }),
+    );
+    owned.use(new ControlServer(bus, id, inventory, logger));
+    const platforms = platformsOf(config);
+    const epoch = randomUUID();
+    const record = (): AgentRecord => ({
+      id,
+      epoch,
+      labels: {
+        "org.mobyproject.buildkit.worker.executor": "oci",
+        "org.mobyproject.buildkit.worker.snapshotter": snapshotter.name,
+        "org.mobyproject.buildkit.worker.hostname": hostname(),
+        "org.mobyproject.buildkit.worker.network": config.networkMode === "auto" ? "host" : config.networkMode,
+        "org.mobyproject.buildkit.worker.oci.process-mode": "sandbox",
+        ...config.labels,
+      },
+      platforms,
+      slots: config.slots,
+      blobUrl,
+      draining: tasks.draining,
+      running: tasks.running,
+      version,
+    });
+    const heartbeat = owned.use(new Heartbeat(bus, record, () => tasks.checkCoordinators()));
+    logger.info("agent started", {
+      root,
+      snapshotter: snapshotter.name,
+      runtime: runtime.name,
+      slots: config.slots,
+      blobUrl,
+    });
+    return new Agent(id, blobUrl, tasks, heartbeat, owned.move());
+  }
+}
+
+/** The id lives with the data: what is found there under it is what the fleet knows of this agent. */
+async function agentId(root: string): Promise<string> {
+  const path = join(root, "agent-id");
+  try {
+    return (await readFile(path, "utf8")).trim();
+  } catch {
+    const id = randomUUID().replaceAll("-", "").slice(0, 25);
+    await writeFile(path, `${id}\n`);
+    return id;
+  }
+}
+
+function platformsOf(config: WorkerConfig): readonly Platform[] {
+  return config.platforms.length === 0 ? runnablePlatforms() : config.platforms.map((text) => parsePlatform(text));
+}
+
+function advertisedHost(listenHost: string): string {
+  return listenHost === "0.0.0.0" || listenHost === "::" ? hostname() : listenHost;
+}
