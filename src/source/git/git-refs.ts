@@ -1,3 +1,5 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
 import { sourceError } from "../source-identifier.ts";
 import type { GitCli } from "./git-cli.ts";
 import { checkChecksumForm, type GitIdentifier } from "./git-identifier.ts";
@@ -87,8 +89,8 @@ export async function readDefaultBranch(remote: string, git: GitCli): Promise<st
   return branch;
 }
 
+/** Puts context before what git said; an abort, or a fault of this machine, passes as it is. */
 export function within(context: string, error: unknown): unknown {
-  return error instanceof Error && error.name !== "AbortError"
-    ? sourceError(`${context}: ${error.message}`, error)
-    : error;
+  const fromGit = error instanceof BuildError && error.code === Code.Unknown;
+  return fromGit ? sourceError(`${context}: ${error.message}`, error) : error;
 }

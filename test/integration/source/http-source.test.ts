@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { GetSecretRequest, GetSecretResponse } from "../../../src/api/gen/secrets.ts";
+import { BytesMessage } from "../../../src/api/gen/upload.ts";
+import { BuildError } from "../../../src/core/errors/build-error.ts";
+import { Code } from "../../../src/core/errors/code.ts";
+import type { SessionGroup } from "../../../src/core/seams/session-caller.ts";
+import { sha256 } from "../../../src/core/values/digest.ts";
+import { FakeSession, FakeSessionGroup } from "../../helpers/fake-session.ts";
+import { openSourceSandbox, type SourceSandbox } from "./source-sandbox.ts";
+
+describe("HttpSource", () => {
+  let box: SourceSandbox;
+  let server: ReturnType<typeof createServer>;
+  let base: string;
+  let requests: IncomingMessage[];
+  let respond: (request: IncomingMessage, response: ServerResponse) => void;
+
+  beforeEach(async () => {
+    box = await openSourceSandbox();
+    requests = [];
+    server = createServer((request, response) => {
+      requests.push(request);
+      respond(request, response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    base = `http://127.0.0.1:${address.port}`;
+  });
+  afterEach(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await box[Symbol.asyncDispose]();
+  });
+
+  async function fetchFile(identifier: string, attrs: Record<string, string> = {}, sessions?: SessionGroup) {
+    const context = box.context(sessions);
+    const resolved = await box.http.resolve({ identifier, attrs }, context);
+    const { outputs } = await box.http.fetch({ identifier, attrs }, resolved, context);
+    const directory = box.snapshotter.layerPath(outputs[0]?.layers[0] ?? assert.fail());
+    const [name = ""] = readdirSync(directory);
+    const path = join(directory, name);
+    return { resolved, name, text: readFileSync(path, "utf8"), stat: statSync(path) };
+  }
+
+  it("downloads once, and keeps name and time", async () => {
+    respond = (_request, response) => {
+      response.writeHead(200, { "last-modified": "Wed, 21 Oct 2015 07:28:00 GMT" });
+      response.end("mod\n");
+    };
+    const file = await fetchFile(`${base}/f/mod.txt?x=1`, { "http.perm": "0640", "http.uid": "5", "http.gid": "6" });
+    assert.deepEqual([file.name, file.text], ["mod.txt", "mod\n"]);
+    assert.equal(file.stat.mtime.toISOString(), "2015-10-21T07:28:00.000Z");
+    assert.deepEqual([file.stat.mode & 0o7777, file.stat.uid, file.stat.gid], [0o640, 5, 6]);
+    assert.equal(requests.length, 1);
+    const key = `{"Filename":"mod.txt","Perm":416,"UID":5,"GID":6,"Checksum":"${sha256("mod\n")}","LastModTime":"Wed, 21 Oct 2015 07:28:00 GMT"}`;
+    assert.equal(file.resolved.cacheKey, sha256(key));
+    assert.equal(file.resolved.pin, sha256("mod\n"));
+  });
+
+  it("asks for nothing new while the ETag stays", async () => {
+    let body = "v1";
+    respond = (request, response) => {
+      response.writeHead(200, { etag: `W/"${body}"` });
+      response.end(request.method === "HEAD" ? undefined : body);
+    };
+    const first = await fetchFile(`${base}/f`);
+    const second = await fetchFile(`${base}/f`);
+    assert.deepEqual([second.text, second.resolved], ["v1", first.resolved]);
+    assert.deepEqual(
+      requests.map(({ method }) => method),
+      ["GET", "HEAD"],
+    );
+    assert.equal(requests[1]?.headers["if-none-match"], '"v1"');
+    body = "v2";
+    const third = await fetchFile(`${base}/f`);
+    assert.equal(third.text, "v2");
+    assert.notEqual(third.resolved.cacheKey, first.resolved.cacheKey);
+  });
+
+  it("takes a 304 without an ETag to mean the only one it asked about", async () => {
+    respond = (request, response) => {
+      if (request.headers["if-none-match"] !== undefined) {
+        return void response.writeHead(request.method === "HEAD" ? 405 : 304).end();
+      }
+      response.writeHead(200, { etag: '"e"' }).end("x");
+    };
+    await fetchFile(`${base}/f`);
+    assert.equal((await fetchFile(`${base}/f`)).text, "x");
+    assert.deepEqual(
+      requests.map(({ method }) => method),
+      ["GET", "HEAD", "GET"],
+    );
+  });
+
+  it("asks for nothing before the fetch when the checksum is given, and checks it", async () => {
+    respond = (_request, response) => void response.end("x");
+    const identifier = `${base}/f`;
+    const pinned = await box.http.resolve({ identifier, attrs: { "http.checksum": sha256("y") } }, box.context());
+    assert.equal(requests.length, 0);
+    assert.equal(pinned.pin, sha256("y"));
+    await assert.rejects(fetchFile(identifier, { "http.checksum": sha256("y") }), {
+      message: `digest mismatch ${sha256("x")}: ${sha256("y")}`,
+    });
+    assert.deepEqual([...box.snapshotter.list()], []);
+    assert.equal((await fetchFile(identifier, { "http.checksum": sha256("x") })).text, "x");
+  });
+
+  for (const [disposition, name] of [
+    ['attachment; filename="served name.bin"', "served name.bin"],
+    ['attachment; filename="../../evil"', "evil"],
+    ["attachment; filename*=UTF-8''na%C3%AFve.txt; filename=x", "naïve.txt"],
+    ['attachment; filename="dir/"', "f"],
+    ["inline", "f"],
+  ] as const) {
+    it(`names the file ${name} after ${disposition}`, async () => {
+      respond = (_request, response) => void response.writeHead(200, { "content-disposition": disposition }).end("x");
+      assert.equal((await fetchFile(`${base}/f`)).name, name);
+    });
+  }
+
+  it("does not carry Authorization to another host", async () => {
+    const other = createServer((request, response) => void response.end(request.headers.authorization ?? "none"));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const address = other.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    respond = (request, response) => {
+      assert.equal(request.headers.authorization, "Bearer t0k");
+      response.writeHead(302, { location: `http://127.0.0.1:${address.port}/x` }).end();
+    };
+    const session = new FakeSession("s1", {
+      "/moby.buildkit.secrets.v1.Secrets/GetSecret": async function* (messages) {
+        for await (const message of messages) {
+          if (GetSecretRequest.decode(message).ID !== "HTTP_AUTH_TOKEN_127.0.0.1") {
+            throw new BuildError(Code.NotFound, "not found");
+          }
+          yield GetSecretResponse.encode({ data: Buffer.from("t0k") }).finish();
+        }
+      },
+    });
+    try {
+      assert.equal((await fetchFile(`${base}/f`, {}, new FakeSessionGroup(session))).text, "none");
+    } finally {
+      other.closeAllConnections();
+      await new Promise((resolve) => other.close(resolve));
+    }
+  });
+
+  it("needs the secret it was told to use", async () => {
+    respond = (_request, response) => void response.end("x");
+    const sessions = new FakeSessionGroup(new FakeSession("s1", {}));
+    await assert.rejects(fetchFile(`${base}/f`, { "http.authheadersecret": "tok" }, sessions), {
+      message: "failed to retrieve HTTP auth secret tok: secret tok: not found",
+    });
+  });
+
+  it("reads what a client uploads, once", async () => {
+    let pulls = 0;
+    const session = new FakeSession("s1", {
+      "/moby.upload.v1.Upload/Pull": async function* (_requests, metadata) {
+        pulls++;
+        assert.deepEqual(metadata, { urlpath: ["/abc"], urlhost: ["buildkit-session"] });
+        for (const part of ["one ", "two"]) yield BytesMessage.encode({ data: Buffer.from(part) }).finish();
+      },
+    });
+    const deaf = new FakeSession("s0", {});
+    const file = await fetchFile(
+      "http://buildkit-session/abc",
+      { "http.filename": "context" },
+      new FakeSessionGroup(deaf, session),
+    );
+    assert.deepEqual([file.name, file.text, pulls], ["context", "one two", 1]);
+  });
+
+  it("keeps nothing of a download that breaks off", async () => {
+    respond = (_request, response) => {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("half", () => response.destroy());
+    };
+    await assert.rejects(fetchFile(`${base}/f`), /^BuildError: Get "http:\/\/127\.0\.0\.1:\d+\/f": /);
+    assert.deepEqual([...box.snapshotter.list()], []);
+  });
+
+  it("gives up on redirects without end", async () => {
+    respond = (_request, response) => void response.writeHead(302, { location: "/again" }).end();
+    await assert.rejects(fetchFile(`${base}/f`), { message: `Get "${base}/again": stopped after 10 redirects` });
+    respond = (_request, response) => void response.writeHead(302, { location: "file:///etc/passwd" }).end();
+    await assert.rejects(fetchFile(`${base}/f`), {
+      message: 'Get "file:///etc/passwd": unsupported protocol scheme "file"',
+    });
+  });
+
+  it("checks attributes before it asks", async () => {
+    respond = (_request, response) => void response.end("x");
+    const attrs = (more: Record<string, string>) => fetchFile(`${base}/f`, more);
+    await assert.rejects(attrs({ "http.perm": "x" }), { message: 'strconv.ParseInt: parsing "x": invalid syntax' });
+    await assert.rejects(attrs({ "http.sig.pubkey": "k" }), {
+      message: "http signature verification requires both pubkey and signature",
+    });
+    assert.equal(requests.length, 0);
+  });
+});
