@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import koffi from "koffi";
 
 /*
@@ -36,6 +36,13 @@ export function mount(source: string, target: string, type: string, flags: numbe
 /** Detaches a mount at once; it is gone when its last user is. */
 export function unmount(target: string): void {
   check("umount2", target, umountCall(target, detach));
+}
+
+const tmpfsMagic = 0x01021994;
+
+/** True when files in the directory are in memory, not on a disk. */
+export function isTmpfs(directory: string): boolean {
+  return statfsSync(directory).type === tmpfsMagic;
 }
 
 export interface FileTimes {

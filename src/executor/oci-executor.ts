@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BuildError } from "../core/errors/build-error.ts";
@@ -8,11 +8,13 @@ import type { ContainerProcess, ExecUsage, Executor, ProcessIo } from "../core/s
 import { type Logger, silentLogger } from "../core/seams/logger.ts";
 import { hostPlatform } from "../core/values/platform.ts";
 import { sleep, withSignal } from "../util/abort.ts";
-import { type ExitStatus, type ProcessSpawner, SpawnError } from "../util/process/index.ts";
+import { type ExitStatus, type ProcessSpawner, SpawnError, type SpawnOptions } from "../util/process/index.ts";
 import { Cgroups, type CgroupUsage } from "./cgroups.ts";
 import type { OciRuntime } from "./find-runtime.ts";
 import { HostFiles } from "./host-files.ts";
+import { isTmpfs, MountFlag, mount, unmount } from "./linux-calls.ts";
 import type { DnsConfig } from "./network/resolv-conf.ts";
+import { PseudoTerminal } from "./pseudo-terminal.ts";
 import { MountStubs } from "./rootfs/mount-stubs.ts";
 import { lookUpUser } from "./rootfs/user.ts";
 import { ensureWorkingDirectory } from "./rootfs/working-directory.ts";
@@ -21,7 +23,10 @@ import { buildSpec, type SpecContext } from "./spec/build-spec.ts";
 
 export interface OciExecutorOptions {
   readonly runtime: OciRuntime;
-  /** Directory of this agent for bundles, the runtime's state and generated files. One executor at a time may use it. */
+  /**
+   * Directory of this agent for bundles, the runtime's state and generated files; made a tmpfs unless it lies on one, for a
+   * step's configuration holds its secret environment. One executor at a time may use it.
+   */
   readonly root: string;
   readonly spawner: ProcessSpawner;
   /** What a step's `sandbox` network is. `auto` and `host`: the agent's own (BuildKit without CNI); `none`: loopback only. */
@@ -39,8 +44,11 @@ const killRetryMs = 50;
 const killPatienceMs = 8_000;
 const runtimeCallTimeoutMs = 20_000;
 
-/** Runs containers through the command line of an OCI runtime (BuildKit executor/runcexecutor). */
-export class OciExecutor implements Executor {
+/**
+ * Runs containers through the command line of an OCI runtime (BuildKit executor/runcexecutor). Dispose it when no step runs any
+ * more; an agent that was killed leaves its state behind for `reap`.
+ */
+export class OciExecutor implements Executor, AsyncDisposable {
   readonly name: string;
   readonly #options: OciExecutorOptions;
   readonly #logger: Logger;
@@ -58,6 +66,16 @@ export class OciExecutor implements Executor {
     this.#hostFiles = new HostFiles(join(options.root, "etc"), options.dns);
     this.#stateRoot = join(options.root, "state");
     this.#bundles = join(options.root, "bundles");
+    mkdirSync(options.root, { recursive: true, mode: 0o711 });
+    if (!isTmpfs(options.root)) mount("tmpfs", options.root, "tmpfs", MountFlag.NoSuid | MountFlag.NoDev, "mode=0711");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      unmount(this.#options.root);
+    } catch {
+      // It lay on a tmpfs already.
+    }
   }
 
   async run(container: ContainerProcess, io: ProcessIo, signal: AbortSignal): Promise<ExecUsage> {
@@ -134,7 +152,7 @@ export class OciExecutor implements Executor {
     let usage: CgroupUsage = { cpuNanos: 0, peakMemoryBytes: 0, oomKills: 0 };
     let exitCode = unknownExitCode;
     try {
-      const status = await this.#runToEnd(container.id, bundle, io, signal);
+      const status = await this.#runToEnd(container, bundle, io, signal);
       exitCode = status.code ?? 128 + signalNumber(status.signal);
       usage = this.#cgroups.usage(cgroup);
     } finally {
@@ -153,7 +171,12 @@ export class OciExecutor implements Executor {
   }
 
   /** The exit status of `runtime run`, which is the container's. On abort it ends because the container was killed. */
-  async #runToEnd(id: string, bundle: string, io: ProcessIo, signal: AbortSignal): Promise<ExitStatus> {
+  async #runToEnd(
+    { id, tty }: ContainerProcess,
+    bundle: string,
+    io: ProcessIo,
+    signal: AbortSignal,
+  ): Promise<ExitStatus> {
     const ended = new AbortController();
     const lastResort = new AbortController();
     let killing: Promise<void> | undefined;
@@ -170,12 +193,13 @@ export class OciExecutor implements Executor {
     let outputError: { readonly error: unknown } | undefined;
     try {
       const argv = [...this.#command(bundle), "run", "--keep", "--bundle", bundle, id];
+      const options = { env: runtimeEnvironment(), signal: lastResort.signal };
+      if (tty) return await this.#runOnTerminal(argv, options, { ...io, stdout: deliver((data) => io.stdout(data)) });
       return await this.#options.spawner.run(argv, {
-        env: runtimeEnvironment(),
+        ...options,
         ...(io.stdin === undefined ? {} : { stdin: io.stdin }),
         stdout: deliver((data) => io.stdout(data)),
         stderr: deliver((data) => io.stderr(data)),
-        signal: lastResort.signal,
       });
     } catch (error) {
       if (lastResort.signal.aborted) return { code: null, signal: "SIGKILL" };
@@ -188,6 +212,26 @@ export class OciExecutor implements Executor {
       // The runtime may live on when a callback threw or the helper died; removing the container ends it.
       if (outputError !== undefined) await this.#forceDelete(id);
     }
+  }
+
+  /** The runtime passes its own terminal on to the container's. All output is stdout then. */
+  async #runOnTerminal(argv: readonly string[], options: SpawnOptions, io: ProcessIo): Promise<ExitStatus> {
+    await using terminal = new PseudoTerminal();
+    const typing = (async () => {
+      for await (const data of io.stdin ?? []) await terminal.write(data);
+    })();
+    typing.catch((error) => this.#logger.warn("Cannot write to terminal", { error: String(error) }));
+    const running = this.#options.spawner.run(argv, { ...options, terminal: terminal.path });
+    // Until the process has opened its end, ours reads as closed.
+    const own = openSync(terminal.path, constants.O_RDWR | constants.O_NOCTTY);
+    running.finally(() => closeSync(own)).catch(() => {});
+    const printing = (async () => {
+      for await (const data of terminal.output()) await io.stdout(data);
+    })();
+    printing.catch(() => {});
+    const status = await running;
+    await printing;
+    return status;
   }
 
   /** Kills until the container is seen to have ended. It may not exist yet when the abort comes early. */

@@ -222,6 +222,32 @@ export function runExecutorSuite(name: string, create: (directory: string) => Pr
       assert.equal((await run("cat; echo end")).stdout, "end\n");
     });
 
+    test("tty gives a terminal", async () => {
+      let typed: (data: Uint8Array) => void = () => {};
+      const input = new Promise<Uint8Array>((resolve) => {
+        typed = resolve;
+      });
+      async function* stdin() {
+        yield await input;
+      }
+      let text = "";
+      const usage = await subject.executor.run(
+        process("test -t 0 && test -t 1 && test -t 2 && echo ready; read line; echo got $line", { tty: true }),
+        {
+          stdin: stdin(),
+          stdout: (data) => {
+            text += Buffer.from(data).toString();
+            if (text.includes("ready")) typed(Buffer.from("words\n"));
+          },
+          stderr: () => {},
+        },
+        new AbortController().signal,
+      );
+      assert.equal(usage.exitCode, 0);
+      assert.equal(text, "ready\r\nwords\r\ngot words\r\n");
+      await assert.rejects(run("exit 5", { tty: true }), { exitCode: 5 });
+    });
+
     test("environment is as given, the last of two values wins", async () => {
       const { stdout } = await run("env | grep -v ^SHLVL | sort", { env: ["PATH=/bin", "A=1", "HOME=/x", "A=2 3"] });
       assert.equal(stdout, "A=2 3\nHOME=/x\nPATH=/bin\nPWD=/\n");

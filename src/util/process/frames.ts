@@ -24,6 +24,8 @@ export interface SpawnRequest {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly stdin: boolean;
+  /** Terminal device for stdin, stdout and stderr; empty for pipes. */
+  readonly terminal: string;
 }
 
 export interface SpawnFailure {

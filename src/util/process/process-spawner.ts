@@ -16,6 +16,8 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Terminal device the process gets in place of pipes; `stdin`, `stdout` and `stderr` are then not used. */
+  readonly terminal?: string;
   /** Called in order; a promise holds the process back until it resolves. Absent: thrown away. */
   readonly stdout?: (data: Uint8Array) => void | Promise<void>;
   readonly stderr?: (data: Uint8Array) => void | Promise<void>;
@@ -108,6 +110,7 @@ export class ProcessSpawner implements AsyncDisposable {
             env: options.env ?? process.env,
             cwd: options.cwd ?? "/",
             stdin: options.stdin !== undefined,
+            terminal: options.terminal ?? "",
           }),
         ),
       );

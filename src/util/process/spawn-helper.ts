@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Readable } from "node:stream";
@@ -31,11 +31,15 @@ function serve(connection: Socket): void {
 
   const start = (request: SpawnRequest) => {
     const [command = "", ...args] = request.argv;
+    const terminal =
+      request.terminal === "" ? undefined : openSync(request.terminal, constants.O_RDWR | constants.O_NOCTTY);
     const started = spawn(command, args, {
       env: request.env,
       cwd: request.cwd,
-      stdio: [request.stdin ? "pipe" : "ignore", "pipe", "pipe"],
+      stdio:
+        terminal === undefined ? [request.stdin ? "pipe" : "ignore", "pipe", "pipe"] : [terminal, terminal, terminal],
     });
+    if (terminal !== undefined) closeSync(terminal);
     child = started;
     started.on("error", (error: NodeJS.ErrnoException) => {
       if (started.pid === undefined) {

@@ -43,6 +43,7 @@ describe("ExecOpRunner", () => {
   let directory: string;
   let layers: DirectoryLayers;
   let spawner: ProcessSpawner;
+  let executor: OciExecutor;
   let runner: ExecOpRunner;
   let cacheMounts: CacheMountStore;
   let base: LayerId;
@@ -53,8 +54,9 @@ describe("ExecOpRunner", () => {
     layers = new DirectoryLayers(join(directory, "layers"));
     spawner = new ProcessSpawner();
     cacheMounts = await CacheMountStore.open({ directory: join(directory, "cachemounts"), clock: systemClock });
+    executor = new OciExecutor({ runtime: findRuntime(), root: join(directory, "executor"), spawner, cgroupParent });
     runner = new ExecOpRunner({
-      executor: new OciExecutor({ runtime: findRuntime(), root: join(directory, "executor"), spawner, cgroupParent }),
+      executor,
       spawner,
       area: new MountArea(join(directory, "mounts")),
       cacheMounts,
@@ -70,6 +72,7 @@ describe("ExecOpRunner", () => {
     symlinkSync("../../../../etc", join(layers.path(files), "escape"));
   });
   after(async () => {
+    await executor[Symbol.asyncDispose]();
     await spawner[Symbol.asyncDispose]();
     const cgroups = new Cgroups();
     for (const path of [`${cgroupParent}/buildkit`, cgroupParent, "buildfleet-test"]) cgroups.remove(path);

@@ -46,6 +46,7 @@ for (const name of ["runc", "crun"] as const) {
         ...cgroups.children(`${parent}/buildkit`),
       ],
       [Symbol.asyncDispose]: async () => {
+        await executor[Symbol.asyncDispose]();
         await spawner[Symbol.asyncDispose]();
         for (const path of [`${parent}/buildkit`, parent, cgroupParent]) cgroups.remove(path);
       },
@@ -88,7 +89,8 @@ for (const name of ["runc", "crun"] as const) {
       assert.deepEqual(cgroups.children(`${parent}/buildkit`), ["orphan"]);
 
       await using second = new ProcessSpawner();
-      await new OciExecutor({ ...options, spawner: second }).reap();
+      await using executor = new OciExecutor({ ...options, spawner: second });
+      await executor.reap();
       assert.deepEqual(names(join(options.root, "state")), []);
       assert.deepEqual(cgroups.children(`${parent}/buildkit`), []);
     } finally {
