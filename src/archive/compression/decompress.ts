@@ -1,7 +1,8 @@
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { createGunzip } from "node:zlib";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import { through } from "./through.ts";
+import { decompressZstd } from "./zstd-frames.ts";
 
 export type DetectedCompression = "gzip" | "zstd" | "uncompressed";
 
@@ -20,7 +21,7 @@ export function detectCompression(head: Uint8Array): DetectedCompression {
 }
 
 /**
- * The bytes of a gzip (also of several members) or zstd stream, or as they are when it is neither.
+ * The bytes of a gzip or zstd stream, also of several members or frames, or as they are when it is neither.
  * @throws BuildError DataLoss on corrupt input, ResourceExhausted beyond `maxBytes`
  */
 export async function* decompress(
@@ -54,12 +55,11 @@ export async function* decompress(
 }
 
 function decoded(bytes: AsyncIterable<Uint8Array>, type: DetectedCompression): AsyncIterable<Uint8Array> {
-  const chunkSize = 256 * 1024;
   switch (type) {
     case "gzip":
-      return through(bytes, createGunzip({ chunkSize }));
+      return through(bytes, createGunzip({ chunkSize: 256 * 1024 }));
     case "zstd":
-      return through(bytes, createZstdDecompress({ chunkSize }));
+      return decompressZstd(bytes);
     case "uncompressed":
       return bytes;
   }

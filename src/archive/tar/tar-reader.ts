@@ -1,5 +1,5 @@
 import { type ByteString, byteStringFrom } from "../../util/sys/index.ts";
-import { ByteSource } from "./byte-source.ts";
+import { ByteSource } from "../byte-source.ts";
 import {
   applyPaxRecords,
   decimal,

@@ -30,6 +30,11 @@ export class ByteSource {
     return this.#rest.length;
   }
 
+  /** As `take`, without taking. */
+  peek(length: number): Uint8Array {
+    return this.#rest.subarray(0, length);
+  }
+
   /** At most `length` bytes of those at hand; valid until the source is used again. */
   take(length: number): Uint8Array {
     const taken = this.#rest.subarray(0, length);
