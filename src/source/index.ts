@@ -11,5 +11,5 @@ export { ImageResolver } from "./image/image-resolver.ts";
 export { PlatformMatcher } from "./image/platform-matcher.ts";
 export type { ImageRegistry, SourceCall } from "./image-registry.ts";
 export { RemoteOriginReader } from "./remote-origin-reader.ts";
-export type { SourceContext, SourceHandler } from "./source-handler.ts";
+export type { ResolveOptions, SourceContext, SourceHandler } from "./source-handler.ts";
 export { type SourceRequest, type SourceScheme, splitIdentifier } from "./source-identifier.ts";

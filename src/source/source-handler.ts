@@ -9,10 +9,15 @@ export type SourceContext = Pick<RunContext, "sessions" | "signal" | "progress" 
   readonly layers: Pick<LayerService, "newId" | "born">;
 };
 
+export interface ResolveOptions {
+  /** git: put the raw commit and tag objects into the details, as base64. */
+  readonly gitObjects?: boolean;
+}
+
 /** One kind of source on an agent: first made immutable, then fetched into a layer. Safe for concurrent use. */
 export interface SourceHandler {
   /** Identity of what the source names now; cheap where the origin allows. */
-  resolve(source: SourceRequest, context: SourceContext): Promise<ResolvedSource>;
+  resolve(source: SourceRequest, context: SourceContext, options?: ResolveOptions): Promise<ResolvedSource>;
   /** @param resolved what `resolve` said, maybe on another agent; absent when it was not asked */
   fetch(source: SourceRequest, resolved: ResolvedSource | undefined, context: SourceContext): Promise<OutputsResult>;
 }

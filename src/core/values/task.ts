@@ -64,7 +64,12 @@ export interface TaskTable {
   diff: { body: { readonly lower: Ref; readonly upper: Ref; readonly description: string }; result: OutputsResult };
   /** Immutable identity of a git or http source (images are resolved on the coordinator). */
   "source.resolve": {
-    body: { readonly source: Uint8Array; readonly platform: Platform };
+    body: {
+      readonly source: Uint8Array;
+      readonly platform: Platform;
+      /** git: also answer the raw objects, as base64 details `commitObject` and `tagObject`. */
+      readonly gitObjects?: boolean;
+    };
     result: ResolvedSource;
   };
   /** Fetches a resolved source into a layer. */

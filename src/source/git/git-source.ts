@@ -6,7 +6,7 @@ import type { OutputsResult, ResolvedSource } from "../../core/values/task.ts";
 import { KeyedMutex } from "../keyed-mutex.ts";
 import { readSecret } from "../session/secrets.ts";
 import { openSshAgentSocket } from "../session/ssh-agent-socket.ts";
-import { commitLayer, type SourceContext, type SourceHandler } from "../source-handler.ts";
+import { commitLayer, type ResolveOptions, type SourceContext, type SourceHandler } from "../source-handler.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
 import { checkoutGit } from "./git-checkout.ts";
 import { type CommandRunner, GitCli } from "./git-cli.ts";
@@ -35,10 +35,13 @@ export class GitSource implements SourceHandler {
     this.#mirrors = new GitMirrors(options.mirrorDirectory);
   }
 
-  /** Pin = the object the ref names. Details: `ref`, `commit` (behind an annotated tag), `defaultBranch`. */
-  async resolve(source: SourceRequest, context: SourceContext): Promise<ResolvedSource> {
+  /** Pin = the object the ref names. Details: `ref`, `commitChecksum` (behind an annotated tag), `defaultBranch`. */
+  async resolve(source: SourceRequest, context: SourceContext, options: ResolveOptions = {}): Promise<ResolvedSource> {
     const id = parseGitIdentifier(source);
-    return describe(id, await this.#resolve(id, context));
+    const found = await this.#resolve(id, context);
+    const resolved = describe(id, found);
+    if (options.gitObjects !== true) return resolved;
+    return { ...resolved, details: { ...resolved.details, ...(await this.#objects(id, found, context)) } };
   }
 
   async fetch(
@@ -60,25 +63,20 @@ export class GitSource implements SourceHandler {
     );
   }
 
-  /** Raw commit object, and tag object for an annotated tag, of a resolved source (ResolveSourceMeta, map a16). */
-  async objects(
-    source: SourceRequest,
-    given: ResolvedSource,
-    context: SourceContext,
-  ): Promise<{ readonly commitObject: Uint8Array; readonly tagObject?: Uint8Array; readonly commit: string }> {
-    const id = parseGitIdentifier(source);
-    const wanted = recall(given);
+  /** The raw objects behind a ref; these need a fetch (ResolveSourceMeta with ReturnObject). */
+  async #objects(id: GitIdentifier, wanted: ResolvedRef, context: SourceContext): Promise<Record<string, string>> {
     using _remote = await this.#remotes.lock(id.remote, context.signal);
     await using login = await this.#login(id, context);
     const git = login.git.with({ gitDir: await this.#mirrors.fetch(id, wanted, login.git) });
+    const read = async (type: string, sha: string) => (await git.run("cat-file", type, sha)).toString("base64");
     const type = await git.text("cat-file", "-t", wanted.sha);
-    if (type !== "commit" && type !== "tag") throw sourceError(`expected commit or tag object, got ${type}`);
-    if (type === "commit") return { commitObject: await git.run("cat-file", "commit", wanted.sha), commit: "" };
+    if (type === "commit") return { commitObject: await read("commit", wanted.sha), commitChecksum: "" };
+    if (type !== "tag") throw sourceError(`expected commit or tag object, got ${type}`);
     const commit = await git.text("rev-parse", `${wanted.sha}^{commit}`);
     return {
-      tagObject: await git.run("cat-file", "tag", wanted.sha),
-      commitObject: await git.run("cat-file", "commit", commit),
-      commit,
+      tagObject: await read("tag", wanted.sha),
+      commitObject: await read("commit", commit),
+      commitChecksum: commit,
     };
   }
 
@@ -117,12 +115,12 @@ export class GitSource implements SourceHandler {
 function describe(id: GitIdentifier, found: ResolvedRef): ResolvedSource {
   const { ref, sha, commit, defaultBranch } = found;
   const keySha = isCommitSha(ref) ? ref : commit || sha;
-  return { cacheKey: gitCacheKey(id, keySha, ref), pin: sha, details: { ref, commit, defaultBranch } };
+  return { cacheKey: gitCacheKey(id, keySha, ref), pin: sha, details: { ref, commitChecksum: commit, defaultBranch } };
 }
 
 function recall(resolved: ResolvedSource): ResolvedRef {
-  const { ref = "", commit = "", defaultBranch = "" } = resolved.details;
-  return { ref, sha: resolved.pin, commit, defaultBranch };
+  const { ref = "", commitChecksum = "", defaultBranch = "" } = resolved.details;
+  return { ref, sha: resolved.pin, commit: commitChecksum, defaultBranch };
 }
 
 /** One token serves all of github.com, so that private submodules work; elsewhere it is for the remote alone. */

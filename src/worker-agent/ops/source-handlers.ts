@@ -2,11 +2,11 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { RunContext } from "../../core/seams/op-runner.ts";
 import type { OutputsResult, ResolvedSource } from "../../core/values/task.ts";
-import { type SourceHandler, type SourceRequest, splitIdentifier } from "../../source/index.ts";
+import { type ResolveOptions, type SourceHandler, type SourceRequest, splitIdentifier } from "../../source/index.ts";
 
 /** `local://` needs the whole context of its task (its transfers build on earlier layers); the others need less. */
 export interface LocalFetcher {
-  resolve(source: SourceRequest, context: RunContext): Promise<ResolvedSource>;
+  resolve(source: SourceRequest, context: RunContext, options?: ResolveOptions): Promise<ResolvedSource>;
   fetch(source: SourceRequest, resolved: ResolvedSource | undefined, context: RunContext): Promise<OutputsResult>;
 }
 

@@ -15,6 +15,6 @@ export class SourceResolveOp implements OpRunner<"source.resolve"> {
   /** `body.source` is a marshalled pb.SourceOp. */
   async run(task: Task<"source.resolve">, context: RunContext): Promise<ResolvedSource> {
     const source = SourceOp.decode(task.body.source);
-    return this.#handlers.of(source).resolve(source, context);
+    return this.#handlers.of(source).resolve(source, context, { gitObjects: task.body.gitObjects ?? false });
   }
 }

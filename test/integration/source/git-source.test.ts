@@ -71,7 +71,7 @@ describe("GitSource", () => {
     assert.deepEqual(resolved, {
       cacheKey: sha,
       pin: sha,
-      details: { ref: "refs/heads/main", commit: "", defaultBranch: "main" },
+      details: { ref: "refs/heads/main", commitChecksum: "", defaultBranch: "main" },
     });
     assert.equal(layer?.recordType, "source.git.checkout");
     assert.equal(layer?.description, `git snapshot for ${server.url("main.git")}#main`);
@@ -96,10 +96,10 @@ describe("GitSource", () => {
     assert.equal((await resolve("#v1")).pin, tagObject);
     const kept = await resolve("#v1", { "git.keepgitdir": "true" });
     assert.equal(kept.cacheKey, `${tagObject}.git#refs/tags/v1`);
-    const objects = await box.git.objects(source("main.git", "#v1"), await resolve("#v1"), box.context());
-    assert.equal(objects.commit, first);
-    assert.match(Buffer.from(objects.tagObject ?? []).toString(), /^object /);
-    assert.match(Buffer.from(objects.commitObject).toString(), /^tree /);
+    const { details } = await box.git.resolve(source("main.git", "#v1"), box.context(), { gitObjects: true });
+    assert.equal(details["commitChecksum"], first);
+    assert.match(Buffer.from(details["tagObject"] ?? "", "base64").toString(), /^object /);
+    assert.match(Buffer.from(details["commitObject"] ?? "", "base64").toString(), /^tree /);
   });
 
   it("gives the commit it resolved to even when the branch has moved on", async () => {
