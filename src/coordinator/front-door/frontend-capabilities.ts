@@ -1,10 +1,11 @@
 /**
  * Frontend API capabilities that work here (BuildKit frontend/gateway/pb/caps.go). A client that misses one either falls back
  * or refuses; one that is promised and does not work fails in the middle of a build. Not served: `gateway.exec*`,
- * `source.metaresolver.image.attestations`, `source.metaresolver.http.checksumrequest`, `solve.inlinereturn`.
+ * `source.metaresolver.image.attestations`, `source.metaresolver.http.checksumrequest`.
  */
 export const frontendCapabilities: readonly string[] = [
   "solve.base",
+  "solve.inlinereturn",
   "resolveimage",
   "resolveimage.resolvemode",
   "readfile",

@@ -7,7 +7,7 @@ import { StatusRequest, StatusResponse } from "../../../src/api/gen/control.ts";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
-import { GrpcClient, GrpcServer, type ServerCall, unary } from "../../../src/grpc/index.ts";
+import { BytesDuplex, GrpcClient, GrpcServer, type ServerCall, unary } from "../../../src/grpc/index.ts";
 
 interface Fixture {
   readonly server: GrpcServer;
@@ -304,6 +304,63 @@ describe("GrpcServer and GrpcClient", () => {
     assert.ok(sent > last, "reading lets the sender go on");
     flood.cancel();
     await stopped.promise;
+  });
+
+  it("work inside a call of their own, where a stuck call does not hold up another", async (t) => {
+    const { server, client } = await connect(t);
+    const inner = Promise.withResolvers<GrpcClient>();
+    server.handle("/t.T/Session", async (call) => {
+      const tunnel = new GrpcClient(new BytesDuplex(call));
+      await tunnel.ready;
+      inner.resolve(tunnel);
+      await tunnel.closed;
+    });
+    const services = new GrpcServer({ logger: silentLogger, keepAliveIntervalMs: 0 });
+    services.handle("/c.C/Echo", echo);
+    services.handle("/c.C/Flood", async (call) => {
+      for (;;) await call.send(Buffer.alloc(100_000));
+    });
+    const served = services.serveDuplex(new BytesDuplex(client.open("/t.T/Session")));
+    const tunnel = await inner.promise;
+    const stuck = tunnel.open("/c.C/Flood");
+    const call = tunnel.open("/c.C/Echo");
+    const received = collect(call.messages);
+    for (let i = 0; i < 200; i++) await call.send(Buffer.alloc(100_000));
+    call.closeSend();
+    assert.equal((await received).length, 200);
+    await services.close();
+    await served;
+    await assert.rejects(collect(stuck.messages));
+    await tunnel.closed;
+    await until(() => server.activeCalls === 0);
+  });
+
+  it("live through a tunnel that breaks off in the middle of anything", async (t) => {
+    const { server, client } = await connect(t);
+    server.handle("/t.T/Session", async (call) => {
+      const tunnel = new GrpcClient(new BytesDuplex(call));
+      const stream = tunnel.open("/c.C/Echo");
+      stream.send(Buffer.alloc(300_000)).catch(() => {});
+      await collect(stream.messages).catch(() => {});
+      await tunnel.closed;
+    });
+    server.handle("/t.T/Echo", echo);
+    const services = new GrpcServer({ logger: silentLogger, keepAliveIntervalMs: 0 });
+    services.handle("/c.C/Echo", echo);
+    for (let i = 0; i < 30; i++) {
+      const call = client.open("/t.T/Session");
+      const tunnel = new BytesDuplex(call);
+      const served = services.serveDuplex(tunnel);
+      for (let turn = 0; turn < i; turn++) await new Promise((resolve) => setImmediate(resolve));
+      if (i % 3 === 0) tunnel.destroy();
+      else if (i % 3 === 1) call.closeSend();
+      else call.cancel();
+      await served;
+      await until(() => server.activeCalls === 0);
+    }
+    const call = client.open("/t.T/Echo");
+    call.closeSend();
+    assert.deepEqual(await collect(call.messages), []);
   });
 
   it("end a call whose client still sends", async (t) => {

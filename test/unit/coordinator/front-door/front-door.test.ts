@@ -11,7 +11,7 @@ import { Code } from "../../../../src/core/errors/code.ts";
 import type { Clock } from "../../../../src/core/seams/clock.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
 import { sha256 } from "../../../../src/core/values/digest.ts";
-import { errorToStatus, GrpcClient } from "../../../../src/grpc/index.ts";
+import { BytesDuplex, errorToStatus, GrpcClient, GrpcServer, serveHealth } from "../../../../src/grpc/index.ts";
 import { SessionManager } from "../../../../src/session/index.ts";
 import { systemClock } from "../../../../src/util/system-clock.ts";
 import { FakeBuildService, fakeRef } from "../../../integration/front-door/fake-build-service.ts";
@@ -21,10 +21,11 @@ const impatient: Clock = { now: () => 1_700_000_000_000, sleep: async () => {} }
 
 async function open(t: TestContext, clock: Clock = systemClock) {
   const builds = new FakeBuildService();
+  const sessions = new SessionManager({ logger: silentLogger });
   const server = createFrontDoor({
     logger: silentLogger,
     builds,
-    sessions: new SessionManager({ logger: silentLogger }),
+    sessions,
     version: { package: "p", version: "v1", revision: "r", dockerfileVersion: "" },
     llbCapabilities: ["source.image"],
     clock,
@@ -50,6 +51,7 @@ async function open(t: TestContext, clock: Clock = systemClock) {
   const bridgeApi = "/moby.buildkit.v1.frontend.LLBBridge/";
   return {
     builds,
+    sessions,
     server,
     client,
     solve: (request: Partial<control.SolveRequest>, signal?: AbortSignal) =>
@@ -148,6 +150,37 @@ describe("front door", () => {
       ["dockerfile.v0", undefined],
       [undefined, 1],
     ]);
+  });
+
+  it("reaches the services of a client of our own kind", async (t) => {
+    const door = await open(t);
+    const services = new GrpcServer({ logger: silentLogger });
+    serveHealth(services);
+    services.handle("/t.T/Hello", async (call) => {
+      for await (const message of call.messages) await call.send(Buffer.concat([Buffer.from("hello "), message]));
+    });
+    const session = door.client.open("/moby.buildkit.v1.Control/Session", {
+      metadata: {
+        "x-docker-expose-session-uuid": ["s1"],
+        "x-docker-expose-session-grpc-method": [...services.methods],
+      },
+    });
+    const served = services.serveDuplex(new BytesDuplex(session));
+    let heard = "";
+    door.builds.onSolve = async (_request, build, signal) => {
+      const caller = await door.sessions.get(build.params.sessionId, { signal });
+      assert.equal(caller.supports("/t.T/Hello"), true);
+      await using call = caller.open("/t.T/Hello", { signal });
+      await call.send(Buffer.from("client"));
+      call.closeSend();
+      for await (const message of call.messages) heard += Buffer.from(message).toString();
+      return { metadata: new Map() };
+    };
+    await door.solve({ Ref: "b1", Session: "s1", Frontend: "f" });
+    assert.equal(heard, "hello client");
+    await services.close();
+    await served;
+    while (door.sessions.ids.length > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
   it("fails Solve with the very error the client returns", async (t) => {
