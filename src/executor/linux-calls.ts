@@ -1,4 +1,4 @@
-import { statfsSync, statSync } from "node:fs";
+import { readFileSync, realpathSync, statfsSync, statSync } from "node:fs";
 import koffi from "koffi";
 
 /*
@@ -43,6 +43,15 @@ const tmpfsMagic = 0x01021994;
 /** True when files in the directory are in memory, not on a disk. */
 export function isTmpfs(directory: string): boolean {
   return statfsSync(directory).type === tmpfsMagic;
+}
+
+/** What is mounted on a directory, e.g. `/dev/sda1`; undefined when nothing is (proc(5), mountinfo). */
+export function mountSource(directory: string): string | undefined {
+  const path = realpathSync(directory);
+  const line = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .findLast((candidate) => candidate.split(" ")[4] === path);
+  return line?.split(" - ")[1]?.split(" ")[1];
 }
 
 export interface FileTimes {

@@ -12,7 +12,7 @@ import { type ExitStatus, type ProcessSpawner, SpawnError, type SpawnOptions } f
 import { Cgroups, type CgroupUsage } from "./cgroups.ts";
 import type { OciRuntime } from "./find-runtime.ts";
 import { HostFiles } from "./host-files.ts";
-import { isTmpfs, MountFlag, mount, unmount } from "./linux-calls.ts";
+import { isTmpfs, MountFlag, mount, mountSource, unmount } from "./linux-calls.ts";
 import type { DnsConfig } from "./network/resolv-conf.ts";
 import { PseudoTerminal } from "./pseudo-terminal.ts";
 import { MountStubs } from "./rootfs/mount-stubs.ts";
@@ -39,6 +39,7 @@ export interface OciExecutorOptions {
   readonly cgroups?: Cgroups;
 }
 
+const tmpfsName = "buildfleet-executor";
 const killRetryMs = 50;
 /** After that long the runtime itself is killed; its `delete --force` sees to the container. */
 const killPatienceMs = 8_000;
@@ -67,15 +68,13 @@ export class OciExecutor implements Executor, AsyncDisposable {
     this.#stateRoot = join(options.root, "state");
     this.#bundles = join(options.root, "bundles");
     mkdirSync(options.root, { recursive: true, mode: 0o711 });
-    if (!isTmpfs(options.root)) mount("tmpfs", options.root, "tmpfs", MountFlag.NoSuid | MountFlag.NoDev, "mode=0711");
+    if (!isTmpfs(options.root))
+      mount(tmpfsName, options.root, "tmpfs", MountFlag.NoSuid | MountFlag.NoDev, "mode=0711");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      unmount(this.#options.root);
-    } catch {
-      // It lay on a tmpfs already.
-    }
+    // By its name: after a crash it is the mount of an earlier process, and a tmpfs we did not make is not ours to end.
+    if (mountSource(this.#options.root) === tmpfsName) unmount(this.#options.root);
   }
 
   async run(container: ContainerProcess, io: ProcessIo, signal: AbortSignal): Promise<ExecUsage> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -89,9 +89,15 @@ for (const name of ["runc", "crun"] as const) {
       assert.deepEqual(cgroups.children(`${parent}/buildkit`), ["orphan"]);
 
       await using second = new ProcessSpawner();
-      await using executor = new OciExecutor({ ...options, spawner: second });
+      const executor = new OciExecutor({ ...options, spawner: second });
       await executor.reap();
       assert.deepEqual(names(join(options.root, "state")), []);
+      const inMemory = readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .filter((line) => line.includes(options.root));
+      assert.equal(inMemory.length, 1);
+      await executor[Symbol.asyncDispose]();
+      assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(options.root));
       assert.deepEqual(cgroups.children(`${parent}/buildkit`), []);
     } finally {
       for (const path of [`${parent}/buildkit`, parent, cgroupParent]) cgroups.remove(path);

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmdirSync,
   statSync,
   unlinkSync,
@@ -29,8 +30,8 @@ export class MountArea {
   readonly #directory: string;
 
   constructor(directory: string) {
-    this.#directory = directory;
     mkdirSync(directory, { recursive: true, mode: 0o711 });
+    this.#directory = realpathSync(directory);
   }
 
   /** Empty tmpfs which only root can list; files in it are reached by who knows their name. */
@@ -57,9 +58,10 @@ export class MountArea {
    * @throws BuildError when there is no such path
    */
   below(root: string, selector: string): HeldMount {
+    const realRoot = realpathSync(root);
     for (let attempt = 0; attempt < resolveAttempts; attempt++) {
       let fd: number;
-      const resolved = resolveInRoot(root, selector);
+      const resolved = resolveInRoot(realRoot, selector);
       try {
         fd = openSync(resolved, openPath);
       } catch (error) {
