@@ -25,15 +25,21 @@ export interface FrontDoorOptions {
   readonly traceSink?: TraceSink;
   /** Blobs named by history records; without it every blob is unknown. */
   readonly content?: ReadableContent;
+  /** Longest message accepted; default 16 MiB. */
+  readonly maxMessageBytes?: number;
   readonly clock?: Clock;
 }
 
 /**
- * The services that stock clients talk to, on one gRPC server. Connections are handed to `server` by a listener.
- * @returns the server; closing it ends running builds
+ * The services that stock clients talk to, on one gRPC server. A listener hands it its connections (`listenGrpc`).
+ * @returns the server; closing it ends running builds. A build opens new calls until it ends, so to drain, stop listening and
+ * wait for the builds first
  */
 export function createFrontDoor(options: FrontDoorOptions): GrpcServer {
-  const server = new GrpcServer({ logger: options.logger.child({ component: "front-door" }) });
+  const server = new GrpcServer({
+    logger: options.logger.child({ component: "front-door" }),
+    ...(options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes }),
+  });
   const clock = options.clock ?? systemClock;
   const registry = new BuildRegistry(clock, server.stopped);
   const control = new ControlService({
