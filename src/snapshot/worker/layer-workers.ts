@@ -5,11 +5,29 @@ import { Code } from "../../core/errors/code.ts";
 import { AsyncQueue } from "../../util/async-queue.ts";
 import type { JobArgs, JobKind, JobResult } from "./jobs.ts";
 import { type FromWorker, fromThreadError, type ToWorker, windowChunks } from "./messages.ts";
+import { Semaphore } from "./semaphore.ts";
 
 export interface LayerWorkersOptions {
-  /** Threads at most; started when first needed. Default: one per core, at least 2. */
-  readonly maxThreads?: number;
+  /** Jobs of one lane at a time; threads are started when first needed. Default: one per core, at least 2. */
+  readonly maxThreadsPerLane?: number;
 }
+
+/**
+ * Jobs wait for their own kind only. With one queue for all, two agents that unpack what the other should pack would wait for
+ * each other for ever, and a slow reader of a layer would hold up the commit of a step.
+ */
+type Lane = "local" | "writing" | "reading";
+
+const lanes: Readonly<Record<JobKind, Lane>> = {
+  seal: "local",
+  materialize: "local",
+  compare: "local",
+  settle: "local",
+  remove: "local",
+  pack: "writing",
+  repack: "reading",
+  unpack: "reading",
+};
 
 export interface JobIo {
   /** Bytes for jobs that read a stream. */
@@ -25,24 +43,27 @@ export interface JobIo {
  * times faster than asynchronous ones but must not run on the event loop. Idle threads do not keep the process alive.
  */
 export class LayerWorkers implements AsyncDisposable {
-  readonly #maxThreads: number;
+  readonly #slots: Readonly<Record<Lane, Semaphore>>;
   readonly #idle: Worker[] = [];
-  readonly #waiting: ((worker: Worker) => void)[] = [];
   readonly #all = new Set<Worker>();
   #closed = false;
 
   constructor(options: LayerWorkersOptions = {}) {
-    this.#maxThreads = options.maxThreads ?? Math.max(2, availableParallelism());
+    const max = options.maxThreadsPerLane ?? Math.max(2, availableParallelism());
+    this.#slots = { local: new Semaphore(max), writing: new Semaphore(max), reading: new Semaphore(max) };
   }
 
   async run<K extends JobKind>(kind: K, args: JobArgs<K>, io: JobIo = {}): Promise<JobResult<K>> {
-    io.signal?.throwIfAborted();
-    const worker = await this.#acquire();
-    if (io.signal?.aborted) {
-      this.#release(worker);
-      throw io.signal.reason;
+    const slot = this.#slots[lanes[kind]];
+    await slot.acquire(io.signal);
+    try {
+      if (this.#closed) throw new BuildError(Code.Unavailable, "layer workers are closed");
+      const worker = this.#idle.pop() ?? this.#start();
+      worker.ref();
+      return await this.#runOn(worker, kind, args, io);
+    } finally {
+      slot.release();
     }
-    return this.#runOn(worker, kind, args, io);
   }
 
   /** Runs a job for its output. Ending the iteration early kills the job. `result` settles after the last chunk. */
@@ -70,38 +91,21 @@ export class LayerWorkers implements AsyncDisposable {
     await Promise.all([...this.#all].map((worker) => worker.terminate()));
   }
 
-  async #acquire(): Promise<Worker> {
-    if (this.#closed) throw new BuildError(Code.Unavailable, "layer workers are closed");
-    const idle = this.#idle.pop();
-    if (idle !== undefined) {
-      idle.ref();
-      return idle;
-    }
-    if (this.#all.size < this.#maxThreads) return this.#start();
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
   #start(): Worker {
     const worker = new Worker(workerUrl());
     this.#all.add(worker);
+    // Errors of a running job are seen by its own listener; an idle thread that dies is simply gone.
+    worker.on("error", () => {});
     worker.once("exit", () => {
       this.#all.delete(worker);
       const at = this.#idle.indexOf(worker);
       if (at >= 0) this.#idle.splice(at, 1);
-      if (this.#closed) return;
-      const next = this.#waiting.shift();
-      if (next !== undefined) next(this.#start());
     });
     return worker;
   }
 
   #release(worker: Worker): void {
     if (!this.#all.has(worker)) return;
-    const next = this.#waiting.shift();
-    if (next !== undefined) {
-      next(worker);
-      return;
-    }
     worker.unref();
     this.#idle.push(worker);
   }
@@ -125,7 +129,7 @@ export class LayerWorkers implements AsyncDisposable {
     const onMessage = (message: FromWorker) => {
       switch (message.type) {
         case "output":
-          Promise.resolve(io.output?.(message.chunk)).then(
+          (async () => io.output?.(message.chunk))().then(
             () => send({ type: "credit" }),
             (error) => kill(error),
           );
