@@ -53,8 +53,9 @@ export class EdgeInput<T> {
   /** Looks again with the keys of the finished input: another build may have stored something meanwhile. */
   async probeResult(held: HeldResult<T>, signal: AbortSignal): Promise<void> {
     this.#probed.clear();
-    const keys = this.source.vertex.ignoreCache ? [] : held.cacheKeys;
-    await this.#probe(this.#contentKey === undefined ? keys : [...keys, this.#contentKey], signal);
+    if (!this.source.vertex.ignoreCache) await this.#probe(held.cacheKeys, signal);
+    // Apart from the others: content does not follow from a definition that may have given different content before.
+    if (this.#contentKey !== undefined) await this.#probe([this.#contentKey], signal);
   }
 
   /** All keys of the input known now, as they enter the key of the edge. */

@@ -3,6 +3,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { OpResolver } from "../core/seams/op.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { CacheManager } from "./cache-manager.ts";
+import type { ProgressSink } from "./progress-event.ts";
 import type { RunIndex } from "./run-index.ts";
 
 /** What all vertices of one solver share. */
@@ -22,5 +23,5 @@ export interface SolveContext<T> {
 export interface JobMember {
   readonly sessionIds: readonly string[];
   readonly traceparent: string | undefined;
-  readonly progressSink: import("./progress-event.ts").ProgressSink;
+  readonly progressSink: ProgressSink;
 }

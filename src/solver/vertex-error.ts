@@ -8,7 +8,7 @@ export function vertexDetail(digest: Digest): ErrorDetail {
   return { typeUrl: vertexTypeUrl, value: new TextEncoder().encode(JSON.stringify({ digest })) };
 }
 
-/** Names the vertex in an error, once: an error that comes through nested builds keeps the innermost name first. */
+/** Names the vertex in an error. One that comes out of a nested build names the inner vertex too, after the outer one. */
 export function withVertex(error: unknown, digest: Digest, context = ""): BuildError {
   return BuildError.from(error).wrap(context, [vertexDetail(digest)]);
 }

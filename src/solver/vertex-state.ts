@@ -47,6 +47,7 @@ export class VertexState<T> {
   readonly #cacheMaps: SharedTask<LoadedCacheMap<T>>[] = [];
   readonly #contentDigests: SharedTask<Digest>[] = [];
   readonly #held: SharedResult<T>[] = [];
+  #combined: CombinedCacheManager<T> | undefined;
   #op: Op<T> | undefined;
   #disposed = false;
 
@@ -68,9 +69,10 @@ export class VertexState<T> {
 
   /** The local store, with the imported ones of all builds that want the vertex. */
   get cache(): SolverCache<T> {
-    const { cache, logger } = this.context;
-    if (this.#imported.size === 0) return cache;
-    return new CombinedCacheManager({ main: cache, imported: [...this.#imported.values()], logger });
+    const { cache: main, logger } = this.context;
+    if (this.#imported.size === 0) return main;
+    this.#combined ??= new CombinedCacheManager({ main, imported: [...this.#imported.values()], logger });
+    return this.#combined;
   }
 
   get op(): Op<T> | undefined {
@@ -122,11 +124,11 @@ export class VertexState<T> {
   }
 
   addImportedCaches(caches: Iterable<CacheManager<T>>): void {
-    for (const cache of caches) this.#imported.set(cache.id, cache);
-  }
-
-  get importedCaches(): Iterable<CacheManager<T>> {
-    return this.#imported.values();
+    for (const cache of caches) {
+      if (this.#imported.has(cache.id)) continue;
+      this.#imported.set(cache.id, cache);
+      this.#combined = undefined;
+    }
   }
 
   /** The other vertex stays alive for the jobs of this one, present and future. */

@@ -136,6 +136,19 @@ describe("Solver sharing", () => {
     assert.equal(solver.counts().vertices, 0);
   });
 
+  it("ends the builds of a job that is discarded", async () => {
+    const { solver } = numberSolver();
+    const gate = new Gate();
+    const job = solver.newJob("1");
+    const build = job.build(edge(vertex({ name: "v", during: gate.pass })), { signal: never });
+    const rejected = assert.rejects(build, /^BuildError: context canceled$/);
+    await eventually(() => gate.waiting === 1);
+    await job.discard();
+    await rejected;
+    assert.equal(gate.aborted, 1);
+    assert.deepEqual(solver.counts(), { jobs: 0, vertices: 0, runs: 0, draining: 0 });
+  });
+
   it("starts a cancelled vertex anew, but not before it has come to rest", async () => {
     const { solver } = numberSolver();
     const rest = Promise.withResolvers<void>();
