@@ -1,3 +1,4 @@
+import type { Attestation } from "../../api/gen/gateway.ts";
 import type { Definition, Range } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
@@ -12,6 +13,7 @@ import { checkFrontendCaps } from "./frontend-caps.ts";
 import { encodeImage, formatPlatformFully } from "./image/index.ts";
 import type { LintWarning } from "./lint/index.ts";
 import { detectSyntax } from "./parser/index.ts";
+import { SbomScanner } from "./sbom-scanner.ts";
 import { withSource } from "./source-error.ts";
 import {
   convertLlbRequest,
@@ -160,11 +162,20 @@ function marshalConversion({ state, platform }: Conversion): Definition {
   return marshalState(state, { platform });
 }
 
+interface PlatformTask {
+  /** Undefined: the client asked for none. */
+  readonly target: Platform | undefined;
+  /** One platform's warnings are everybody's. */
+  readonly first: boolean;
+  readonly scanner: SbomScanner | undefined;
+}
+
 interface PlatformResult {
   readonly id: string;
   readonly platform: Platform;
   readonly conversion: Conversion;
   readonly ref: BridgeRef | undefined;
+  readonly attestation?: Attestation;
 }
 
 async function build(request: BuildRequest, signal: AbortSignal): Promise<FrontendResult> {
@@ -172,11 +183,12 @@ async function build(request: BuildRequest, signal: AbortSignal): Promise<Fronte
   const targets = targetPlatforms.length === 0 ? [undefined] : targetPlatforms;
   const group = new AbortController();
   const either = AbortSignal.any([signal, group.signal]);
+  const scanner = await loadScanner(request, signal);
   let failure: { readonly error: unknown } | undefined;
   const results = await Promise.all(
     targets.map(async (target, at) => {
       try {
-        return await buildPlatform(request, target, at === 0, either);
+        return await buildPlatform(request, { target, first: at === 0, scanner }, either);
       } catch (error) {
         failure ??= { error };
         group.abort(error);
@@ -193,20 +205,33 @@ async function build(request: BuildRequest, signal: AbortSignal): Promise<Fronte
 
 async function buildPlatform(
   request: BuildRequest,
-  targetPlatform: Platform | undefined,
-  first: boolean,
+  { target, first, scanner }: PlatformTask,
   signal: AbortSignal,
 ): Promise<PlatformResult> {
   const { config, context, source } = request;
-  // One platform's warnings are everybody's.
   const warn = first ? warningsTo(source) : undefined;
-  const conversion = await convertDockerfile({ ...request, targetPlatform, warn }, signal);
+  const conversion = await convertDockerfile({ ...request, targetPlatform: target, warn }, signal);
   const { ref } = await context.bridge.solve(
     { definition: marshalConversion(conversion), cacheImports: config.cacheImports },
     signal,
   );
-  const asked = normalizePlatform(targetPlatform ?? hostPlatform());
-  return { id: formatPlatformFully(asked), platform: exportPlatform(asked, conversion), conversion, ref };
+  const asked = normalizePlatform(target ?? hostPlatform());
+  const id = formatPlatformFully(asked);
+  const { state: core, scanExtras: extras, noCache } = conversion;
+  const attestation = await scanner?.scan(id, { core, extras, noCache }, signal);
+  return {
+    id,
+    platform: exportPlatform(asked, conversion),
+    conversion,
+    ref,
+    ...(attestation === undefined ? {} : { attestation }),
+  };
+}
+
+async function loadScanner({ config, context }: BuildRequest, signal: AbortSignal): Promise<SbomScanner | undefined> {
+  if (config.sbom === undefined) return undefined;
+  const [platform] = config.buildPlatforms;
+  return SbomScanner.load(context, config.sbom, platform, config.imageResolveMode, signal);
 }
 
 /** A Windows platform without details takes those of the image. */
@@ -236,9 +261,13 @@ function collect(config: BuildConfig, results: readonly PlatformResult[]): Front
   }
   const platforms = results.map(({ id, platform }) => ({ ID: id, Platform: platformJson(platform) }));
   metadata.set("refs.platforms", encoder.encode(goJson({ Platforms: platforms })));
-  if (several) return { refs: new Map(results.map(({ id, ref }) => [id, ref])), metadata };
+  const attested = results.flatMap(({ id, attestation }) =>
+    attestation === undefined ? [] : [[id, [attestation]] as const],
+  );
+  const attestations = attested.length === 0 ? {} : { attestations: new Map(attested) };
+  if (several) return { refs: new Map(results.map(({ id, ref }) => [id, ref])), metadata, ...attestations };
   const ref = results[0]?.ref;
-  return ref === undefined ? { metadata } : { ref, metadata };
+  return { ...(ref === undefined ? {} : { ref }), metadata, ...attestations };
 }
 
 function platformJson({ os, architecture, variant, osVersion, osFeatures }: Platform): object {

@@ -4,7 +4,7 @@ import { EnvList } from "./env-list.ts";
 import { type ExecOptions, ExecVertex } from "./exec-vertex.ts";
 import type { FileAction } from "./file-action.ts";
 import { FileVertex } from "./file-vertex.ts";
-import { cleanPath, joinPath } from "./go-path.ts";
+import { joinPath } from "./go-path.ts";
 import type { Output } from "./vertex.ts";
 import type { VertexOptions } from "./vertex-options.ts";
 
@@ -133,10 +133,10 @@ export class State implements StateValues {
     return this.withOutput(new ExecVertex(this, options).root());
   }
 
-  /** Runs a command and answers the state of the mount at `target` as well. */
+  /** Runs a command and answers the state of the mount at exactly `target` as well. */
   runWithMount(options: ExecOptions, target: string): { readonly root: State; readonly mount: State } {
     const vertex = new ExecVertex(this, options);
-    return { root: this.withOutput(vertex.root()), mount: State.of(vertex.mountOutput(cleanPath(target))) };
+    return { root: this.withOutput(vertex.root()), mount: State.of(vertex.mountOutput(target)) };
   }
 
   file(action: FileAction, options: VertexOptions = {}): State {

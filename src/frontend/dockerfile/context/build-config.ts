@@ -4,9 +4,10 @@ import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import { hostPlatform, type Platform, parsePlatform } from "../../../core/values/platform.ts";
 import type { ResolveMode } from "../../../llb/builder/index.ts";
+import { csvFields } from "../instructions/csv-fields.ts";
 import { type LintConfig, parseLintConfig } from "../lint/index.ts";
 import { parseBool } from "../text.ts";
-import { csvFields } from "./csv-fields.ts";
+import { parseSbomConfig, type SbomConfig } from "./attestations.ts";
 import { parseLinuxResources } from "./linux-resources.ts";
 
 type Opts = Readonly<Record<string, string>>;
@@ -40,6 +41,8 @@ export interface BuildConfig {
   readonly multiPlatformRequested: boolean;
   /** Stage names to build without cache; empty: all; undefined: none. */
   readonly noCacheStages: readonly string[] | undefined;
+  /** Undefined: none wanted. */
+  readonly sbom: SbomConfig | undefined;
 }
 
 /** @param buildPlatform platform of the first worker @throws BuildError naming the attribute at fault */
@@ -59,6 +62,7 @@ export function parseBuildConfig(opts: Opts, buildPlatform: Platform = hostPlatf
     noCacheStages: noCache === undefined ? undefined : noCache === "" ? [] : noCache.split(","),
     multiPlatformRequested: parseMultiPlatform(opts, targetPlatforms.length > 1),
     cacheImports: parseCacheImports(opts),
+    sbom: parseSbomConfig(opts),
     buildArgs: withPrefix(opts, "build-arg:"),
     labels: withPrefix(opts, "label:"),
     cacheIdNamespace: opts["build-arg:BUILDKIT_CACHE_MOUNT_NS"] ?? "",

@@ -47,7 +47,7 @@ export interface DockerfileSource {
 export interface ImageRequest {
   /** Normalized. */
   readonly reference: string;
-  readonly logName: string;
+  readonly logName?: string;
   readonly platform?: Platform;
   readonly resolveMode?: string;
   /** OCI layout of a client, as source attributes. */

@@ -50,6 +50,10 @@ export class BuildStage {
   stepTotal = 0;
   stepIndex = 0;
   stepIsOnBuild = false;
+  /** To be scanned for an SBOM of its own. */
+  scanStage = false;
+  /** The build context is to be scanned for an SBOM. */
+  scanContext = false;
   /** Where an instruction was given of which only the last counts. */
   readonly lastUse = new Map<"cmd" | "entrypoint" | "healthcheck", readonly Range[]>();
 

@@ -12,8 +12,10 @@ import { suggest } from "../suggest.ts";
 import type { BuildStage } from "./build-stage.ts";
 import { evaluateGlobalArgs } from "./global-args.ts";
 
+export const scanContextArg = "BUILDKIT_SBOM_SCAN_CONTEXT";
+export const scanStageArg = "BUILDKIT_SBOM_SCAN_STAGE";
 /** Build args that steer the build and never become variables. */
-export const nonEnvArgs: ReadonlySet<string> = new Set(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"]);
+export const nonEnvArgs: ReadonlySet<string> = new Set([scanContextArg, scanStageArg]);
 
 type Location = readonly Range[];
 

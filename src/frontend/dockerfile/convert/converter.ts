@@ -12,6 +12,7 @@ import { defaultLintConfig, Linter, type LintSink, lintRules, parseLintConfig } 
 import { findDirective, parseDockerfile } from "../parser/index.ts";
 import { type LexedWord, WordLexer } from "../shell/index.ts";
 import { suggest } from "../suggest.ts";
+import { parseBool } from "../text.ts";
 import { BaseImageResolver } from "./base-images.ts";
 import { BuildStage, followPaths, StageList } from "./build-stage.ts";
 import {
@@ -21,6 +22,8 @@ import {
   checkStageNames,
   checkUndeclaredFromArgs,
   type IgnoreMatcher,
+  scanContextArg,
+  scanStageArg,
 } from "./checks.ts";
 import { dispatch } from "./dispatch.ts";
 import { type DispatchContext, splitEnv } from "./dispatch-context.ts";
@@ -53,6 +56,10 @@ export interface Conversion {
   readonly platform: Platform;
   /** Unix seconds. */
   readonly epoch: number | undefined;
+  /** What is to be scanned beside the state itself, if an SBOM is wanted. */
+  readonly scanExtras: ReadonlyMap<string, State>;
+  /** Scans are not to come from the cache. */
+  readonly noCache: boolean;
 }
 
 /**
@@ -258,6 +265,7 @@ class StageConversion {
       baseImage: target.baseImage,
       platform: platforms.target,
       epoch,
+      ...scanTargets(target, buildContext.state),
     };
   }
 
@@ -320,8 +328,18 @@ class StageConversion {
         located(command.command.location, () => dispatch(stage, command, context));
       }
       for (const path of stage.contextPaths) contextPaths.add(path);
+      stage.scanContext = this.#wantsScan(stage, scanContextArg);
+      stage.scanStage = this.#wantsScan(stage, scanStageArg);
     }
     return contextPaths;
+  }
+
+  /** The arg is a boolean or a list of stages; one given in the stage wins. */
+  #wantsScan(stage: BuildStage, arg: string): boolean {
+    const own = stage.buildArgs.findLast(({ key, value }) => key === arg && value !== undefined);
+    const value = own?.value ?? this.#options.globalArgs.get(arg);
+    if (value === undefined) return false;
+    return parseBool(value) ?? value.split(",").includes(stage.name);
   }
 
   /** The settings a stage has from its image. */
@@ -346,6 +364,13 @@ class StageConversion {
     const matcher = new PatternMatcher(patterns);
     return { patterns, matches: (path) => matcher.matches(path) };
   }
+}
+
+function scanTargets(target: BuildStage, buildContext: State): Pick<Conversion, "scanExtras" | "noCache"> {
+  const stages = [...target.reachable()].filter((stage) => stage !== target && stage.scanStage);
+  const scanExtras = new Map(stages.map((stage) => [stage.name, stage.state]));
+  if (target.scanContext) scanExtras.set("context", buildContext);
+  return { scanExtras, noCache: [target, ...stages].some((stage) => stage.noCache) };
 }
 
 /** A state whose files are known only once everything that uses it is. */
