@@ -10,7 +10,7 @@ export interface FileStat {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** 0 for directories and for further names of a hard-linked file. */
+  /** 0 for directories. */
   readonly size: number;
   /** Nanoseconds since 1970. */
   readonly modTime: bigint;
@@ -40,20 +40,16 @@ function describe(full: BytePath, path: BytePath, stats: BigIntStats, links: Lin
   const symlink = isGoSymlink(mode);
   const device = (mode & GoMode.device) !== 0;
   const rdev = device ? Number(stats.rdev) : 0;
-  let size = directory ? 0 : Number(stats.size);
+  const size = directory ? 0 : Number(stats.size);
   let linkname = "";
   if (!directory && links !== undefined && stats.nlink > 1n) {
     const inode = `${stats.dev}:${stats.ino}`;
     const first = links.get(inode);
     if (first === undefined) links.set(inode, path);
-    else {
-      linkname = first;
-      size = 0;
-    }
+    else linkname = first;
   }
   if (symlink) {
     linkname = attempt("readlink", full, () => readlinkSync(fsPath(full), "latin1"));
-    size = Number(stats.size);
   }
   const xattrs = readXattrs(full);
   return {

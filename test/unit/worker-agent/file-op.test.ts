@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { type FileAction, Op } from "../../../src/api/gen/ops.ts";
+import { type Ref, scratchRef } from "../../../src/core/values/layer.ts";
+import { hostPlatform } from "../../../src/core/values/platform.ts";
+import { FileOpRunner } from "../../../src/worker-agent/ops/file-op.ts";
+import { materialize } from "../../helpers/materialize.ts";
+import { PlainLayers } from "../../helpers/plain-layers.ts";
+import { runContext, taskOf } from "../../helpers/task.ts";
+
+type Action = NonNullable<FileAction["action"]>;
+interface Step {
+  readonly input: number;
+  readonly secondary?: number;
+  readonly output?: number;
+  readonly action: { readonly [K in Action["$case"]]?: Record<string, unknown> };
+}
+
+describe("FileOpRunner", () => {
+  const unpacked: { tar: Buffer; directory: string; owner: unknown }[] = [];
+  let runner: FileOpRunner;
+  let layers: PlainLayers;
+  before(() => {
+    runner = new FileOpRunner({
+      threads: 1,
+      extractTar: async (tar, directory, { owner }) => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of tar) chunks.push(chunk);
+        unpacked.push({ tar: Buffer.concat(chunks), directory, owner });
+      },
+    });
+  });
+  after(() => runner[Symbol.asyncDispose]());
+  beforeEach(async () => {
+    layers = await PlainLayers.create();
+    unpacked.length = 0;
+  });
+  afterEach(async () => {
+    assert.equal(layers.open, 0, "views and snapshots left open");
+    await layers[Symbol.asyncDispose]();
+  });
+
+  const opOf = (steps: readonly Step[]) =>
+    Op.encode(
+      Op.fromPartial({
+        op: {
+          $case: "file",
+          value: {
+            actions: steps.map(({ input, secondary, output, action }) => {
+              const [name, fields] = Object.entries(action)[0] ?? [];
+              return {
+                input,
+                secondaryInput: secondary ?? -1,
+                output: output ?? -1,
+                action: {
+                  $case: name,
+                  value: { timestamp: -1n, mode: name === "copy" ? -1 : 0o755, ...fields },
+                } as Action,
+              };
+            }),
+          },
+        },
+      }),
+    ).finish();
+  const run = (steps: readonly Step[], inputs: readonly Ref[], signal?: AbortSignal) =>
+    runner.run(
+      taskOf("file", { op: opOf(steps), inputs, platform: hostPlatform(), description: "" }),
+      runContext(layers, signal === undefined ? {} : { signal }),
+    );
+
+  it("makes one layer of a chain", async () => {
+    const source = await layers.add((path) => writeFileSync(join(path, "top"), "top\n"));
+    const result = await run(
+      [
+        { input: -1, action: { mkdir: { path: "/d" } } },
+        { input: 1, action: { mkfile: { path: "/d/f", mode: 0o4640, data: Buffer.from("f") } } },
+        { input: 2, secondary: 0, action: { copy: { src: "/top", dest: "/d/t" } } },
+        { input: 3, action: { rm: { path: "/d/f" } } },
+        { input: 4, output: 0, action: { symlink: { oldpath: "t", newpath: "/d/s", timestamp: 5n } } },
+      ],
+      [source],
+    );
+    assert.deepEqual([result.layers.length, result.outputs.length], [1, 1]);
+    const path = layers.path(result.outputs[0] ?? scratchRef);
+    assert.deepEqual(readdirSync(join(path, "d")).sort(), ["s", "t"]);
+    assert.equal(lstatSync(join(path, "d/s"), { bigint: true }).mtimeNs, 5n);
+    assert.equal(result.layers[0]?.description, "fileop target");
+  });
+
+  it("makes a layer per output, on top of what the action's input is", async () => {
+    const base = await layers.add((path) => writeFileSync(join(path, "b"), ""));
+    const { outputs, layers: made } = await run(
+      [
+        { input: 0, output: 1, action: { mkfile: { path: "/1", mode: 0o600 } } },
+        { input: 1, output: 0, action: { mkfile: { path: "/2", mode: 0o600 } } },
+      ],
+      [base],
+    );
+    assert.equal(made.length, 2);
+    const [first, second] = outputs;
+    assert.deepEqual(second?.layers, [...base.layers, made[0]?.id]);
+    assert.deepEqual(first?.layers, [...base.layers, made[0]?.id, made[1]?.id]);
+    assert.deepEqual(readdirSync(layers.path(second ?? scratchRef)).sort(), ["1", "b"]);
+    assert.deepEqual(readdirSync(layers.path(first ?? scratchRef)).sort(), ["1", "2", "b"]);
+  });
+
+  it("looks names up in the tree that the owner names", async () => {
+    const users = await layers.add((path) => {
+      mkdirSync(join(path, "etc"));
+      writeFileSync(join(path, "etc/passwd"), "app:x:12:34::/:\n");
+      writeFileSync(join(path, "etc/group"), "staff:x:50:\n");
+    });
+    const owner = {
+      user: { user: { $case: "byName", value: { name: "app", input: 0 } } },
+      group: { user: { $case: "byName", value: { name: "staff", input: 0 } } },
+    };
+    const { outputs } = await run([{ input: -1, output: 0, action: { mkdir: { path: "/d", owner } } }], [users]);
+    const { uid, gid } = lstatSync(join(layers.path(outputs[0] ?? scratchRef), "d"));
+    assert.deepEqual([uid, gid], [12, 50]);
+  });
+
+  for (const [what, steps, message] of [
+    ["no output", [{ input: -1, action: { mkdir: { path: "/d" } } }], "no outputs specified"],
+    [
+      "an input that is not there",
+      [{ input: 7, output: 0, action: { mkdir: {} } }],
+      "invalid input index 7, 1 provided",
+    ],
+    ["a loop", [{ input: 0, output: 0, action: { mkdir: {} } }], "loop from index 0"],
+    [
+      "an output twice",
+      [
+        { input: -1, output: 0, action: { mkdir: { path: "/a" } } },
+        { input: -1, output: 0, action: { mkdir: { path: "/b" } } },
+      ],
+      "duplicate output 0",
+    ],
+    ["a gap in the outputs", [{ input: -1, output: 1, action: { mkdir: { path: "/a" } } }], "missing output index 0"],
+    [
+      "a missing parent",
+      [{ input: -1, output: 0, action: { mkdir: { path: "/p/q" } } }],
+      "mkdir /p/q: no such file or directory",
+    ],
+    ["the root's removal", [{ input: -1, output: 0, action: { rm: { path: "/" } } }], "rmPath: invalid empty path"],
+    [
+      "a wildcard without a match",
+      [{ input: -1, output: 0, action: { copy: { src: "/n*", dest: "/", allowWildcard: true } } }],
+      "/n* not found",
+    ],
+    [
+      "an owner from nowhere",
+      [
+        {
+          input: -1,
+          output: 0,
+          action: {
+            mkdir: { path: "/d", owner: { user: { user: { $case: "byName", value: { name: "x", input: -1 } } } } },
+          },
+        },
+      ],
+      "invalid user index: -1",
+    ],
+  ] as const) {
+    it(`refuses ${what}`, async () => {
+      await assert.rejects(run(steps, []), { name: "BuildError", code: 2, message });
+    });
+  }
+
+  it("copies with patterns, modes, links and times", async () => {
+    const source = await layers.add((path) =>
+      materialize(
+        [
+          { path: "dir/a.txt", type: "file", content: "a", mode: "0600", mtime: [7, 123456789] },
+          { path: "dir/hard.txt", type: "hardlink", link: "dir/a.txt" },
+          { path: "dir/b.md", type: "file" },
+          { path: "dir/sub/c.txt", type: "file", uid: 3, gid: 4 },
+          { path: "ln", type: "symlink", link: "dir" },
+        ],
+        path,
+      ),
+    );
+    const { outputs } = await run(
+      [
+        {
+          input: -1,
+          secondary: 0,
+          output: 0,
+          action: {
+            copy: {
+              src: "/ln",
+              dest: "/x/y",
+              followSymlink: true,
+              dirCopyContents: true,
+              createDestPath: true,
+              includePatterns: ["**/*.txt"],
+              modeStr: "go+r",
+            },
+          },
+        },
+      ],
+      [source],
+    );
+    const path = join(layers.path(outputs[0] ?? scratchRef), "x/y");
+    const file = lstatSync(join(path, "a.txt"), { bigint: true });
+    assert.deepEqual([file.mode & 0o7777n, file.mtimeNs, file.nlink], [0o644n, 7_123_456_789n, 2n]);
+    assert.deepEqual(readdirSync(path).sort(), ["a.txt", "hard.txt", "sub"]);
+    assert.equal(lstatSync(join(path, "sub/c.txt")).uid, 3);
+  });
+
+  it("hands archives to the extractor and copies the rest", async () => {
+    const source = await layers.add((path) => {
+      writeFileSync(join(path, "f"), "content");
+      execFileSync("tar", ["-czf", join(path, "z.tgz"), "-C", path, "f"]);
+      writeFileSync(join(path, "not.gz"), Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3]));
+      writeFileSync(join(path, "empty"), "");
+      symlinkSync("z.tgz", join(path, "link"));
+    });
+    const copy = {
+      src: "/*",
+      dest: "/u/",
+      allowWildcard: true,
+      createDestPath: true,
+      attemptUnpackDockerCompatibility: true,
+    };
+    const owner = { user: { user: { $case: "byID", value: 9 } } };
+    const { outputs } = await run(
+      [{ input: -1, secondary: 0, output: 0, action: { copy: { ...copy, owner } } }],
+      [source],
+    );
+    const path = join(layers.path(outputs[0] ?? scratchRef), "u");
+    assert.deepEqual(readdirSync(path).sort(), ["empty", "f", "not.gz"]);
+    assert.equal(unpacked.length, 2, "the archive and the link to it");
+    assert.equal(unpacked[0]?.tar.subarray(0, 1).toString(), "f");
+    assert.equal(unpacked[0]?.tar.includes("content"), true);
+    assert.deepEqual(unpacked[0]?.owner, { uid: 9, gid: 9 });
+  });
+
+  it("keeps holes of a sparse file", async () => {
+    const source = await layers.add((path) => execFileSync("truncate", ["-s", "32M", join(path, "sparse")]));
+    const { outputs } = await run(
+      [{ input: -1, secondary: 0, output: 0, action: { copy: { src: "/sparse", dest: "/s" } } }],
+      [source],
+    );
+    const stats = lstatSync(join(layers.path(outputs[0] ?? scratchRef), "s"));
+    assert.equal(stats.size, 32 << 20);
+    assert.ok(stats.blocks < 100, `${stats.blocks} blocks`);
+  });
+
+  it("leaves nothing behind when aborted", async () => {
+    const signal = AbortSignal.abort(new Error("enough"));
+    await assert.rejects(run([{ input: -1, output: 0, action: { mkdir: { path: "/d" } } }], [], signal), /enough/);
+    assert.deepEqual(readdirSync(layers.root), ["empty"]);
+  });
+});
