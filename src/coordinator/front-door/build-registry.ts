@@ -10,10 +10,21 @@ const bridgeWaitMs = 3000;
 const statusWaitMs = 6000;
 const lateReaderMs = 10_000;
 
+/** What progress readers need of a build. */
+export type BuildProgress = Pick<ActiveBuild, "progress">;
+
 interface Entry {
-  build: ActiveBuild | undefined;
+  build: BuildProgress | undefined;
   bridge: BridgeForwarder | undefined;
+  /** Why it never became a build; the ref is free again. */
+  refusal: BuildError | undefined;
 }
+
+/**
+ * Progress of a request that was refused. A reader gets a clean end instead of "no such job": clients wait for their progress
+ * stream and then show why Solve failed, and BuildKit's make the user wait for five seconds here.
+ */
+const nothing: BuildProgress = { progress: async function* () {} };
 
 /**
  * The builds of this front door by ref. A client sends Solve, Status, Session and its first bridge calls at the same time and
@@ -33,8 +44,9 @@ export class BuildRegistry {
 
   /** Takes a ref before its build exists. @throws BuildError `job ID <ref> exists` */
   reserve(ref: string): BuildReservation {
-    if (this.#entries.has(ref)) throw new BuildError(Code.Unknown, `job ID ${ref} exists`);
-    const entry: Entry = { build: undefined, bridge: undefined };
+    if (this.#entries.has(ref) && this.#entries.get(ref)?.refusal === undefined)
+      throw new BuildError(Code.Unknown, `job ID ${ref} exists`);
+    const entry: Entry = { build: undefined, bridge: undefined, refusal: undefined };
     this.#entries.set(ref, entry);
     return {
       started: (build, bridge) => {
@@ -42,30 +54,41 @@ export class BuildRegistry {
         entry.bridge = bridge;
         this.#wake();
       },
+      refused: (error) => {
+        entry.refusal = error;
+        entry.build = nothing;
+        this.#wake();
+      },
       ended: () => {
         entry.bridge = undefined;
         const forget = () => {
           if (this.#entries.get(ref) === entry) this.#entries.delete(ref);
         };
-        if (entry.build === undefined) forget();
-        else void this.#clock.sleep(lateReaderMs, this.#stopped).then(forget, forget);
+        void this.#clock.sleep(lateReaderMs, this.#stopped).then(forget, forget);
       },
     };
   }
 
   /** A build that runs or has just ended, without waiting. */
-  find(ref: string): ActiveBuild | undefined {
+  find(ref: string): BuildProgress | undefined {
     return this.#entries.get(ref)?.build;
   }
 
   /** @throws BuildError NotFound `no such job <ref>` when none has come in time */
-  build(ref: string, signal: AbortSignal): Promise<ActiveBuild> {
+  build(ref: string, signal: AbortSignal): Promise<BuildProgress> {
     return this.#wait(ref, (entry) => entry.build, statusWaitMs, signal);
   }
 
-  /** The bridge of a client-driven build that still runs. @throws BuildError NotFound `no such job <ref>` */
+  /**
+   * The bridge of a client-driven build that still runs.
+   * @throws BuildError NotFound `no such job <ref>`, or what Solve was refused with: a client may show either
+   */
   bridge(ref: string, signal: AbortSignal): Promise<BridgeForwarder> {
-    return this.#wait(ref, (entry) => entry.bridge, bridgeWaitMs, signal);
+    const pick = (entry: Entry) => {
+      if (entry.refusal !== undefined) throw entry.refusal;
+      return entry.bridge;
+    };
+    return this.#wait(ref, pick, bridgeWaitMs, signal);
   }
 
   async #wait<T>(
@@ -116,8 +139,9 @@ export class BuildRegistry {
   }
 }
 
-/** One ref taken in the registry; `ended` on every path. */
+/** One ref taken in the registry: either `started` or `refused`, then `ended`, on every path. */
 export interface BuildReservation {
+  refused(error: BuildError): void;
   /** @param bridge for client-driven builds */
   started(build: ActiveBuild, bridge: BridgeForwarder | undefined): void;
   ended(): void;

@@ -10,7 +10,7 @@ import type { SessionManager } from "../../session/index.ts";
 import { withSignal } from "../../util/abort.ts";
 import { BridgeForwarder } from "./bridge-forwarder.ts";
 import type { BuildHistory, HistoryChange } from "./build-history.ts";
-import type { BuildRegistry } from "./build-registry.ts";
+import type { BuildRegistry, BuildReservation } from "./build-registry.ts";
 import type { ActiveBuild, BuildService, SolveParams, UsageRecord } from "./build-service.ts";
 import { frontendCapabilities } from "./frontend-capabilities.ts";
 import { progressMessages } from "./progress-messages.ts";
@@ -100,11 +100,10 @@ export class ControlService {
   }
 
   async #solve(request: control.SolveRequest, call: ServerCall): Promise<Readonly<Record<string, string>>> {
-    const params = solveParams(request, call.traceparent);
-    const reservation = this.#options.registry.reserve(params.ref);
+    const reservation = this.#options.registry.reserve(request.Ref);
     let forwarder: BridgeForwarder | undefined;
     try {
-      const build = await this.#options.builds.start(params, call.signal);
+      const { params, build } = await this.#start(request, reservation, call);
       if (params.clientDriven) {
         forwarder = new BridgeForwarder({
           bridge: build.bridge,
@@ -119,6 +118,21 @@ export class ControlService {
     } finally {
       reservation.ended();
       forwarder?.discard();
+    }
+  }
+
+  async #start(
+    request: control.SolveRequest,
+    reservation: BuildReservation,
+    call: ServerCall,
+  ): Promise<{ readonly params: SolveParams; readonly build: ActiveBuild }> {
+    try {
+      const params = solveParams(request, call.traceparent);
+      return { params, build: await this.#options.builds.start(params, call.signal) };
+    } catch (thrown) {
+      const error = BuildError.from(thrown);
+      reservation.refused(error);
+      throw error;
     }
   }
 

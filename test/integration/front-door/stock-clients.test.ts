@@ -134,6 +134,13 @@ describe("stock clients", () => {
       assert.match(result.stderr, /2 \| >>> RUN false/);
     });
 
+    it("shows why a build was refused", async () => {
+      const duplicate = ["--export-cache", "type=registry,ref=r.io/a", "--export-cache", "type=registry,ref=r.io/a"];
+      assert.match((await build(...duplicate)).stderr, /failed to solve: duplicate cache exports \[registry\]/);
+      const exporter = await build("--output", "type=no-such");
+      assert.match(exporter.stderr, /failed to solve: exporter "no-such" could not be found/);
+    });
+
     it("cancels the build when it is interrupted", async () => {
       const running = Promise.withResolvers<AbortSignal>();
       door.builds.onSolve = async (_request, active) => {

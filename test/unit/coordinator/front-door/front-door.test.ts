@@ -207,6 +207,18 @@ describe("front door", () => {
     assert.ok(outcome !== undefined && "error" in outcome);
   });
 
+  it("ends the progress of a refused request, and takes its ref again", async (t) => {
+    const door = await open(t);
+    const status = door.status("b1");
+    const refused = { Ref: "b1", Exporters: [{ Type: "no-such", Attrs: {} }] };
+    for (let i = 0; i < 2; i++) {
+      await assert.rejects(door.solve(refused), { message: 'exporter "no-such" could not be found' });
+    }
+    assert.deepEqual((await status).messages, []);
+    assert.deepEqual((await door.status("b1")).messages, []);
+    await door.solve({ Ref: "b1", Frontend: "f" });
+  });
+
   it("tells the build when its client leaves", async (t) => {
     const door = await open(t);
     const abort = new AbortController();
