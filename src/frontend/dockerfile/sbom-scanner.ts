@@ -89,10 +89,7 @@ export class SbomScanner {
       ...(extras.size > 0 ? [["BUILDKIT_SCAN_SOURCE_EXTRAS", joinPath(sourceDir, "extras/")] as const] : []),
       ...[...this.#parameters].map(([key, value]) => [`BUILDKIT_SCAN_${key}`, value] as const),
     ];
-    const prepared = variables.reduce(
-      (state, [key, value]) => state.withEnv(key, value),
-      scanner.withDir(config.workingDir),
-    );
+    const prepared = scanner.withDir(config.workingDir).withEnvs(variables);
     const mounts: ExecMount[] = [
       this.#temporary(scanner),
       { target: joinPath(sourceDir, "core", coreName), source: core, readonly: true },

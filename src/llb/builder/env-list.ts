@@ -11,9 +11,16 @@ export class EnvList {
   }
 
   set(key: string, value: string): EnvList {
+    return this.setAll([[key, value]]);
+  }
+
+  /** Sets one after the other, at the cost of a single copy. */
+  setAll(entries: Iterable<readonly [key: string, value: string]>): EnvList {
     const values = new Map(this.#values);
-    values.delete(key);
-    values.set(key, value);
+    for (const [key, value] of entries) {
+      values.delete(key);
+      values.set(key, value);
+    }
     return new EnvList(values);
   }
 

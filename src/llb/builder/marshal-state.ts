@@ -20,9 +20,8 @@ export interface MarshalOptions {
 export function marshalState(state: State, options: MarshalOptions = {}): Definition {
   const platform = options.platform ?? hostPlatform();
   const context = new MarshalContext(platform, options.localUniqueId ?? randomBytes(16).toString("hex"));
-  const head = context.input(state.output);
   const root = state.output?.vertex();
-  if (head === undefined || root === undefined) return Definition.fromPartial({});
+  if (root === undefined) return Definition.fromPartial({});
 
   const def: Uint8Array[] = [];
   const metadata = new Map<Digest, OpMetadata>();
@@ -43,7 +42,8 @@ export function marshalState(state: State, options: MarshalOptions = {}): Defini
   };
   visit(root);
 
-  const pointer = Op.encode({ inputs: [head], platform: undefined, constraints: undefined, op: undefined }).finish();
+  const inputs = [context.input(state.output)].filter((input) => input !== undefined);
+  const pointer = Op.encode({ inputs, platform: undefined, constraints: undefined, op: undefined }).finish();
   metadata.set(sha256(pointer), pointerMetadata([...metadata.values()]));
   return {
     def: [...def, pointer],

@@ -87,6 +87,10 @@ export class State implements StateValues {
     return this.#with({ env: this.env.set(key, value) });
   }
 
+  withEnvs(entries: Iterable<readonly [key: string, value: string]>): State {
+    return this.#with({ env: this.env.setAll(entries) });
+  }
+
   /** A relative path goes below the current directory. */
   withDir(dir: string): State {
     return this.#with({ dir: dir.startsWith("/") ? dir : joinPath(this.dir === "" ? "/" : this.dir, dir) });

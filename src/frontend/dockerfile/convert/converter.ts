@@ -349,7 +349,7 @@ class StageConversion {
     const image = stage.image.config;
     const hasPath = image.env.some((entry) => splitEnv(entry)[0] === "PATH");
     if (!hasPath && stage.platform.os !== "windows") image.env.push(`PATH=${defaultPath}`);
-    for (const entry of image.env) stage.state = stage.state.withEnv(...splitEnv(entry));
+    stage.state = stage.state.withEnvs(image.env.map(splitEnv));
     if (config.hostname !== "") stage.state = stage.state.withHostname(config.hostname);
     located(stage.definition.location, () => {
       if (image.workingDir !== "") setWorkdir(stage, image.workingDir);

@@ -135,7 +135,7 @@ async function sourceTime(
     signal,
   );
   if (meta.git?.commitObject !== undefined) return committerTime(meta.git.commitObject);
-  if (meta.http?.lastModified !== undefined) return meta.http.lastModified;
+  if (meta.http?.lastModified !== undefined) return Math.floor(meta.http.lastModified / 1000);
   const filename = source.attrs["http.filename"];
   if (filename === undefined || !/^https?:\/\//.test(source.identifier)) return undefined;
   const state = http(source.identifier, {

@@ -387,7 +387,7 @@ describe("DockerfileFrontend: SOURCE_DATE_EPOCH from a source", () => {
     assert.equal(await epochOf(withGit, git), "1600000001");
     const http = (source: SourceOp): SourceMeta => ({
       source,
-      http: { checksum: sha256(""), filename: "a", lastModified: 1_500_000_000 },
+      http: { checksum: sha256(""), filename: "a", lastModified: 1_500_000_000_999 },
     });
     assert.equal(await epochOf("FROM scratch AS src\nADD https://example.com/a /\nFROM scratch\n", http), "1500000000");
   });
