@@ -1,4 +1,5 @@
-import { gunzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { gunzip, type ZlibOptions, type ZstdOptions, zstdDecompress } from "node:zlib";
 import type { SourceOp } from "../../../api/gen/ops.ts";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
@@ -9,6 +10,11 @@ import type { AddCommand, Stage } from "../instructions/index.ts";
 import type { WordLexer } from "../shell/index.ts";
 import { parseChecksum } from "./checksum.ts";
 import { isWebUrl, remoteGit, urlFilename } from "./dispatch-copy.ts";
+
+const gunzipAsync = promisify<Uint8Array, ZlibOptions, Uint8Array>(gunzip);
+const unzstdAsync = promisify<Uint8Array, ZstdOptions, Uint8Array>(zstdDecompress);
+/** A larger archive has no time for us: all of it is held in memory. */
+const maxArchiveBytes = 512 * 1024 * 1024;
 
 export const epochArg = "SOURCE_DATE_EPOCH";
 
@@ -152,16 +158,22 @@ function committerTime(commit: Uint8Array): number | undefined {
   return time === undefined ? undefined : Number(time);
 }
 
-/** Modification time of the newest regular file of a tar, plain or gzipped; undefined for anything else. */
-function newestFileTime(data: Uint8Array): number | undefined {
-  let tar: Uint8Array = data;
-  if (data[0] === 0x1f && data[1] === 0x8b) {
-    try {
-      tar = gunzipSync(data);
-    } catch {
-      return undefined;
-    }
+/** The bytes of a gzip or zstd file; others as they are. Undefined when broken or too large. */
+async function decompressed(data: Uint8Array): Promise<Uint8Array | undefined> {
+  try {
+    const magic = Buffer.from(data.subarray(0, 4)).toString("hex");
+    if (magic.startsWith("1f8b")) return await gunzipAsync(data, { maxOutputLength: maxArchiveBytes });
+    if (magic === "28b52ffd") return await unzstdAsync(data, { maxOutputLength: maxArchiveBytes });
+    return data;
+  } catch {
+    return undefined;
   }
+}
+
+/** Modification time of the newest regular file of a tar; undefined for anything else. */
+async function newestFileTime(data: Uint8Array): Promise<number | undefined> {
+  const tar = await decompressed(data);
+  if (tar === undefined) return undefined;
   let newest: number | undefined;
   for (let at = 0; at + 512 <= tar.length; ) {
     const header = tar.subarray(at, at + 512);

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Op, type SourceOp } from "../../../../src/api/gen/ops.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
@@ -390,6 +391,26 @@ describe("DockerfileFrontend: SOURCE_DATE_EPOCH from a source", () => {
       http: { checksum: sha256(""), filename: "a", lastModified: 1_500_000_000_999 },
     });
     assert.equal(await epochOf("FROM scratch AS src\nADD https://example.com/a /\nFROM scratch\n", http), "1500000000");
+  });
+
+  it("is that of the newest file of an archive whose server tells none", async () => {
+    const header = (type: string, time: number) => {
+      const block = Buffer.alloc(512);
+      block.write("00000000000\0", 124);
+      block.write(`${time.toString(8).padStart(11, "0")}\0`, 136);
+      block.write(type, 156);
+      return block;
+    };
+    const tar = Buffer.concat([header("0", 1000), header("0", 3000), header("5", 9000), Buffer.alloc(1024)]);
+    for (const data of [tar, gzipSync(tar), zstdCompressSync(tar)]) {
+      await write({ Dockerfile: "FROM scratch AS src\nADD https://example.com/a.tar /\nFROM scratch\n" });
+      const bridge = bridgeFor({
+        resolve: (source) => ({ source, http: { checksum: sha256(""), filename: "a.tar" } }),
+        files: { "https://example.com/a.tar": data },
+      });
+      const { metadata } = await solve(bridge, { "build-arg:SOURCE_DATE_EPOCH": "src" });
+      assert.equal(Buffer.from(metadata.get("source.date.epoch") ?? []).toString(), "3000");
+    }
   });
 
   it("needs a stage with one remote ADD and nothing else", async () => {
