@@ -55,6 +55,8 @@ export interface CoordinatorOptions {
 export class Coordinator implements AsyncDisposable {
   /** Addresses clients can use, with real ports. */
   readonly addresses: readonly string[];
+  /** Where agents dial in; empty when the only agent is in this process. */
+  readonly agentLinkAddress: string;
   /** Opens the sessions of a task; for an agent in this process. */
   readonly taskSessions: TaskSessions;
   readonly registry: AgentRegistry;
@@ -62,11 +64,13 @@ export class Coordinator implements AsyncDisposable {
 
   private constructor(
     addresses: readonly string[],
+    agentLinkAddress: string,
     taskSessions: TaskSessions,
     registry: AgentRegistry,
     owned: AsyncDisposableStack,
   ) {
     this.addresses = addresses;
+    this.agentLinkAddress = agentLinkAddress;
     this.taskSessions = taskSessions;
     this.registry = registry;
     this.#owned = owned;
@@ -178,7 +182,7 @@ export class Coordinator implements AsyncDisposable {
     }
     const addresses = listeners.map((listener) => listener.address);
     logger.info("coordinator started", { id: options.id, addresses, agentLink: agentLinkAddress });
-    return new Coordinator(addresses, taskSessions, registry, owned.move());
+    return new Coordinator(addresses, agentLinkAddress, taskSessions, registry, owned.move());
   }
 }
 

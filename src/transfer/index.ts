@@ -1,3 +1,4 @@
 export { BlobServer, type BlobServerOptions } from "./blob-server.ts";
+export { fleetKey } from "./fleet-key.ts";
 export { HttpBlobTransport } from "./http-blob-transport.ts";
 export { TransferTokens } from "./transfer-tokens.ts";

@@ -120,18 +120,21 @@ export class Agent implements AsyncDisposable {
     const packer = new LayerPacker({ workers, store: content });
     const spawner = owned.use(new ProcessSpawner());
     const area = new MountArea(join(root, "mounts"));
-    area.reap();
     const runtime = findRuntime(config.ociBinary === "auto" ? {} : { configured: config.ociBinary });
-    const executor = new OciExecutor({
-      runtime,
-      root: join(root, "executor"),
-      spawner,
-      sandboxNetwork: config.networkMode,
-      dns: config.dns,
-      logger,
-      ...(config.cgroupParent === "" ? {} : { cgroupParent: config.cgroupParent }),
-    });
+    const executor = owned.use(
+      new OciExecutor({
+        runtime,
+        root: join(root, "executor"),
+        spawner,
+        sandboxNetwork: config.networkMode,
+        dns: config.dns,
+        logger,
+        ...(config.cgroupParent === "" ? {} : { cgroupParent: config.cgroupParent }),
+      }),
+    );
+    // Containers first: they use the mounts.
     await executor.reap();
+    area.reap();
     const cacheMounts = await CacheMountStore.open({ directory: join(root, "cache-mounts"), clock });
     const registry = new RegistryClient({ hosts: new RegistryHosts(config.registries), logger });
     const transport = owned.use(new HttpBlobTransport(tokens));

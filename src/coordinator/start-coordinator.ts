@@ -1,0 +1,36 @@
+import { randomUUID } from "node:crypto";
+import { connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
+import type { CoordinatorConfig } from "../config/index.ts";
+import type { Logger } from "../core/seams/logger.ts";
+import { Coordinator } from "./coordinator.ts";
+
+/** A running coordinator and its connection to NATS; dispose to end both. */
+export interface StartedCoordinator extends AsyncDisposable {
+  readonly addresses: readonly string[];
+  readonly agentLinkAddress: string;
+}
+
+/** A coordinator of a fleet on NATS. */
+export async function startCoordinator(config: CoordinatorConfig, logger: Logger): Promise<StartedCoordinator> {
+  await using owned = new AsyncDisposableStack();
+  const id = randomUUID();
+  const connection = await connectNats(config.nats, `buildfleet-coordinator-${id}`);
+  const bus = owned.use(new NatsMessageBus(connection));
+  const coordinator = owned.use(
+    await Coordinator.start({
+      id,
+      frontDoor: config,
+      registries: config.registries,
+      bus,
+      keyValues: new NatsKeyValueStore(connection),
+      agentLink: config.agentLink,
+      logger: logger.child({ coordinator: id }),
+    }),
+  );
+  const running = owned.move();
+  return {
+    addresses: coordinator.addresses,
+    agentLinkAddress: coordinator.agentLinkAddress,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}

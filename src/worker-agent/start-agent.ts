@@ -1,0 +1,50 @@
+import { AgentLinkClient } from "../agent-link/index.ts";
+import { connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
+import type { AgentConfig } from "../config/index.ts";
+import type { Logger } from "../core/seams/logger.ts";
+import { fleetKey, TransferTokens } from "../transfer/index.ts";
+import { Agent } from "./agent.ts";
+
+/** A running agent and its connections; dispose to end them. */
+export interface StartedAgent extends AsyncDisposable {
+  readonly id: string;
+  readonly blobUrl: string;
+  /** Tasks running now. */
+  readonly running: number;
+  /** Takes nothing new; resolves when all that runs has ended. */
+  drain(): Promise<void>;
+}
+
+/** An agent of a fleet on NATS. */
+export async function startAgent(config: AgentConfig, logger: Logger): Promise<StartedAgent> {
+  await using owned = new AsyncDisposableStack();
+  const connection = await connectNats(config.nats, "buildfleet-agent");
+  const bus = owned.use(new NatsMessageBus(connection));
+  const link = owned.use(new AgentLinkClient());
+  const { listen, advertise } = config.blobServer;
+  const colon = listen.lastIndexOf(":");
+  const agent = owned.use(
+    await Agent.start({
+      config,
+      bus,
+      tokens: new TransferTokens(await fleetKey(new NatsKeyValueStore(connection))),
+      blobListen: {
+        host: listen.slice(0, colon),
+        port: Number(listen.slice(colon + 1)),
+        ...(advertise === undefined ? {} : { advertise }),
+      },
+      sessions: ({ coordinator, sessionIds }) => link.group(coordinator.address, coordinator.token, sessionIds),
+      logger,
+    }),
+  );
+  const running = owned.move();
+  return {
+    id: agent.id,
+    blobUrl: agent.blobUrl,
+    get running() {
+      return agent.running;
+    },
+    drain: () => agent.drain(),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
