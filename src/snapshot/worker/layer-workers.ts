@@ -32,7 +32,7 @@ const lanes: Readonly<Record<JobKind, Lane>> = {
 export interface JobIo {
   /** Bytes for jobs that read a stream. */
   readonly input?: AsyncIterable<Uint8Array>;
-  /** Takes the bytes of jobs that write a stream; a promise holds the job back. */
+  /** Takes the bytes of jobs that write a stream, one chunk after the other; a promise holds the job back. */
   readonly output?: (chunk: Uint8Array) => unknown;
   /** Abort kills the thread; files it was writing stay half-written and are the caller's to remove. */
   readonly signal?: AbortSignal | undefined;
@@ -114,6 +114,7 @@ export class LayerWorkers implements AsyncDisposable {
     const send = (message: ToWorker) => worker.postMessage(message);
     const input = new InputPump(send, io.input);
     const outcome = Promise.withResolvers<unknown>();
+    let delivered: Promise<void> = Promise.resolve();
     let killed = false;
     const kill = (reason: unknown) => {
       killed = true;
@@ -129,16 +130,21 @@ export class LayerWorkers implements AsyncDisposable {
     const onMessage = (message: FromWorker) => {
       switch (message.type) {
         case "output":
-          (async () => io.output?.(message.chunk))().then(
-            () => send({ type: "credit" }),
-            (error) => kill(error),
-          );
+          delivered = delivered.then(async () => {
+            await io.output?.(message.chunk);
+            send({ type: "credit" });
+          });
+          delivered.catch((error) => kill(error));
           break;
         case "credit":
           input.credit();
           break;
         case "done":
-          outcome.resolve(message.result);
+          // The job is over when its last chunk has been taken, not when it has been made.
+          delivered.then(
+            () => outcome.resolve(message.result),
+            () => {},
+          );
           break;
         case "failed":
           outcome.reject(fromThreadError(message.error));

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { LayerWorkers } from "../../../src/snapshot/index.ts";
 
 describe("LayerWorkers", () => {
@@ -24,6 +25,17 @@ describe("LayerWorkers", () => {
     assert.equal((await workers.run("seal", seal())).entries, 1);
     stopped.resolve();
     assert.ok((await slow).uncompressedBytes > 20_000_000);
+  });
+
+  it("delivers every byte to a reader slower than the job", async () => {
+    await using workers = new LayerWorkers({ maxThreadsPerLane: 1 });
+    const { chunks, result } = workers.stream("pack", pack());
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      bytes += chunk.length;
+      await setImmediate();
+    }
+    assert.equal(bytes, (await result).uncompressedBytes);
   });
 
   it("takes a waiting job out of the queue when it is aborted", async () => {
