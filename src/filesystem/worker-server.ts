@@ -31,7 +31,10 @@ export interface JobFailure {
   readonly stack: string | undefined;
 }
 
-/** Makes this worker thread serve jobs by name, one after another. Call once, from the thread's entry file. */
+/**
+ * Makes this worker thread serve jobs by name. Jobs that return a promise run side by side, the others one after another.
+ * Call once, from the thread's entry file.
+ */
 export function serveJobs(jobs: JobTable): void {
   const port = parentPort;
   if (port === null) throw new Error("serveJobs runs in a worker thread only");
@@ -44,13 +47,19 @@ export function serveJobs(jobs: JobTable): void {
       },
       emit: (event, transfer) => port.postMessage({ id, event } satisfies JobReply, [...(transfer ?? [])]),
     };
+    const fail = (error: unknown) => port.postMessage({ id, error: failureOf(error) } satisfies JobReply);
     try {
       const job = jobs[request.name];
       if (job === undefined) throw new Error(`No job ${request.name}`);
       context.checkCancelled();
-      port.postMessage({ id, result: job(request.args as never, context) } satisfies JobReply);
+      const result = job(request.args as never, context);
+      if (result instanceof Promise) {
+        result.then((value: unknown) => port.postMessage({ id, result: value } satisfies JobReply)).catch(fail);
+      } else {
+        port.postMessage({ id, result } satisfies JobReply);
+      }
     } catch (error) {
-      port.postMessage({ id, error: failureOf(error) } satisfies JobReply);
+      fail(error);
     }
   });
 }

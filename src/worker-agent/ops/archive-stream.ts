@@ -17,16 +17,12 @@ const blockBytes = 512;
  * programs of that name, as containerd does with xz; where one is missing, such a file is no archive.
  * @returns undefined when the content does not begin with a tar header (BuildKit solver/llbsolver/file/unpack.go)
  */
-export async function openArchive(path: string | Buffer, signal: AbortSignal): Promise<ArchiveStream | undefined> {
+export async function openArchive(path: string | Buffer): Promise<ArchiveStream | undefined> {
   const stream = decompress(path, await readStart(path));
-  const stop = () => stream.destroy(signal.reason instanceof Error ? signal.reason : new Error("context canceled"));
-  signal.addEventListener("abort", stop, { once: true });
   const dispose = async () => {
-    signal.removeEventListener("abort", stop);
     stream.destroy();
   };
   try {
-    signal.throwIfAborted();
     const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     const head = await readHead(chunks);
     if (!isTarHeader(head)) {
@@ -34,12 +30,10 @@ export async function openArchive(path: string | Buffer, signal: AbortSignal): P
       return undefined;
     }
     return { bytes: replay(head, chunks), [Symbol.asyncDispose]: dispose };
-  } catch (error) {
-    await dispose();
-    signal.throwIfAborted();
+  } catch {
     // What cannot be decompressed is not an archive but a file to copy.
-    if (error instanceof Error) return undefined;
-    throw error;
+    await dispose();
+    return undefined;
   }
 }
 

@@ -6,26 +6,15 @@ import type { ActiveSnapshot, MountedView } from "../../core/seams/snapshotter.t
 import { type LayerInfo, type Ref, scratchRef } from "../../core/values/layer.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import type { ActionJob, CopyOneJob, CopySource, UnpackPlace } from "../../filesystem/file-worker.ts";
-import { bytePath, fsPath, WorkerPool } from "../../filesystem/index.ts";
-import { type ArchiveStream, openArchive } from "./archive-stream.ts";
-
-/** Writes the entries of an uncompressed tar below a directory, `..` and links confined to it (moby go-archive Untar). */
-export type TarExtractor = (
-  tar: AsyncIterable<Uint8Array>,
-  directory: string,
-  options: {
-    /** Owner of all entries instead of their own. */
-    readonly owner: { readonly uid: number; readonly gid: number } | undefined;
-    readonly signal: AbortSignal;
-  },
-) => Promise<void>;
+import { bytePath, WorkerPool } from "../../filesystem/index.ts";
+import type { UnpackJob } from "./unpack-worker.ts";
 
 export interface FileOpRunnerOptions {
-  readonly extractTar: TarExtractor;
-  /** Threads that do the file system work; default 2. */
+  /** Threads that do the file system work; default 2, and as many for archives. */
   readonly threads?: number;
-  /** Entry file of the threads, where it is not beside the sources. */
+  /** Entry files of the threads, where they are not beside the sources. */
   readonly workerEntry?: URL;
+  readonly unpackWorkerEntry?: URL;
 }
 
 /**
@@ -35,25 +24,20 @@ export interface FileOpRunnerOptions {
  */
 export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
   readonly kind = "file";
-  readonly #pool: WorkerPool;
-  readonly #extractTar: TarExtractor;
+  readonly #tools: Tools;
 
-  constructor(options: FileOpRunnerOptions) {
-    this.#extractTar = options.extractTar;
-    this.#pool = new WorkerPool({
-      entry: options.workerEntry ?? new URL("../../filesystem/file-worker.ts", import.meta.url),
-      ...(options.threads === undefined ? {} : { size: options.threads }),
-    });
+  constructor(options: FileOpRunnerOptions = {}) {
+    const size = options.threads ?? 2;
+    const entry = options.workerEntry ?? new URL("../../filesystem/file-worker.ts", import.meta.url);
+    const unpackEntry = options.unpackWorkerEntry ?? new URL("./unpack-worker.ts", import.meta.url);
+    this.#tools = { pool: new WorkerPool({ entry, size }), unpackPool: new WorkerPool({ entry: unpackEntry, size }) };
   }
 
   async run(task: Task<"file">, context: RunContext): Promise<TaskResult<"file">> {
     const { op } = Op.decode(task.body.op);
     if (op?.$case !== "file") throw new BuildError(Code.InvalidArgument, "invalid nil file op");
     try {
-      await using run = new FileOpRun(op.value.actions, task.body.inputs, task.body.description, context, {
-        pool: this.#pool,
-        extractTar: this.#extractTar,
-      });
+      await using run = new FileOpRun(op.value.actions, task.body.inputs, task.body.description, context, this.#tools);
       return await run.solve();
     } catch (error) {
       throw BuildError.from(error);
@@ -61,7 +45,7 @@ export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool[Symbol.asyncDispose]();
+    await Promise.all([this.#tools.pool[Symbol.asyncDispose](), this.#tools.unpackPool[Symbol.asyncDispose]()]);
   }
 }
 
@@ -72,7 +56,7 @@ type State =
 
 interface Tools {
   readonly pool: WorkerPool;
-  readonly extractTar: TarExtractor;
+  readonly unpackPool: WorkerPool;
 }
 
 class FileOpRun implements AsyncDisposable {
@@ -198,24 +182,15 @@ class FileOpRun implements AsyncDisposable {
       await this.#tools.pool.run("run", job, { signal });
       return;
     }
-    for (const source of await this.#tools.pool.run<readonly CopySource[]>("sources", job, { signal })) {
-      const archive = source.candidate === undefined ? undefined : await openArchive(fsPath(source.candidate), signal);
-      if (archive === undefined) {
-        await this.#tools.pool.run("copyOne", { ...job, path: source.path } satisfies CopyOneJob, { signal });
+    for (const { path, candidate } of await this.#tools.pool.run<readonly CopySource[]>("sources", job, { signal })) {
+      if (candidate !== undefined && (await this.#tools.unpackPool.run<boolean>("isArchive", candidate, { signal }))) {
+        const place = await this.#tools.pool.run<UnpackPlace>("unpackTarget", job, { signal });
+        const unpack: UnpackJob = { file: candidate, directory: place.path, owner: place.owner };
+        await this.#tools.unpackPool.run<void>("unpack", unpack, { signal });
       } else {
-        await this.#unpack(job, archive);
+        await this.#tools.pool.run<void>("copyOne", { ...job, path } satisfies CopyOneJob, { signal });
       }
     }
-  }
-
-  async #unpack(job: ActionJob, archive: ArchiveStream): Promise<void> {
-    const { signal } = this.#context;
-    await using stream = archive;
-    const place = await this.#tools.pool.run<UnpackPlace>("unpackTarget", job, { signal });
-    await this.#tools.extractTar(stream.bytes, Buffer.from(place.path, "latin1").toString("utf8"), {
-      owner: place.owner,
-      signal,
-    });
   }
 
   /** The snapshot that an action changes: its input's own when nobody else wants that, else a new one on top of it. */

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { type FileAction, Op } from "../../../src/api/gen/ops.ts";
+import { encodeTarHeader, TarType, tarHeader, tarTrailer } from "../../../src/archive/tar/index.ts";
 import { type Ref, scratchRef } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
+import { byteString } from "../../../src/util/sys/index.ts";
 import { FileOpRunner } from "../../../src/worker-agent/ops/file-op.ts";
 import { materialize } from "../../helpers/materialize.ts";
 import { PlainLayers } from "../../helpers/plain-layers.ts";
@@ -20,23 +22,14 @@ interface Step {
 }
 
 describe("FileOpRunner", () => {
-  const unpacked: { tar: Buffer; directory: string; owner: unknown }[] = [];
   let runner: FileOpRunner;
   let layers: PlainLayers;
   before(() => {
-    runner = new FileOpRunner({
-      threads: 1,
-      extractTar: async (tar, directory, { owner }) => {
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of tar) chunks.push(chunk);
-        unpacked.push({ tar: Buffer.concat(chunks), directory, owner });
-      },
-    });
+    runner = new FileOpRunner({ threads: 1 });
   });
   after(() => runner[Symbol.asyncDispose]());
   beforeEach(async () => {
     layers = await PlainLayers.create();
-    unpacked.length = 0;
   });
   afterEach(async () => {
     assert.equal(layers.open, 0, "views and snapshots left open");
@@ -210,32 +203,80 @@ describe("FileOpRunner", () => {
     assert.equal(lstatSync(join(path, "sub/c.txt")).uid, 3);
   });
 
-  it("hands archives to the extractor and copies the rest", async () => {
-    const source = await layers.add((path) => {
-      writeFileSync(join(path, "f"), "content");
-      execFileSync("tar", ["-czf", join(path, "z.tgz"), "-C", path, "f"]);
-      writeFileSync(join(path, "not.gz"), Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3]));
-      writeFileSync(join(path, "empty"), "");
-      symlinkSync("z.tgz", join(path, "link"));
-    });
+  const unpack = (source: Ref, src: string, owner?: Record<string, unknown>) => {
     const copy = {
-      src: "/*",
+      src,
       dest: "/u/",
       allowWildcard: true,
       createDestPath: true,
       attemptUnpackDockerCompatibility: true,
     };
-    const owner = { user: { user: { $case: "byID", value: 9 } } };
-    const { outputs } = await run(
-      [{ input: -1, secondary: 0, output: 0, action: { copy: { ...copy, owner } } }],
-      [source],
-    );
+    const action = { copy: owner === undefined ? copy : { ...copy, owner } };
+    return run([{ input: -1, secondary: 0, output: 0, action }], [source]);
+  };
+
+  it("unpacks archives and copies the rest", async () => {
+    const source = await layers.add((path) => {
+      materialize([{ path: "in/f", type: "file", content: "content", uid: 3, mtime: [9, 0] }], path);
+      for (const [name, flag] of [
+        ["z.tgz", "-z"],
+        ["plain.tar", "-h"],
+      ] as const) {
+        execFileSync("tar", [
+          flag,
+          "--transform",
+          `s,^,${name}.d/,`,
+          "-cf",
+          join(path, name),
+          "-C",
+          join(path, "in"),
+          "f",
+        ]);
+      }
+      writeFileSync(join(path, "not.gz"), Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3]));
+      writeFileSync(join(path, "empty"), "");
+      symlinkSync("z.tgz", join(path, "link"));
+    });
+    const { outputs } = await unpack(source, "/*");
     const path = join(layers.path(outputs[0] ?? scratchRef), "u");
-    assert.deepEqual(readdirSync(path).sort(), ["empty", "f", "not.gz"]);
-    assert.equal(unpacked.length, 2, "the archive and the link to it");
-    assert.equal(unpacked[0]?.tar.subarray(0, 1).toString(), "f");
-    assert.equal(unpacked[0]?.tar.includes("content"), true);
-    assert.deepEqual(unpacked[0]?.owner, { uid: 9, gid: 9 });
+    assert.deepEqual(readdirSync(path).sort(), ["empty", "in", "not.gz", "plain.tar.d", "z.tgz.d"]);
+    const file = lstatSync(join(path, "z.tgz.d/f"));
+    assert.deepEqual([file.uid, file.mtimeMs, file.size], [3, 9000, 7]);
+
+    const owned = await unpack(source, "/z.tgz", { user: { user: { $case: "byID", value: 9 } } });
+    const target = join(layers.path(owned.outputs[0] ?? scratchRef), "u");
+    assert.deepEqual(
+      [target, join(target, "z.tgz.d"), join(target, "z.tgz.d/f")].map((at) => lstatSync(at).uid),
+      [9, 0, 9],
+    );
+  });
+
+  it("keeps a hostile archive inside its directory", async () => {
+    const victim = join(layers.root, "victim");
+    const header = (name: string, type: string, linkname = "", size = 0) =>
+      encodeTarHeader(tarHeader({ name: byteString(name), type, linkname: byteString(linkname), mode: 0o644, size }));
+    const block = Buffer.alloc(512);
+    block.write("pwned");
+    const source = await layers.add((path) =>
+      writeFileSync(
+        join(path, "evil.tar"),
+        Buffer.concat([
+          header("esc", TarType.Symlink, layers.root),
+          header("esc/victim", TarType.File, "", 5),
+          block,
+          header("../../../../victim", TarType.File, "", 5),
+          block,
+          header("hard", TarType.HardLink, "../../victim"),
+          tarTrailer,
+        ]),
+      ),
+    );
+    const { outputs } = await unpack(source, "/evil.tar");
+    const path = join(layers.path(outputs[0] ?? scratchRef), "u");
+    assert.equal(existsSync(victim), false);
+    assert.equal(readFileSync(join(path, "victim"), "utf8"), "pwned");
+    assert.equal(readFileSync(join(path, layers.root, "victim"), "utf8"), "pwned");
+    assert.equal(lstatSync(join(path, "hard")).nlink, 2);
   });
 
   it("keeps holes of a sparse file", async () => {
