@@ -174,12 +174,9 @@ export class Agent implements AsyncDisposable {
       blob: new BlobSource({ registry, snapshotter }),
       local,
     });
-    const extractTar = async () => {
-      throw new Error("unreachable");
-    };
     const runners: OpRunners = {
       exec: new ExecOpRunner({ executor, spawner, area, cacheMounts, logLimits: stepLogLimits(process.env) }),
-      file: owned.use(new FileOpRunner({ extractTar })),
+      file: owned.use(new FileOpRunner()),
       checksum: new ChecksumRunner({ hasher, agentId: id }),
       read: owned.use(new ReadRunner()),
       "export.files": owned.use(new ExportFilesRunner()),
