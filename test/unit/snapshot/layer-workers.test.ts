@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { LayerWorkers } from "../../../src/snapshot/index.ts";
 
 describe("LayerWorkers", () => {
@@ -27,15 +26,25 @@ describe("LayerWorkers", () => {
     assert.ok((await slow).uncompressedBytes > 20_000_000);
   });
 
-  it("delivers every byte to a reader slower than the job", async () => {
+  it("ends a job when its last chunk has been taken, not when it has been made", async () => {
     await using workers = new LayerWorkers({ maxThreadsPerLane: 1 });
-    const { chunks, result } = workers.stream("pack", pack());
-    let bytes = 0;
-    for await (const chunk of chunks) {
-      bytes += chunk.length;
-      await setImmediate();
-    }
-    assert.equal(bytes, (await result).uncompressedBytes);
+    mkdirSync(join(root, "small"));
+    const made = Promise.withResolvers<void>();
+    const taken = Promise.withResolvers<void>();
+    let ended = false;
+    const output = () => {
+      made.resolve();
+      return taken.promise;
+    };
+    const job = workers.run("pack", { ...pack(), layer: join(root, "small") }, { output }).then(() => {
+      ended = true;
+    });
+    await made.promise;
+    // A round trip to another thread gives the first one time to say that it is done.
+    for (let round = 0; round < 3; round++) await workers.run("seal", seal());
+    assert.equal(ended, false);
+    taken.resolve();
+    await job;
   });
 
   it("takes a waiting job out of the queue when it is aborted", async () => {
