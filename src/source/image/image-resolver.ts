@@ -230,7 +230,7 @@ export class ImageResolver {
       annotations: { ...layer.annotations, ...backend.annotations(), "containerd.io/uncompressed": diffId },
     };
     return {
-      id: `img-${digestHex(chainId)}` as LayerId,
+      id: idOf(`image layer ${chainId}`) as LayerId,
       diffId,
       blobs: [descriptor],
       origins: [backend.origin(descriptor)],

@@ -66,13 +66,18 @@ export async function openSshAgentSocket(
 
 async function forward(caller: SessionCaller, agentId: string, socket: Socket, signal: AbortSignal): Promise<void> {
   socket.on("error", () => {});
-  const end = () => socket.destroy();
+  await using stream = caller.open(`${service}/ForwardAgent`, {
+    metadata: { "buildkit.ssh.id": [agentId] },
+    signal,
+  });
+  // Whichever side goes first takes the other along.
+  const end = () => {
+    socket.destroy();
+    stream.cancel();
+  };
   signal.addEventListener("abort", end, { once: true });
+  socket.once("close", end);
   try {
-    await using stream = caller.open(`${service}/ForwardAgent`, {
-      metadata: { "buildkit.ssh.id": [agentId] },
-      signal,
-    });
     const upwards = (async () => {
       for await (const data of socket.iterator({ destroyOnReturn: false })) {
         await stream.send(BytesMessage.encode({ data: data as Uint8Array }).finish());
@@ -81,16 +86,20 @@ async function forward(caller: SessionCaller, agentId: string, socket: Socket, s
     })();
     upwards.catch(end);
     for await (const message of stream.messages) {
-      if (!socket.write(BytesMessage.decode(message).data)) {
-        await new Promise<void>((resolve) => {
-          socket.once("drain", resolve);
-          socket.once("close", () => resolve());
-        });
-      }
+      if (socket.write(BytesMessage.decode(message).data) || socket.destroyed) continue;
+      await new Promise<void>((resolve) => {
+        socket.once("drain", resolve);
+        socket.once("close", () => resolve());
+      });
     }
-    socket.end();
+    if (!socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        socket.once("close", () => resolve());
+        socket.end(() => resolve());
+      });
+    }
   } finally {
     signal.removeEventListener("abort", end);
-    socket.destroy();
+    end();
   }
 }

@@ -34,7 +34,7 @@ export async function openSourceSandbox(options: { mirrors?: Record<string, stri
   const root = await mkdtemp(join(tmpdir(), "source-"));
   const stack = new AsyncDisposableStack();
   stack.defer(() => rm(root, { recursive: true, force: true }));
-  const workers = stack.use(new LayerWorkers({ maxThreads: 1 }));
+  const workers = stack.use(new LayerWorkers());
   const snapshotter = stack.use(await openSnapshotter(join(root, "layers"), "native", { workers }));
   const content = await LocalContentStore.open(join(root, "content"));
   const validators = await new MemoryKeyValueStore().open("http-validators");
