@@ -118,12 +118,13 @@ export class TreeWriter {
     const full = this.#full(stat.path);
     this.#open.delete(id);
     try {
+      // Before the owner: changing that takes file capabilities away, as it does in BuildKit.
+      for (const [name, value] of stat.xattrs ?? []) writeXattr(full, name, value);
       attempt("chown", full, () => fchownSync(fd, stat.uid, stat.gid));
       attempt("chmod", full, () => fchmodSync(fd, goPermissions(stat.mode)));
     } finally {
       closeSync(fd);
     }
-    for (const [name, value] of stat.xattrs ?? []) writeXattr(full, name, value);
     writeTimes(full, stat.modTime);
     this.#digests.set(stat.path, fileDigestOf(hash));
   }
