@@ -4,12 +4,12 @@ import { Code } from "../core/errors/code.ts";
 const truths = new Set(["1", "t", "T", "TRUE", "true", "True"]);
 const lies = new Set(["0", "f", "F", "FALSE", "false", "False"]);
 
-/** Go's strconv.ParseBool. @throws BuildError InvalidArgument */
+/** Go's strconv.ParseBool. @throws BuildError Unknown, as BuildKit: clients print the bare text */
 export function parseBool(key: string, value: string): boolean {
   if (truths.has(value)) return true;
   if (lies.has(value)) return false;
   throw new BuildError(
-    Code.InvalidArgument,
+    Code.Unknown,
     `non-bool value specified for ${key}: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
   );
 }
@@ -19,12 +19,12 @@ export function parseFlag(key: string, value: string): boolean {
   return value === "" ? true : parseBool(key, value);
 }
 
-/** `source-date-epoch` in Unix seconds; empty means: explicitly none. @throws BuildError InvalidArgument */
+/** `source-date-epoch` in Unix seconds; empty means: explicitly none. @throws BuildError Unknown, as BuildKit: clients print the bare text */
 export function parseEpoch(key: string, value: string): number | undefined {
   if (value === "") return undefined;
   if (!/^[+-]?\d+$/.test(value)) {
     throw new BuildError(
-      Code.InvalidArgument,
+      Code.Unknown,
       `invalid ${key}: strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`,
     );
   }

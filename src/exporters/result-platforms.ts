@@ -21,7 +21,7 @@ interface PlatformsJson {
 /**
  * The platforms of a result (BuildKit exptypes.ParsePlatforms): from `refs.platforms`, else the one of the image config, else
  * this machine's.
- * @throws BuildError InvalidArgument
+ * @throws BuildError Unknown, as BuildKit: clients print the bare text
  */
 export function resultPlatforms(source: ExportSource): readonly ResultPlatform[] {
   const text = source.metadata.get("refs.platforms");
@@ -96,5 +96,5 @@ function fromOci(platform: Partial<OciPlatform> | undefined): Platform {
 }
 
 function invalid(message: string): BuildError {
-  return new BuildError(Code.InvalidArgument, message);
+  return new BuildError(Code.Unknown, message);
 }

@@ -22,6 +22,7 @@ import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source
 import { BlobServer, HttpBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { encode } from "../util/msgpack.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
+import { randomId } from "../util/random-id.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { version } from "../version.ts";
 import { ControlServer } from "./control-server.ts";
@@ -246,7 +247,7 @@ async function agentId(root: string): Promise<string> {
   try {
     return (await readFile(path, "utf8")).trim();
   } catch {
-    const id = randomUUID().replaceAll("-", "").slice(0, 25);
+    const id = randomId();
     await writeFile(path, `${id}\n`);
     return id;
   }

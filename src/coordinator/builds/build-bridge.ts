@@ -20,6 +20,7 @@ import type { Digest } from "../../core/values/digest.ts";
 import type { Ref } from "../../core/values/layer.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
+import { withDefinitionSource } from "./definition-source.ts";
 import { SolvedRef } from "./solved-ref.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
 
@@ -41,9 +42,15 @@ const noProgress: ProgressWriter = { status: () => {}, log: () => {}, warn: () =
 export class BuildBridge implements LlbBridge {
   readonly #options: BuildBridgeOptions;
   readonly #results = new Map<string, CachedResult<Ref>>();
+  #requestedPlatforms: readonly string[] = [];
 
   constructor(options: BuildBridgeOptions) {
     this.#options = options;
+  }
+
+  /** What the last frontend was asked for with `platform`; empty for subrequests, whose results are no images. */
+  get requestedPlatforms(): readonly string[] {
+    return this.#requestedPlatforms;
   }
 
   get sessionIds(): readonly string[] {
@@ -104,6 +111,8 @@ export class BuildBridge implements LlbBridge {
       }
       throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
     }
+    this.#requestedPlatforms =
+      opts["requestid"] === undefined ? (opts["platform"] ?? "").split(",").filter((text) => text !== "") : [];
     return frontend.solve(this, opts, request.frontendInputs ?? {}, signal);
   }
 
@@ -115,9 +124,13 @@ export class BuildBridge implements LlbBridge {
       dispatcher: this.#options.dispatcher,
       context: (signal) => this.#context(signal, noProgress),
       solve: async (signal) => {
-        const solved = await this.#options.job.build(edge, { signal });
-        this.#results.set(id, solved);
-        return solved;
+        try {
+          const solved = await this.#options.job.build(edge, { signal });
+          this.#results.set(id, solved);
+          return solved;
+        } catch (error) {
+          throw withDefinitionSource(error, definition);
+        }
       },
     });
   }

@@ -6,17 +6,20 @@ import type { Logger } from "../../core/seams/logger.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import { sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import type { Job } from "../../solver/index.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
+import type { BuildBridge } from "./build-bridge.ts";
+import { platformWarnings } from "./check-platforms.ts";
 import { toSolveProgress } from "./solve-progress.ts";
 
 export interface FleetBuildOptions {
   readonly params: SolveParams;
   readonly signal: AbortSignal;
   readonly job: Job<Ref>;
-  readonly bridge: LlbBridge;
+  readonly bridge: BuildBridge;
   readonly exporters: readonly ExporterInstance[];
   readonly sessions: SessionGroup;
   readonly dispatcher: TaskDispatcher;
@@ -60,6 +63,9 @@ export class FleetBuild implements ActiveBuild {
   async #export(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
     const { exporters, job, signal } = this.#options;
     const source = await this.#evaluate(result);
+    for (const short of platformWarnings(this.#options.bridge.requestedPlatforms, source)) {
+      job.warn(sha256(short), { level: 0, short, detail: [], url: "" });
+    }
     const outcomes = await Promise.all(
       exporters.map((exporter) =>
         job.inVertex(

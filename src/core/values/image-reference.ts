@@ -95,7 +95,7 @@ const referencePattern = new RegExp(
 
 /**
  * Parses and normalizes what a user typed.
- * @throws BuildError InvalidArgument `invalid reference format`, …
+ * @throws BuildError Unknown, as BuildKit: clients print the bare text `invalid reference format`, …
  */
 export function parseNamedReference(text: string): NamedReference {
   if (/^[a-f0-9]{64}$/.test(text)) {
@@ -161,5 +161,5 @@ function invalid(message: string): BuildError {
 }
 
 function badName(message: string): BuildError {
-  return new BuildError(Code.InvalidArgument, message);
+  return new BuildError(Code.Unknown, message);
 }

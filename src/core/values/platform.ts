@@ -63,13 +63,13 @@ export function formatPlatform(platform: Platform): string {
 const part = /^[A-Za-z0-9_.-]+$/;
 const osNames = new Set(["linux", "windows", "darwin", "macos", "freebsd", "netbsd", "openbsd", "wasip1", "js"]);
 
-/** Parses `os/arch[/variant]`, `os` or `arch`; what is missing comes from `host`. @throws BuildError InvalidArgument */
+/** Parses `os/arch[/variant]`, `os` or `arch`; what is missing comes from `host`. @throws BuildError Unknown, as BuildKit: clients print the bare text */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform {
   const parts = text.split("/");
   for (const name of parts) {
     if (!part.test(name)) {
       throw new BuildError(
-        Code.InvalidArgument,
+        Code.Unknown,
         `${JSON.stringify(name)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
       );
     }
@@ -82,10 +82,7 @@ export function parsePlatform(text: string, host: Platform = hostPlatform()): Pl
     return normalizePlatform({ os: host.os, architecture: first });
   }
   if (parts.length > 3) {
-    throw new BuildError(
-      Code.InvalidArgument,
-      `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`,
-    );
+    throw new BuildError(Code.Unknown, `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
   }
   return normalizePlatform({ os: first, architecture: second ?? "", variant: third ?? "" });
 }

@@ -23,7 +23,7 @@ import { reportStep } from "../step.ts";
 
 /** Turns image names into the two forms an archive shows. */
 export interface NameForms {
-  /** `docker.io/library/app:latest`. @throws BuildError InvalidArgument */
+  /** `docker.io/library/app:latest`. @throws BuildError Unknown, as BuildKit: clients print the bare text */
   canonical(name: string): string;
   /** `app:latest` */
   familiar(name: string): string;

@@ -37,7 +37,7 @@ export class FilesExporter implements Exporter {
     const split = attrs["platform-split"];
     const mode = this.type === "local" ? (attrs["mode"] ?? "") : "";
     if (!["", "copy", "delete"].includes(mode)) {
-      throw new BuildError(Code.InvalidArgument, `invalid local exporter mode ${JSON.stringify(mode)}`);
+      throw new BuildError(Code.Unknown, `invalid local exporter mode ${JSON.stringify(mode)}`);
     }
     return new FilesExporterInstance(this.type, exporterId, {
       epoch,

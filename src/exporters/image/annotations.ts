@@ -24,13 +24,13 @@ const keyPattern = /^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$
 export class AnnotationSet {
   readonly #byPlatform = new Map<string, ImageAnnotations>();
 
-  /** Takes the entry if it is an annotation. @returns false for any other key. @throws BuildError InvalidArgument */
+  /** Takes the entry if it is an annotation. @returns false for any other key. @throws BuildError Unknown, as BuildKit: clients print the bare text */
   add(key: string, value: string): boolean {
     const match = keyPattern.exec(key);
     if (match === null) return false;
     const [, type = "", platformText, name = ""] = match;
     const field = fields[type];
-    if (field === undefined) throw new BuildError(Code.InvalidArgument, `unrecognized annotation type ${type}`);
+    if (field === undefined) throw new BuildError(Code.Unknown, `unrecognized annotation type ${type}`);
     const platform = platformText === undefined ? "" : formatPlatform(parsePlatform(platformText));
     const annotations = this.#byPlatform.get(platform) ?? empty();
     annotations[field][name] = value;

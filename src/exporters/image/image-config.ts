@@ -44,7 +44,7 @@ export function defaultImageConfig(platform: Platform): Uint8Array {
 /**
  * The config as exported: rootfs and history match the layers, times are clamped to the epoch, everything else stays as the
  * frontend wrote it; top-level keys sorted (BuildKit exporter/containerimage/writer.go, patchImageConfig).
- * @throws BuildError InvalidArgument
+ * @throws BuildError Unknown, as BuildKit: clients print the bare text
  */
 export function patchImageConfig(
   config: Uint8Array,
@@ -81,15 +81,15 @@ function parseConfig(bytes: Uint8Array): RawConfig {
   try {
     value = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
-    throw new BuildError(Code.InvalidArgument, "invalid image config for export", { cause });
+    throw new BuildError(Code.Unknown, "invalid image config for export", { cause });
   }
   if (typeof value !== "object" || value === null) {
-    throw new BuildError(Code.InvalidArgument, "invalid null image config for export");
+    throw new BuildError(Code.Unknown, "invalid null image config for export");
   }
   const config = value as RawConfig;
-  if (!config["os"]) throw new BuildError(Code.InvalidArgument, "invalid image config for export: missing os");
+  if (!config["os"]) throw new BuildError(Code.Unknown, "invalid image config for export: missing os");
   if (!config["architecture"]) {
-    throw new BuildError(Code.InvalidArgument, "invalid image config for export: missing architecture");
+    throw new BuildError(Code.Unknown, "invalid image config for export: missing architecture");
   }
   return config;
 }

@@ -18,7 +18,7 @@ export interface ImageOptions {
   readonly rest: Readonly<Record<string, string>>;
 }
 
-/** @throws BuildError InvalidArgument */
+/** @throws BuildError Unknown, as BuildKit: clients print the bare text */
 export function parseImageOptions(attrs: Readonly<Record<string, string>>): ImageOptions {
   const rest: Record<string, string> = {};
   const annotations = new AnnotationSet();
@@ -59,7 +59,7 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
   const compression = parseCompression(attrs);
   if (ociMediaTypes === false && (compression.type === "zstd" || compression.type === "estargz")) {
     throw new BuildError(
-      Code.InvalidArgument,
+      Code.Unknown,
       `exporter option "compression=${compression.type}" conflicts with "oci-mediatypes=false"`,
     );
   }
@@ -68,19 +68,19 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
 
 const types = new Set<string>(["uncompressed", "gzip", "zstd", "estargz"]);
 
-/** `compression`, `compression-level`, `force-compression`. @throws BuildError InvalidArgument */
+/** `compression`, `compression-level`, `force-compression`. @throws BuildError Unknown, as BuildKit: clients print the bare text */
 export function parseCompression(
   attrs: Readonly<Record<string, string>>,
 ): Omit<Compression, "ociMediaTypes" | "rewriteTimestamp"> {
   const type = attrs["compression"] ?? "gzip";
-  if (!types.has(type)) throw new BuildError(Code.InvalidArgument, `unsupported compression type ${type}`);
+  if (!types.has(type)) throw new BuildError(Code.Unknown, `unsupported compression type ${type}`);
   if (type === "estargz") {
     throw new BuildError(Code.Unimplemented, "compression=estargz is not supported: use gzip, zstd or uncompressed");
   }
   const levelText = attrs["compression-level"];
   if (levelText !== undefined && !/^[+-]?\d+$/.test(levelText)) {
     throw new BuildError(
-      Code.InvalidArgument,
+      Code.Unknown,
       `non-int value ${levelText} specified for compression-level: strconv.ParseInt: parsing ${JSON.stringify(levelText)}: invalid syntax`,
     );
   }
@@ -91,7 +91,7 @@ export function parseCompression(
       force = forceText === "" ? true : parseBool("force-compression", forceText);
     } catch (cause) {
       throw new BuildError(
-        Code.InvalidArgument,
+        Code.Unknown,
         `non-bool value ${forceText} specified for force-compression: ${(cause as Error).message.replace(/^[^:]*: /, "")}`,
         { cause },
       );

@@ -52,7 +52,7 @@ export class ImageWriter {
     this.#context = context;
   }
 
-  /** @throws BuildError InvalidArgument for attributes that contradict the result */
+  /** @throws BuildError Unknown, as BuildKit: clients print the bare text for attributes that contradict the result */
   async write(): Promise<WrittenImage> {
     const platforms = resultPlatforms(this.#source);
     this.#checkAnnotations(platforms);
@@ -70,7 +70,7 @@ export class ImageWriter {
     if (platform === undefined) throw new BuildError(Code.Internal, "result without a platform");
     const { index, indexDescriptor } = this.#options.annotations.for(undefined);
     if (Object.keys({ ...index, ...indexDescriptor }).length > 0) {
-      throw new BuildError(Code.InvalidArgument, "index annotations not supported for single platform export");
+      throw new BuildError(Code.Unknown, "index annotations not supported for single platform export");
     }
     const [blobs = []] = await this.#packAll([platform]);
     const { descriptor, configDigest } = await this.#writeManifest(platform, blobs);
@@ -85,11 +85,11 @@ export class ImageWriter {
     const { annotations } = this.#options;
     for (const id of annotations.platforms) {
       if (!platforms.some((platform) => platform.id === id)) {
-        throw new BuildError(Code.InvalidArgument, `invalid annotation: no platform ${id} found in source`);
+        throw new BuildError(Code.Unknown, `invalid annotation: no platform ${id} found in source`);
       }
     }
     if (!this.#oci && annotations.needsOci) {
-      throw new BuildError(Code.InvalidArgument, 'cannot export annotations with "oci-mediatypes=false"');
+      throw new BuildError(Code.Unknown, 'cannot export annotations with "oci-mediatypes=false"');
     }
   }
 

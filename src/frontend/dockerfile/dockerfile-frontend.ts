@@ -2,6 +2,7 @@ import type { Attestation } from "../../api/gen/gateway.ts";
 import type { Definition, Range } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { withSource } from "../../core/errors/source-error.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
 import { hostPlatform, normalizePlatform, type Platform } from "../../core/values/platform.ts";
@@ -14,7 +15,6 @@ import { encodeImage, formatPlatformFully } from "./image/index.ts";
 import type { LintWarning } from "./lint/index.ts";
 import { detectSyntax } from "./parser/index.ts";
 import { SbomScanner } from "./sbom-scanner.ts";
-import { withSource } from "./source-error.ts";
 import {
   convertLlbRequest,
   convertLlbResult,

@@ -21,6 +21,9 @@ export interface LayerCodec {
   /** Cuts a layer directory into a blob in the content store. The descriptor carries `containerd.io/uncompressed`. */
   pack(directory: string, compression: Compression, signal: AbortSignal): Promise<Descriptor>;
 
+  /** Converts a layer blob to another compression or other times, its entries left as they are. */
+  repack(blob: AsyncIterable<Uint8Array>, compression: Compression, signal: AbortSignal): Promise<Descriptor>;
+
   /** The layer as a tar which keeps what OCI's form rounds or drops (nanoseconds, all attributes): for other agents. */
   archive(directory: string, form: "exact", signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -100,16 +100,25 @@ export class LayerManager {
     return missing;
   }
 
-  /** The layer as a blob of the given compression; cut now if that was never done. @throws BuildError NotFound */
-  async pack(id: LayerId, compression: Compression, signal: AbortSignal): Promise<Descriptor> {
-    return this.#packOnce(id, compressionKey(compression), signal, (directory, s) =>
-      this.#options.codec.pack(directory, compression, s),
-    );
+  /**
+   * The layer as a blob of the given compression; cut now if that was never done. A layer that came as a blob is converted
+   * from it: cut from its files it could come out different. @throws BuildError NotFound
+   */
+  async pack(id: LayerId, compression: Compression, sources: LayerSources, signal: AbortSignal): Promise<Descriptor> {
+    const origin = sources.infos.get(id)?.origins[0]?.descriptor;
+    return this.#packOnce(id, compressionKey(compression), signal, async (s) => {
+      const { codec, snapshotter } = this.#options;
+      if (origin !== undefined)
+        return codec.repack(this.openBlob({ ...origin, layer: id }, sources, s), compression, s);
+      await this.ensure([id], sources, s);
+      return codec.pack(snapshotter.layerPath(id), compression, s);
+    });
   }
 
   /** The layer as an exact archive for another agent, cut now if that was never done. @throws BuildError NotFound */
   async packForPeer(id: LayerId, signal: AbortSignal): Promise<Descriptor> {
-    return this.#packOnce(id, exactKey, signal, async (directory, s) => {
+    return this.#packOnce(id, exactKey, signal, async (s) => {
+      const directory = this.#options.snapshotter.layerPath(id);
       const { digest, size } = await this.#options.content.write(
         this.#options.codec.archive(directory, "exact", s),
         {},
@@ -137,14 +146,14 @@ export class LayerManager {
     id: LayerId,
     key: string,
     signal: AbortSignal,
-    cut: (directory: string, signal: AbortSignal) => Promise<Descriptor>,
+    cut: (signal: AbortSignal) => Promise<Descriptor>,
   ): Promise<Descriptor> {
     const known = await this.#known(id, key);
     if (known !== undefined) return known;
     return this.#packing.do(
       `${id} ${key}`,
       async (s) => {
-        const descriptor = await cut(this.#options.snapshotter.layerPath(id), s);
+        const descriptor = await cut(s);
         await this.#options.packs.put(packKey(id, key), encode(descriptor));
         return descriptor;
       },

@@ -1,10 +1,10 @@
-import { randomBytes } from "node:crypto";
 import type { LayerService } from "../../core/seams/op-runner.ts";
 import type { ActiveSnapshot, MountedView } from "../../core/seams/snapshotter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { Compression } from "../../core/values/task.ts";
+import { randomId } from "../../util/random-id.ts";
 import { diffIdAnnotation, type LayerManager, type LayerSources } from "./layer-manager.ts";
 
 /** The layers one task may use: the agent's manager plus what the task's envelope says of where they are. */
@@ -45,7 +45,7 @@ export class TaskLayerService implements LayerService {
   newId(): LayerId {
     const given = this.#givenIds.shift();
     if (given !== undefined) return given;
-    return `l${Date.now().toString(36)}${randomBytes(10).toString("hex")}` as LayerId;
+    return randomId() as LayerId;
   }
 
   born(id: LayerId, sizeBytes: number, description: string, recordType = "regular"): LayerInfo {
@@ -73,8 +73,7 @@ export class TaskLayerService implements LayerService {
     compression: Compression,
     signal: AbortSignal,
   ): Promise<{ readonly info: LayerInfo; readonly descriptor: Descriptor }> {
-    await this.ensure({ layers: [id] }, signal);
-    const descriptor = await this.#manager.pack(id, compression, signal);
+    const descriptor = await this.#manager.pack(id, compression, this.#sources, signal);
     const known = this.#sources.infos.get(id) ?? this.born(id, 0, "");
     if (compression.rewriteTimestamp !== undefined) return { info: known, descriptor };
     const diffId = descriptor.annotations?.[diffIdAnnotation] as Digest | undefined;

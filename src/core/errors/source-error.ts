@@ -1,5 +1,5 @@
 import type { Range, SourceInfo } from "../../api/gen/ops.ts";
-import { BuildError } from "../../core/errors/build-error.ts";
+import { BuildError } from "./build-error.ts";
 
 const sourceTypeUrl = "github.com/moby/buildkit/errdefs.Source+json";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { BuildError } from "../../../../src/core/errors/build-error.ts";
-import { Code } from "../../../../src/core/errors/code.ts";
-import { lineRanges, withLocation } from "../../../../src/frontend/dockerfile/dockerfile-error.ts";
-import { withSource } from "../../../../src/frontend/dockerfile/source-error.ts";
+import { BuildError } from "../../../src/core/errors/build-error.ts";
+import { Code } from "../../../src/core/errors/code.ts";
+import { withSource } from "../../../src/core/errors/source-error.ts";
+import { lineRanges, withLocation } from "../../../src/frontend/dockerfile/dockerfile-error.ts";
 
 describe("withSource", () => {
   it("attaches the file and its lines, and keeps message and code", () => {
