@@ -9,6 +9,7 @@ import { formatImageSpec } from "../../../src/core/values/image-reference.ts";
 import { MediaType } from "../../../src/core/values/media-type.ts";
 import { normalizePlatform } from "../../../src/core/values/platform.ts";
 import { type ImageRegistry, ImageResolver, RemoteOriginReader } from "../../../src/source/index.ts";
+import { idOf } from "../../../src/util/random-id.ts";
 import { FakeSession, FakeSessionGroup } from "../../helpers/fake-session.ts";
 import { noSessions } from "../../helpers/no-sessions.ts";
 
@@ -88,7 +89,7 @@ describe("ImageResolver", () => {
     assert.equal(image.digest, manifest.digest);
     const chain = sha256(`${sha256("a")} ${sha256("b")}`);
     assert.deepEqual(image.cacheKeys, [sha256(`{"Digest":"${manifest.digest}","OS":"linux","Arch":"amd64"}`), chain]);
-    assert.deepEqual(image.ref.layers, [`img-${sha256("a").slice(7)}`, `img-${chain.slice(7)}`]);
+    assert.deepEqual(image.ref.layers, [idOf(`image layer ${sha256("a")}`), idOf(`image layer ${chain}`)]);
     const [bottom, top] = image.layers;
     assert.equal(top?.diffId, sha256("b"));
     assert.equal(top?.description, "pulled from docker.io/library/base:1");
