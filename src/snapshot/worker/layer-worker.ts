@@ -7,7 +7,8 @@ import { type FromWorker, type ToWorker, toThreadError, windowChunks } from "./m
 const port = parentPort;
 if (port === null) throw new Error("layer-worker is a thread of LayerWorkers and cannot be run by itself");
 
-const send = (message: FromWorker, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
+// Nothing is transferred: the writer may use a chunk again, as the archive's trailer, and would find it empty.
+const send = (message: FromWorker) => port.postMessage(message);
 
 let input = new AsyncQueue<Uint8Array>();
 let credits = windowChunks;
@@ -27,9 +28,7 @@ async function write(chunk: Uint8Array): Promise<void> {
     });
   }
   credits--;
-  const { buffer } = chunk;
-  const owned = buffer instanceof ArrayBuffer && chunk.byteLength === buffer.byteLength;
-  send({ type: "output", chunk }, owned ? [buffer] : []);
+  send({ type: "output", chunk });
 }
 
 async function runJob(kind: JobKind, args: unknown): Promise<void> {

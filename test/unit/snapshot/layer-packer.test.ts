@@ -148,6 +148,16 @@ describe("LayerPacker.pack()", () => {
     assert.equal(diffIds.size, 1);
   });
 
+  it("ends every archive with its trailer, however many a thread has written", async () => {
+    await using area = await Area.open();
+    const layer = area.dir("layer");
+    writeFileSync(join(layer, "file"), "content");
+    for (let i = 0; i < 4; i++) {
+      const { size } = await area.packer.pack(layer, plain);
+      assert.equal(size, 512 + 512 + 1024);
+    }
+  });
+
   it("refuses estargz", async () => {
     await using area = await Area.open();
     await assert.rejects(
