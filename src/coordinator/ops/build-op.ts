@@ -33,7 +33,7 @@ export class BuildOp implements Op<Ref> {
 
   async exec(inputs: readonly Ref[], context: OpContext): Promise<readonly Ref[]> {
     if (this.#build.builder !== llbBuilder) {
-      throw new BuildError(Code.Unknown, "only LLB builder is currently supported");
+      throw new BuildError(Code.Unknown, "only LLB builder is currently allowed");
     }
     const index = this.#build.inputs[defaultName]?.input;
     if (index === undefined)
@@ -41,12 +41,17 @@ export class BuildOp implements Op<Ref> {
     const ref = inputs[index];
     if (ref === undefined) throw new BuildError(Code.Unknown, `invalid index ${index}`);
     const path = this.#build.attrs["llbbuild.filename"] ?? defaultName;
-    const { data } = await this.#dependencies.dispatcher.run(
-      "read",
-      { op: "file", ref, path, offset: 0, length: 0 },
-      taskContext(this.#vertex, context),
-    );
+    const data = await this.#read(ref, path, context);
     return [await this.#dependencies.solveNested(this.#vertex, decodeDefinition(data), context)];
+  }
+
+  async #read(ref: Ref, path: string, context: OpContext): Promise<Uint8Array> {
+    const body = { op: "file" as const, ref, path, offset: 0, length: 0 };
+    try {
+      return (await this.#dependencies.dispatcher.run("read", body, taskContext(this.#vertex, context))).data;
+    } catch (error) {
+      throw BuildError.from(error).wrap(`failed to open ${path}`);
+    }
   }
 }
 
@@ -54,6 +59,6 @@ function decodeDefinition(data: Uint8Array): Definition {
   try {
     return Definition.decode(data);
   } catch (cause) {
-    throw new BuildError(Code.InvalidArgument, `failed to parse definition: ${(cause as Error).message}`, { cause });
+    throw new BuildError(Code.Unknown, `proto: ${(cause as Error).message}`, { cause });
   }
 }

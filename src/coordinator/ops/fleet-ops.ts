@@ -56,7 +56,7 @@ export class FleetOps implements OpResolver<Ref> {
           ? new ImageSourceOp(payload, op.value, this.#dependencies)
           : new RemoteSourceOp(vertex, payload, op.value, this.#dependencies);
       default:
-        throw new BuildError(Code.InvalidArgument, `no support for op ${String(op)}`);
+        throw new BuildError(Code.Unknown, "no support for <nil>");
     }
   }
 }
