@@ -1,18 +1,6 @@
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
-
-const truths = new Set(["1", "t", "T", "TRUE", "true", "True"]);
-const lies = new Set(["0", "f", "F", "FALSE", "false", "False"]);
-
-/** Go's strconv.ParseBool. @throws BuildError Unknown, as BuildKit: clients print the bare text */
-export function parseBool(key: string, value: string): boolean {
-  if (truths.has(value)) return true;
-  if (lies.has(value)) return false;
-  throw new BuildError(
-    Code.Unknown,
-    `non-bool value specified for ${key}: strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`,
-  );
-}
+import { parseBool } from "../core/values/export-attributes.ts";
 
 /** As parseBool, but a key given without a value means true. */
 export function parseFlag(key: string, value: string): boolean {

@@ -10,8 +10,8 @@ import type {
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, digestHex } from "../../core/values/digest.ts";
 import type { ArchiveEntry } from "../../core/values/task.ts";
+import { goJson, goTime } from "../../util/go-json.ts";
 import { epochFor, parseFlag } from "../attributes.ts";
-import { goJson, goTime } from "../go-json.ts";
 import { sortedAnnotations } from "../image/annotations.ts";
 import { imageResponse } from "../image/image-exporter.ts";
 import { type ImageOptions, parseImageOptions } from "../image/image-options.ts";

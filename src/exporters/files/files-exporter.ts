@@ -7,8 +7,9 @@ import type {
   ExportOutcome,
   ExportSource,
 } from "../../core/seams/exporter.ts";
+import { parseBool } from "../../core/values/export-attributes.ts";
 import type { ExportRoot } from "../../core/values/task.ts";
-import { type EpochChoice, epochFor, parseBool, parseEpoch } from "../attributes.ts";
+import { type EpochChoice, epochFor, parseEpoch } from "../attributes.ts";
 import { isMultiRef, resultPlatforms } from "../result-platforms.ts";
 
 interface Options {

@@ -2,7 +2,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { Platform } from "../../core/values/platform.ts";
-import { goJson, goTime } from "../go-json.ts";
+import { goJson, goTime } from "../../util/go-json.ts";
 import { ociPlatform } from "../result-platforms.ts";
 
 /** OCI image config history entry; fields in Go's order. */

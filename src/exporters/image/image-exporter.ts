@@ -7,8 +7,8 @@ import type {
   ExportOutcome,
   ExportSource,
 } from "../../core/seams/exporter.ts";
+import { goJson } from "../../util/go-json.ts";
 import { parseFlag } from "../attributes.ts";
-import { goJson } from "../go-json.ts";
 import { reportStep } from "../step.ts";
 import { type ImageOptions, parseImageOptions } from "./image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "./image-writer.ts";

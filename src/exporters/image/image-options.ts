@@ -1,7 +1,8 @@
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { Compression, CompressionType } from "../../core/values/task.ts";
-import { type EpochChoice, parseBool, parseEpoch } from "../attributes.ts";
+import { parseBool, parseCompression } from "../../core/values/export-attributes.ts";
+import type { Compression } from "../../core/values/task.ts";
+import { type EpochChoice, parseEpoch } from "../attributes.ts";
 import { AnnotationSet } from "./annotations.ts";
 
 /** What image, oci and docker exporters have in common (map f2, f6–f8). */
@@ -64,42 +65,4 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
     );
   }
   return { name, ociMediaTypes, compression, rewriteTimestamp, epoch, annotations, rest };
-}
-
-const types = new Set<string>(["uncompressed", "gzip", "zstd", "estargz"]);
-
-/** `compression`, `compression-level`, `force-compression`. @throws BuildError Unknown, as BuildKit: clients print the bare text */
-export function parseCompression(
-  attrs: Readonly<Record<string, string>>,
-): Omit<Compression, "ociMediaTypes" | "rewriteTimestamp"> {
-  const type = attrs["compression"] ?? "gzip";
-  if (!types.has(type)) throw new BuildError(Code.Unknown, `unsupported compression type ${type}`);
-  if (type === "estargz") {
-    throw new BuildError(Code.Unimplemented, "compression=estargz is not supported: use gzip, zstd or uncompressed");
-  }
-  const levelText = attrs["compression-level"];
-  if (levelText !== undefined && !/^[+-]?\d+$/.test(levelText)) {
-    throw new BuildError(
-      Code.Unknown,
-      `non-int value ${levelText} specified for compression-level: strconv.ParseInt: parsing ${JSON.stringify(levelText)}: invalid syntax`,
-    );
-  }
-  const forceText = attrs["force-compression"];
-  let force = false;
-  if (forceText !== undefined) {
-    try {
-      force = forceText === "" ? true : parseBool("force-compression", forceText);
-    } catch (cause) {
-      throw new BuildError(
-        Code.Unknown,
-        `non-bool value ${forceText} specified for force-compression: ${(cause as Error).message.replace(/^[^:]*: /, "")}`,
-        { cause },
-      );
-    }
-  }
-  return {
-    type: type as CompressionType,
-    force,
-    ...(levelText === undefined ? {} : { level: Number(levelText) }),
-  };
 }

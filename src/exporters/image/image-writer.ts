@@ -4,9 +4,10 @@ import type { ExportContext, ExportSource } from "../../core/seams/exporter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import { compressionOfMediaType, layerMediaType } from "../../core/values/media-type.ts";
 import type { Compression, LayerBlob } from "../../core/values/task.ts";
+import { goJson } from "../../util/go-json.ts";
 import { epochFor } from "../attributes.ts";
-import { goJson } from "../go-json.ts";
 import {
   isMultiRef,
   ociPlatform,
@@ -18,7 +19,7 @@ import { reportStep } from "../step.ts";
 import { sortedAnnotations } from "./annotations.ts";
 import { defaultImageConfig, patchImageConfig } from "./image-config.ts";
 import type { ImageOptions } from "./image-options.ts";
-import { compressionOfMediaType, dockerTypes, layerMediaType, ociTypes } from "./media-types.ts";
+import { dockerTypes, ociTypes } from "./media-types.ts";
 
 /** A whole image, ready to be pushed or put into an archive. */
 export interface WrittenImage {
