@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from "../core/values/digest.ts";
 import { type CacheRecord, compareRecords } from "./cache.ts";
-import { type CacheKey, isRandom, rootKey } from "./cache-key.ts";
+import { type CacheKey, isRandom } from "./cache-key.ts";
 import type { CacheManager } from "./cache-manager.ts";
 
 /**
@@ -156,13 +156,12 @@ class ExportWalk<T, R, X> {
       return record === undefined ? [] : [record];
     }
     const inputsByDigest = new Map<Digest, CacheExportLink<R>[][]>();
-    for (const { key, link } of backlinks) {
-      const digest = rootKey(link.digest, link.output);
+    for (const { key, input, selector, rootKey: digest } of backlinks) {
       const inputs = inputsByDigest.get(digest) ?? [];
       inputsByDigest.set(digest, inputs);
-      while (inputs.length <= link.input) inputs.push([]);
+      while (inputs.length <= input) inputs.push([]);
       for (const record of await this.#storedKey(manager, key)) {
-        inputs[link.input]?.push({ record, selector: link.selector });
+        inputs[input]?.push({ record, selector });
       }
     }
     const records: R[] = [];

@@ -74,8 +74,8 @@ export function runCacheKeyStorageSuite(
         await storage.addLink("a", link("y"), "d");
         const backlinks = [...(await storage.backlinks("c"))].sort((x, y) => x.key.localeCompare(y.key));
         assert.deepEqual(backlinks, [
-          { key: "a", link: link("x", { selector: "s" }) },
-          { key: "b", link: link("x", { input: 1 }) },
+          { key: "a", input: 0, selector: "s", rootKey: sha256(`${sha256("x")}@0`) },
+          { key: "b", input: 1, selector: "", rootKey: sha256(`${sha256("x")}@0`) },
         ]);
         assert.deepEqual(await storage.backlinks("a"), []);
       }));

@@ -14,8 +14,8 @@ export interface CacheKeyStorage {
   addResult(key: string, record: CacheResultRecord): Promise<void>;
   /** Drops a result everywhere, and keys that lead nowhere any more. */
   release(resultId: string): Promise<void>;
-  /** All (source key, link) pairs that lead to `key`; for cache export. */
-  backlinks(key: string): Promise<readonly { readonly key: string; readonly link: CacheLink }[]>;
+  /** All links that lead to `key`; for cache export. */
+  backlinks(key: string): Promise<readonly CacheBacklink[]>;
   /** Every key; for prune and debugging. */
   keys(): AsyncIterable<string>;
 }
@@ -29,6 +29,16 @@ export interface CacheLink {
   readonly digest: Digest;
   /** Selector digest or empty. */
   readonly selector: string;
+}
+
+/** A link seen from where it leads to. An imported cache knows op outputs by root key only. */
+export interface CacheBacklink {
+  /** The key it comes from. */
+  readonly key: string;
+  readonly input: number;
+  readonly selector: string;
+  /** Root key of the op output: `sha256("<op digest>@<output>")`. */
+  readonly rootKey: Digest;
 }
 
 export interface CacheResultRecord {

@@ -1,4 +1,5 @@
-import type { CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
+import type { CacheBacklink, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
+import { rootKey } from "../cache-key.ts";
 
 export interface StoredLink {
   readonly key: string;
@@ -107,11 +108,16 @@ export class CacheKeyGraph {
     this.#forgetEmpty(key);
   }
 
-  backlinks(key: string): { readonly key: string; readonly link: CacheLink }[] {
+  backlinks(key: string): CacheBacklink[] {
     return [...(this.#nodes.get(key)?.sources ?? [])].flatMap((source) =>
       [...(this.#nodes.get(source)?.links.values() ?? [])]
         .filter(({ targets }) => targets.has(key))
-        .map(({ link }) => ({ key: source, link })),
+        .map(({ link: { input, output, digest, selector } }) => ({
+          key: source,
+          input,
+          selector,
+          rootKey: rootKey(digest, output),
+        })),
     );
   }
 

@@ -1,4 +1,4 @@
-import type { CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
+import type { CacheBacklink, CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import { rootKey } from "../cache-key.ts";
 
@@ -20,6 +20,7 @@ export class ImportedCacheKeyStorage implements CacheKeyStorage {
   readonly #results = new Map<string, readonly CacheResultRecord[]>();
   /** Key id → `input,rootKey,selector` → ids. */
   readonly #links = new Map<string, Map<string, string[]>>();
+  readonly #backlinks = new Map<string, CacheBacklink[]>();
   readonly #released = new Set<string>();
 
   /** @throws RangeError when a link points beyond the list */
@@ -30,8 +31,9 @@ export class ImportedCacheKeyStorage implements CacheKeyStorage {
       const id = this.#idAt(i);
       this.#results.set(id, results);
       for (const [input, alternatives] of inputs.entries()) {
-        for (const { link, selector } of alternatives)
-          this.#link(this.#idAt(link), linkName(input, digest, selector), id);
+        for (const { link, selector } of alternatives) {
+          this.#link({ key: this.#idAt(link), input, selector, rootKey: digest }, id);
+        }
       }
     }
   }
@@ -57,9 +59,8 @@ export class ImportedCacheKeyStorage implements CacheKeyStorage {
 
   async addResult(): Promise<void> {}
 
-  /** None: the ops' own digests, which a backlink would have to name, are not known. */
-  async backlinks(): Promise<readonly []> {
-    return [];
+  async backlinks(key: string): Promise<readonly CacheBacklink[]> {
+    return this.#backlinks.get(key) ?? [];
   }
 
   async *keys(): AsyncIterable<string> {
@@ -72,10 +73,16 @@ export class ImportedCacheKeyStorage implements CacheKeyStorage {
     return id;
   }
 
-  #link(from: string, name: string, to: string): void {
-    const links = this.#links.get(from) ?? new Map<string, string[]>();
-    this.#links.set(from, links);
-    links.set(name, [...(links.get(name) ?? []), to]);
+  #link(link: CacheBacklink, to: string): void {
+    const links = this.#links.get(link.key) ?? new Map<string, string[]>();
+    this.#links.set(link.key, links);
+    const name = linkName(link.input, link.rootKey, link.selector);
+    const targets = links.get(name);
+    if (targets === undefined) links.set(name, [to]);
+    else targets.push(to);
+    const backlinks = this.#backlinks.get(to);
+    if (backlinks === undefined) this.#backlinks.set(to, [link]);
+    else backlinks.push(link);
   }
 }
 

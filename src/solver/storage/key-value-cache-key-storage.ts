@@ -1,4 +1,4 @@
-import type { CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
+import type { CacheBacklink, CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
 import type { KeyValue, KeyValueChange, KeyValueWatch } from "../../core/seams/key-value.ts";
 import { sha256 } from "../../core/values/digest.ts";
 import { CacheKeyGraph, linkText, type StoredLink, type StoredResult } from "./cache-key-graph.ts";
@@ -65,7 +65,7 @@ export class KeyValueCacheKeyStorage implements CacheKeyStorage, Disposable {
     await Promise.all(names.map((name) => this.#bucket.delete(name)));
   }
 
-  async backlinks(key: string): Promise<readonly { readonly key: string; readonly link: CacheLink }[]> {
+  async backlinks(key: string): Promise<readonly CacheBacklink[]> {
     return this.#graph.backlinks(key);
   }
 

@@ -1,4 +1,4 @@
-import type { CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
+import type { CacheBacklink, CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
 import { CacheKeyGraph } from "./cache-key-graph.ts";
 
 /** Keeps everything in this process; for tests, and for the keys of an imported cache. */
@@ -29,7 +29,7 @@ export class MemoryCacheKeyStorage implements CacheKeyStorage {
     this.#graph.release(resultId);
   }
 
-  async backlinks(key: string): Promise<readonly { readonly key: string; readonly link: CacheLink }[]> {
+  async backlinks(key: string): Promise<readonly CacheBacklink[]> {
     return this.#graph.backlinks(key);
   }
 

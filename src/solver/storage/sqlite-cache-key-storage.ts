@@ -1,8 +1,9 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
+import type { CacheBacklink, CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { Digest } from "../../core/values/digest.ts";
+import { rootKey } from "../cache-key.ts";
 
 export interface SqliteCacheKeyStorageOptions {
   /** File of the database; `<path>-wal` and `<path>-shm` lie beside it. */
@@ -84,15 +85,12 @@ export class SqliteCacheKeyStorage implements CacheKeyStorage, Disposable {
     }
   }
 
-  async backlinks(key: string): Promise<readonly { readonly key: string; readonly link: CacheLink }[]> {
+  async backlinks(key: string): Promise<readonly CacheBacklink[]> {
     return this.#statements.backlinks.all(key).map((row) => ({
       key: String(row["source"]),
-      link: {
-        input: Number(row["input"]),
-        output: Number(row["output"]),
-        digest: String(row["digest"]) as Digest,
-        selector: String(row["selector"]),
-      },
+      input: Number(row["input"]),
+      selector: String(row["selector"]),
+      rootKey: rootKey(String(row["digest"]) as Digest, Number(row["output"])),
     }));
   }
 
