@@ -13,7 +13,7 @@ import {
 import { type BytePath, fsPath, textPath } from "./byte-path.ts";
 import { copyFileBytes } from "./copy-file.ts";
 import { deviceMajor, deviceMinor, S_IFBLK, S_IFCHR, S_IFMT } from "./file-mode.ts";
-import { attempt, attemptLink, attemptWith, errnoOf, isMissing } from "./fs-error.ts";
+import { attempt, attemptLink, attemptWith, errnoOf } from "./fs-error.ts";
 import { basePath, cleanPath, dirPath, joinPath, splitPath } from "./go-path.ts";
 import { readXattrs, writeNode, writeTimes, writeXattr } from "./native.ts";
 import { compilePatterns, type ParentMatches, type PatternMatcher } from "./pattern-matcher.ts";
@@ -123,18 +123,8 @@ function lstat(path: BytePath): BigIntStats {
 }
 
 function lstatIfAny(path: BytePath, context?: string): BigIntStats | undefined {
-  try {
-    return lstat(path);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    if (context === undefined) throw error;
-    return attemptWith(
-      () => context,
-      () => {
-        throw error;
-      },
-    );
-  }
+  const call = () => attempt("lstat", path, () => lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false }));
+  return context === undefined ? call() : attemptWith(() => context, call);
 }
 
 interface Step {
@@ -195,7 +185,10 @@ class Copier {
       () => lstat(source),
     );
     if (!taken && !stats.isDirectory()) return;
-    const existing = lstatIfAny(target, `failed to stat ${target}`);
+    const existing = attemptWith(
+      () => `failed to stat ${target}`,
+      () => lstatIfAny(target),
+    );
     if (taken) {
       if (this.#options.replaceExisting && existing !== undefined && !(stats.isDirectory() && existing.isDirectory())) {
         attempt("unlinkat", target, () => rmSync(fsPath(target), { recursive: true, force: true }));

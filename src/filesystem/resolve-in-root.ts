@@ -1,6 +1,6 @@
 import { lstatSync, readlinkSync } from "node:fs";
 import { type BytePath, fsPath } from "./byte-path.ts";
-import { attempt, isMissing } from "./fs-error.ts";
+import { attempt } from "./fs-error.ts";
 import { joinPath } from "./go-path.ts";
 
 const maxLinks = 255;
@@ -47,12 +47,7 @@ export function resolveInRoot(root: BytePath, path: BytePath, options: ResolveOp
 
 function readLinkIfAny(path: BytePath): BytePath | undefined {
   return attempt("lstat", path, () => {
-    try {
-      if (!lstatSync(fsPath(path)).isSymbolicLink()) return undefined;
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
-    return readlinkSync(fsPath(path), "latin1");
+    const stats = lstatSync(fsPath(path), { throwIfNoEntry: false });
+    return stats?.isSymbolicLink() ? readlinkSync(fsPath(path), "latin1") : undefined;
   });
 }
