@@ -1,0 +1,266 @@
+import { randomBytes } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import type { Command } from "commander";
+import type { StatusResponse } from "../../api/gen/control.ts";
+import {
+  type BuildOutcome,
+  type BuildRequest,
+  ControlClient,
+  connectDaemon,
+  DockerConfig,
+  runBuild,
+} from "../../client/index.ts";
+import { openDisplay, type ProgressMode, progressModes, statusJson } from "../../client/progress/index.ts";
+import {
+  AuthService,
+  SecretsService,
+  type SessionService,
+  SshService,
+  TokenAuthority,
+} from "../../client/session/index.ts";
+import { createLogger } from "../../telemetry/index.ts";
+import { clientFlags, daemonAddress } from "../client-options.ts";
+import type { CliContext } from "../context.ts";
+import { UsageError } from "../usage-error.ts";
+import { type DockerfileFlags, dockerfileRequest, wantsDockerfile, withTags } from "./dockerfile-request.ts";
+import { metadataJson, writeFileAtomically } from "./metadata-file.ts";
+import { parseCacheExport, parseCacheImport } from "./parse-cache.ts";
+import { parseOutput } from "./parse-output.ts";
+import { parseDirectories, parsePairs } from "./parse-pairs.ts";
+import { parseRegistryTls } from "./parse-registry-tls.ts";
+import { parseSecret } from "./parse-secret.ts";
+import { parseSsh } from "./parse-ssh.ts";
+import { readDefinition } from "./read-definition.ts";
+
+interface BuildFlags extends DockerfileFlags {
+  readonly output: readonly string[];
+  readonly progress?: string;
+  readonly trace?: string;
+  readonly local: readonly string[];
+  readonly ociLayout: readonly string[];
+  readonly frontend?: string;
+  readonly opt: readonly string[];
+  readonly cache: boolean;
+  readonly exportCache: readonly string[];
+  readonly importCache: readonly string[];
+  readonly secret: readonly string[];
+  readonly allow: readonly string[];
+  readonly ssh: readonly string[];
+  readonly metadataFile?: string;
+  readonly refFile?: string;
+  readonly registryAuthTlscontext: readonly string[];
+}
+
+const noFlags: BuildFlags = {
+  tag: [],
+  push: false,
+  buildArg: [],
+  label: [],
+  platform: [],
+  output: [],
+  local: [],
+  ociLayout: [],
+  opt: [],
+  cache: true,
+  exportCache: [],
+  importCache: [],
+  secret: [],
+  allow: [],
+  ssh: [],
+  registryAuthTlscontext: [],
+};
+
+const examples = `
+Two ways to say what to build:
+
+  A Dockerfile, as with docker build. PATH is a directory, a git repository or an archive's URL:
+    $ buildfleet build -t registry.example.com/app:1 --push .
+    $ buildfleet build -f docker/Dockerfile --target test -o ./out .
+
+  Anything BuildKit can build, with the flags of buildctl. Without --frontend an LLB definition is read from stdin:
+    $ buildfleet build --frontend dockerfile.v0 --local context=. --local dockerfile=. \\
+        --output type=image,name=registry.example.com/app:1,push=true
+    $ my-llb-program | buildfleet build --local src=. --output type=local,dest=out
+
+Outputs (--output, any number):
+  type=image,name=<name>[,push=true]     an image, in the fleet and in a registry
+  type=oci|docker[,name=<name>],dest=<file>   an image archive ("-" or no dest: stdout)
+  type=local,dest=<dir>                  the files of the result; "-o <dir>" for short
+  type=tar,dest=<file>                   the same as a tar; "-o -" for a tar on stdout
+
+Environment: BUILDFLEET_ADDR, BUILDKIT_HOST, BUILDKIT_PROGRESS, DOCKER_CONFIG (registry logins), SSH_AUTH_SOCK,
+SOURCE_DATE_EPOCH (passed as a build argument), NO_COLOR, BUILDKIT_COLORS, BUILDKIT_TTY_LOG_LINES.`;
+
+/** `buildfleet build` */
+export function defineBuildCommand(command: Command, context: CliContext): void {
+  const list = (flags: string, help: string) => command.addOption(command.createOption(flags, help).argParser(collect));
+  const group = (heading: string) => command.optionsGroup(heading);
+  command.argument("[path]", "directory or URL with a Dockerfile");
+  group("Dockerfile builds:");
+  command.option("-f, --file <file>", "Dockerfile (default: PATH/Dockerfile)");
+  list("-t, --tag <name>", "name of the image; may be repeated");
+  command.option("--push", "push the image to the registry in its name");
+  list("--build-arg <NAME=value>", "value of an ARG; without =value, from the environment");
+  list("--label <NAME=value>", "label of the image");
+  command.option("--target <stage>", "stage to build");
+  list("--platform <os/arch>", "platform to build for; may be repeated");
+  group("What to build:");
+  command.option("--frontend <name>", "frontend: dockerfile.v0, or gateway.v0 with --opt source=<image>");
+  list("--opt <key=value>", "option of the frontend, e.g. target=test, build-arg:NAME=value");
+  list("--local <name=dir>", "directory that the build may read");
+  list("--oci-layout <name=dir>", "OCI image layout that the build may read");
+  command.option("--no-cache", "run every step, whatever is in the cache");
+  group("Results:");
+  list("-o, --output <spec>", "what to make of the result; see below");
+  list("--export-cache <spec>", "where to keep the cache, e.g. type=registry,ref=<name>[,mode=max], type=inline");
+  list("--import-cache <spec>", "where to look for cache, e.g. type=registry,ref=<name>");
+  command.option("--metadata-file <file>", "write digests and names of what was made, as JSON");
+  command.option("--ref-file <file>", "write the build's id");
+  group("What steps may use:");
+  list("--secret <spec>", "secret: id=<name>[,src=<file>|,env=<VARIABLE>]");
+  list("--ssh <spec>", "SSH agent: default or <id>[=<socket>[,raw=true]]");
+  list("--allow <entitlement>", "network.host, security.insecure or device[=<name>]");
+  list(
+    "--registry-auth-tlscontext <spec>",
+    "TLS for a registry's token server: host=…,ca=…,cert=…,key=…,insecure=true",
+  );
+  group("Progress:");
+  command.option("--progress <mode>", `${progressModes.join(", ")} (default: auto; env BUILDKIT_PROGRESS)`);
+  command.option("--trace <file>", "append each progress message to a file, as JSON");
+  group("Options:");
+  command.addHelpText("after", examples);
+  command.action(async (path: string | undefined, flags: Partial<BuildFlags>) =>
+    build(path, { ...noFlags, ...flags }, command, context),
+  );
+}
+
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value];
+}
+
+async function build(
+  path: string | undefined,
+  flags: BuildFlags,
+  command: Command,
+  { signal, stdout, stderr, stdin }: CliContext,
+): Promise<void> {
+  const mode = progressMode(flags.progress);
+  const address = await daemonAddress(clientFlags(command));
+  const request = await buildRequest(path, flags, stdin);
+  if (request.outputs.length === 0 && request.frontendOptions["requestid"] === undefined && mode !== "quiet") {
+    stderr.write("note: no --output: the result stays in the build cache\n");
+  }
+  const display = openDisplay(mode, stderr);
+  const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace, { flags: "a", mode: 0o600 });
+  await using client = await connectDaemon(address, signal);
+  const ticker = setInterval(() => display.refresh(), 150);
+  let outcome: BuildOutcome;
+  try {
+    outcome = await runBuild(new ControlClient(client), request, {
+      logger: createLogger({ level: clientFlags(command).debug === true ? "debug" : "error", format: "text" }),
+      signal,
+      onStatus: (status: StatusResponse) => {
+        display.update(status);
+        trace?.write(`${statusJson(status)}\n`);
+      },
+    });
+  } finally {
+    clearInterval(ticker);
+    display.finish();
+    trace?.end();
+    if (flags.refFile !== undefined) await writeFileAtomically(flags.refFile, request.ref);
+  }
+  if (flags.metadataFile !== undefined) {
+    await writeFileAtomically(flags.metadataFile, metadataJson(outcome.exporterResponse));
+  }
+  if (request.frontendOptions["requestid"] !== undefined) stdout.write(answerText(outcome.resultMetadata));
+}
+
+/** The answer of a request that only asks, e.g. `--opt requestid=frontend.outline`. */
+function answerText(metadata: BuildOutcome["resultMetadata"]): string {
+  const text = metadata["result.txt"];
+  if (text !== undefined) return Buffer.from(text).toString("utf8");
+  return Object.entries(metadata)
+    .filter(([key]) => key.startsWith("result."))
+    .map(([key, value]) => `${key}\n${Buffer.from(value).toString("utf8")}\n`)
+    .join("");
+}
+
+function progressMode(flag: string | undefined): ProgressMode {
+  const text = flag ?? (process.env["BUILDKIT_PROGRESS"] || "auto");
+  const mode = progressModes.find((name) => name === text);
+  if (mode === undefined) {
+    throw new UsageError(`invalid progress mode ${JSON.stringify(text)}: expected one of ${progressModes.join(", ")}`);
+  }
+  return mode;
+}
+
+async function buildRequest(
+  path: string | undefined,
+  flags: BuildFlags,
+  stdin: CliContext["stdin"],
+): Promise<BuildRequest> {
+  for (const entitlement of flags.allow) {
+    if (!/^(network\.host|security\.insecure|device(=.*)?)$/.test(entitlement)) {
+      throw new UsageError(`unknown entitlement ${entitlement}: expected network.host, security.insecure or device`);
+    }
+  }
+  if (flags.ociLayout.length > 0) throw new UsageError("--oci-layout is not supported yet");
+  const outputs = await Promise.all(flags.output.map((text) => parseOutput(text)));
+  if (outputs.filter((output) => output.target?.kind === "stdout").length > 1) {
+    throw new UsageError("only one --output can write to stdout");
+  }
+  const frontendOptions = { ...sourceDateEpoch(), ...parsePairs("--opt", flags.opt) };
+  const localDirectories = await parseDirectories("--local", flags.local);
+  const common = {
+    ref: randomBytes(16).toString("hex"),
+    outputs: withTags(outputs, flags),
+    cacheExports: flags.exportCache.map((text) => parseCacheExport(text)),
+    cacheImports: flags.importCache.map((text) => parseCacheImport(text)),
+    entitlements: flags.allow,
+    services: await sessionServices(flags),
+  };
+  if (wantsDockerfile(path, flags)) {
+    const dockerfile = await dockerfileRequest(path, flags);
+    return {
+      ...common,
+      frontend: flags.frontend ?? "dockerfile.v0",
+      frontendOptions: { ...dockerfile.frontendOptions, ...frontendOptions, ...noCache(flags) },
+      localDirectories: new Map([...dockerfile.localDirectories, ...localDirectories]),
+    };
+  }
+  if (flags.frontend !== undefined) {
+    const options = { ...frontendOptions, ...noCache(flags) };
+    return { ...common, frontend: flags.frontend, frontendOptions: options, localDirectories };
+  }
+  if (stdin.isTTY === true) {
+    throw new UsageError(
+      "nothing to build: give a directory with a Dockerfile, --frontend, or an LLB definition on stdin",
+    );
+  }
+  return { ...common, definition: await readDefinition(stdin, !flags.cache), frontendOptions, localDirectories };
+}
+
+function noCache(flags: BuildFlags): Record<string, string> {
+  return flags.cache ? {} : { "no-cache": "" };
+}
+
+/** Reproducible builds: the client's time stamp reaches the build as an argument. */
+function sourceDateEpoch(): Record<string, string> {
+  const value = process.env["SOURCE_DATE_EPOCH"];
+  return value === undefined ? {} : { "build-arg:SOURCE_DATE_EPOCH": value };
+}
+
+async function sessionServices(flags: BuildFlags): Promise<readonly SessionService[]> {
+  const config = await DockerConfig.load();
+  const services: SessionService[] = [
+    new AuthService({
+      config,
+      authority: new TokenAuthority(config.directory),
+      tls: parseRegistryTls(flags.registryAuthTlscontext),
+    }),
+  ];
+  if (flags.secret.length > 0) services.push(await SecretsService.open(flags.secret.map(parseSecret)));
+  if (flags.ssh.length > 0) services.push(await SshService.open(flags.ssh.map(parseSsh)));
+  return services;
+}

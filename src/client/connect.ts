@@ -1,0 +1,94 @@
+import { readFile } from "node:fs/promises";
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+import { connectGrpc, type GrpcClient } from "../grpc/index.ts";
+
+/** Where a daemon listens, and how to reach it. */
+export interface DaemonAddress {
+  /** `unix:///path` or `tcp://host:port`. */
+  readonly address: string;
+  /** PEM files; any of them turns TLS on. */
+  readonly tls?: {
+    readonly ca?: string;
+    readonly cert?: string;
+    readonly key?: string;
+    /** Name the daemon's certificate must carry; default: the host of the address. */
+    readonly serverName?: string;
+  };
+  /** How long connecting may take; 0 = as long as the system allows. */
+  readonly timeoutMs: number;
+}
+
+/** Schemes that buildctl reaches by starting another program. */
+const helperSchemes = ["docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh", "npipe"];
+
+/**
+ * Connects to a daemon; the caller owns the connection.
+ * @throws BuildError InvalidArgument for addresses nobody can dial, Unavailable when nobody answers
+ */
+export async function connectDaemon(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
+  const scheme = schemeOf(daemon.address);
+  const tls = daemon.tls === undefined || scheme === "unix" ? undefined : await readTls(daemon.tls);
+  const limit = daemon.timeoutMs > 0 ? AbortSignal.timeout(daemon.timeoutMs) : undefined;
+  const signals = [signal, limit].filter((item) => item !== undefined);
+  let client: GrpcClient | undefined;
+  try {
+    client = await connectGrpc(daemon.address, {
+      ...(tls === undefined ? {} : { tls }),
+      ...(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) }),
+    });
+    await answered(client, signals);
+    return client;
+  } catch (error) {
+    client?.destroy();
+    if (signal?.aborted) throw BuildError.from(signal.reason);
+    if (limit?.aborted) {
+      throw new BuildError(
+        Code.DeadlineExceeded,
+        `${daemon.address} did not answer within ${daemon.timeoutMs / 1000} seconds`,
+      );
+    }
+    throw error;
+  }
+}
+
+/** A peer that takes the connection but speaks no HTTP/2 must not keep us waiting. */
+async function answered(client: GrpcClient, signals: readonly AbortSignal[]): Promise<void> {
+  if (signals.length === 0) return client.ready;
+  const signal = AbortSignal.any([...signals]);
+  const aborted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
+  await Promise.race([client.ready, aborted]);
+}
+
+function schemeOf(address: string): string {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//.exec(address)?.[1];
+  if (scheme === undefined || !URL.canParse(address)) {
+    throw new BuildError(
+      Code.InvalidArgument,
+      `${JSON.stringify(address)} is no daemon address: expected unix:///path or tcp://host:port`,
+    );
+  }
+  if (scheme === "unix" || scheme === "tcp") return scheme;
+  throw new BuildError(
+    Code.InvalidArgument,
+    helperSchemes.includes(scheme)
+      ? `address scheme "${scheme}://" is not supported: forward the daemon's socket and use unix:// or tcp://`
+      : `unknown address scheme "${scheme}://": expected unix:// or tcp://`,
+  );
+}
+
+async function readTls(files: NonNullable<DaemonAddress["tls"]>) {
+  if ((files.cert === undefined) !== (files.key === undefined)) {
+    throw new BuildError(Code.InvalidArgument, "a client certificate needs both its certificate and its key");
+  }
+  return {
+    ...(files.ca === undefined ? {} : { ca: await readFile(files.ca) }),
+    ...(files.cert === undefined ? {} : { cert: await readFile(files.cert) }),
+    ...(files.key === undefined ? {} : { key: await readFile(files.key) }),
+    ...(files.serverName === undefined ? {} : { serverName: files.serverName }),
+  };
+}

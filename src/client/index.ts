@@ -1,0 +1,6 @@
+export type { BuildOutcome, BuildOutput, BuildRequest, CacheOption } from "./build-request.ts";
+export { connectDaemon, type DaemonAddress } from "./connect.ts";
+export { BridgeClient, ControlClient } from "./control-client.ts";
+export { DockerConfig } from "./docker-config/docker-config.ts";
+export { type RunBuildOptions, runBuild } from "./run-build.ts";
+export { sourceExcerpts } from "./source-excerpts.ts";

@@ -1,0 +1,75 @@
+import { createWriteStream } from "node:fs";
+import type { Writable } from "node:stream";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { FileReceiver } from "../../filesync/index.ts";
+import { decodeBytesMessage, type GrpcServer, metadataValue, type ServerCall } from "../../grpc/index.ts";
+import { receiveDirectory } from "./receive-directory.ts";
+import type { SessionService } from "./session-service.ts";
+
+/** Where the bytes of one output go. */
+export type ExportTarget =
+  | { readonly kind: "directory"; readonly path: string; readonly deleteOthers: boolean }
+  /** Written from the first byte on: a build that fails leaves the old file. */
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "stdout" };
+
+/** `moby.filesync.v1.FileSend` (map b6): takes what local, tar, oci and docker outputs send. */
+export class ExportTargets implements SessionService {
+  readonly #targets: ReadonlyMap<number, ExportTarget>;
+  readonly #receiver: FileReceiver;
+
+  /**
+   * @param targets by position of the output in the request
+   * @param receiver stays the caller's
+   */
+  constructor(targets: ReadonlyMap<number, ExportTarget>, receiver: FileReceiver) {
+    this.#targets = targets;
+    this.#receiver = receiver;
+  }
+
+  register(server: GrpcServer): void {
+    server.handle("/moby.filesync.v1.FileSend/DiffCopy", async (call) => {
+      const id = Number.parseInt(metadataValue(call.metadata, "buildkit-attachable-exporter-id") ?? "0", 10) || 0;
+      const target = this.#targets.get(id);
+      if (target === undefined) throw new BuildError(Code.Unknown, `exporter ${id} not found`);
+      if (target.kind === "file") return receiveStream(call, createWriteStream(target.path));
+      if (target.kind === "stdout") return receiveStream(call, process.stdout);
+      if (target.deleteOthers && !call.metadata["buildkit-exporter-multi-platform"]?.includes("1")) {
+        throw new BuildError(
+          Code.Unknown,
+          "local exporter mode=delete requires a BuildKit daemon with multi-platform local export support",
+        );
+      }
+      await receiveDirectory(call, this.#receiver, target);
+    });
+  }
+}
+
+async function receiveStream(call: ServerCall, stream: Writable): Promise<void> {
+  let failure: Error | undefined;
+  let wake: (() => void) | undefined;
+  const onError = (error: Error) => {
+    failure = error;
+    wake?.();
+  };
+  const onDrain = () => wake?.();
+  stream.on("error", onError).on("drain", onDrain);
+  try {
+    for await (const message of call.messages) {
+      if (!stream.write(decodeBytesMessage(message)) && failure === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      if (failure !== undefined) throw failure;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const done = (error?: Error | null) => (error ? reject(error) : resolve());
+      if (stream === process.stdout) stream.write("", done);
+      else stream.end(done);
+    });
+  } finally {
+    stream.off("error", onError).off("drain", onDrain);
+  }
+}
