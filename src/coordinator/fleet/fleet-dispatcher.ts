@@ -128,6 +128,12 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     try {
       agent = await this.#place(kind, body, infos, context, avoided, attempt, token);
       this.#options.onPlaced?.({ kind, agentId: agent.id, ...(context.vertex && { vertex: context.vertex }) });
+      // With one agent there is nothing to tell.
+      const shown =
+        kind === "exec" && this.#options.registry.agents.length > 1
+          ? { id: `agent ${agent.id}`, startedAt: this.#options.clock.now() }
+          : undefined;
+      if (shown !== undefined) context.progress.status(shown);
       const lost = this.#options.registry.listen({
         agentHeard: () => {},
         agentLost: (id, reason) => {
@@ -143,6 +149,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         return result as TaskResult<K>;
       } finally {
         lost[Symbol.dispose]();
+        if (shown !== undefined) context.progress.status({ ...shown, completedAt: this.#options.clock.now() });
       }
     } catch (error) {
       if (agent !== undefined) avoided.add(agent.id);
