@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../src/bus/index.ts";
+import { AgentRegistry } from "../../src/coordinator/fleet/agent-registry.ts";
+import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
+import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
+import { EarliestFinishPlacement } from "../../src/coordinator/fleet/placement.ts";
+import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
+import { BuildError } from "../../src/core/errors/build-error.ts";
+import type { Clock } from "../../src/core/seams/clock.ts";
+import { silentLogger } from "../../src/core/seams/logger.ts";
+import type { DispatchContext } from "../../src/core/seams/task-dispatcher.ts";
+import type { AgentRecord } from "../../src/core/values/agent.ts";
+import type { LayerId, LayerInfo } from "../../src/core/values/layer.ts";
+import { hostPlatform } from "../../src/core/values/platform.ts";
+import type { Task } from "../../src/core/values/task.ts";
+import { decode, encode } from "../../src/util/msgpack.ts";
+import { FakeSessionGroup } from "./fake-session.ts";
+
+/** What a fake agent does with a task: return a result, throw a BuildError, or never settle. */
+export type FakeRun = (task: Task) => Promise<object>;
+
+/** A coordinator's dispatch with agents that are only subscriptions on a memory bus. Pauses between attempts take no time. */
+export class FakeFleet implements AsyncDisposable {
+  readonly bus = new MemoryMessageBus();
+  readonly clock: Clock = { now: () => Date.now(), sleep: async () => void (await new Promise(setImmediate)) };
+  readonly registry: AgentRegistry;
+  readonly catalog: LayerCatalog;
+  readonly dispatcher: FleetDispatcher;
+  readonly logs: string[] = [];
+
+  private constructor(registry: AgentRegistry, catalog: LayerCatalog, bus: MemoryMessageBus) {
+    this.bus = bus;
+    this.registry = registry;
+    this.catalog = catalog;
+    this.dispatcher = new FleetDispatcher({
+      coordinatorId: "c",
+      agentLinkAddress: () => "",
+      bus,
+      clock: this.clock,
+      logger: silentLogger,
+      registry,
+      catalog,
+      placement: new EarliestFinishPlacement(),
+      sessions: new TaskSessions(),
+    });
+  }
+
+  static async start(): Promise<FakeFleet> {
+    const bus = new MemoryMessageBus();
+    const clock: Clock = { now: () => Date.now(), sleep: async () => {} };
+    const registry = new AgentRegistry({ coordinatorId: "c", bus, clock, logger: silentLogger });
+    const bucket = await new MemoryKeyValueStore().open("layers");
+    return new FakeFleet(registry, await LayerCatalog.open(bucket, bus, silentLogger), bus);
+  }
+
+  /** Adds an agent; its tasks go to `run`. */
+  async agent(id: string, run: FakeRun, more: Partial<AgentRecord> = {}): Promise<FakeAgent> {
+    const agent = new FakeAgent(this.bus, id, run, more);
+    agent.beat();
+    await this.bus.flush();
+    return agent;
+  }
+
+  context(more: Partial<DispatchContext> = {}): DispatchContext {
+    return {
+      signal: new AbortController().signal,
+      sessions: new FakeSessionGroup(),
+      progress: {
+        status: () => {},
+        log: (_stream, data) => void this.logs.push(new TextDecoder().decode(data)),
+        warn: () => {},
+      },
+      ...more,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispatcher[Symbol.dispose]();
+    this.registry[Symbol.dispose]();
+    await this.catalog[Symbol.asyncDispose]();
+    await this.bus[Symbol.asyncDispose]();
+  }
+}
+
+export class FakeAgent {
+  readonly id: string;
+  readonly accepted: Task[] = [];
+  readonly cancelled: string[] = [];
+  readonly #bus: MemoryMessageBus;
+  readonly #run: FakeRun;
+  readonly #more: Partial<AgentRecord>;
+  #epoch: string = randomUUID();
+  refuse = false;
+
+  constructor(bus: MemoryMessageBus, id: string, run: FakeRun, more: Partial<AgentRecord>) {
+    this.id = id;
+    this.#bus = bus;
+    this.#run = run;
+    this.#more = more;
+    bus.subscribe(subjects.agentTasks(id), (message) => {
+      const task = decode<Task>(message.data);
+      if (this.refuse) return message.respond(encode({ accepted: false, reason: "busy" }));
+      this.accepted.push(task);
+      message.respond(encode({ accepted: true }));
+      return void this.#finish(task);
+    });
+    bus.subscribe(subjects.agentCancel(id), (message) => {
+      this.cancelled.push(decode<{ taskId: string }>(message.data).taskId);
+    });
+  }
+
+  beat(): void {
+    const record: AgentRecord = {
+      id: this.id,
+      epoch: this.#epoch,
+      labels: {},
+      platforms: [hostPlatform()],
+      slots: 1,
+      blobUrl: `http://${this.id}`,
+      draining: false,
+      running: [],
+      version: "test",
+      ...this.#more,
+    };
+    this.#bus.publish(subjects.agentHeartbeat(this.id), encode(record));
+  }
+
+  /** As if the process had been killed and started again. */
+  async restart(): Promise<void> {
+    this.#epoch = randomUUID();
+    this.beat();
+    await this.#bus.flush();
+  }
+
+  async #finish(task: Task): Promise<void> {
+    const envelope = { leaseId: task.leaseId, seq: 0, fetched: [] };
+    let outcome: object;
+    try {
+      outcome = { type: "result", result: await this.#run(task), ...envelope };
+    } catch (error) {
+      outcome = { type: "error", error: BuildError.from(error).toWire(), ...envelope };
+    }
+    await this.#bus.request(subjects.taskOutcome(task.id), encode(outcome), { timeoutMs: 1000 }).catch(() => {});
+  }
+}
+
+export function layerInfo(id: string, more: Partial<LayerInfo> = {}): LayerInfo {
+  return { id: id as LayerId, blobs: [], origins: [], holders: [], sizeBytes: 1, createdAt: 1, ...more };
+}

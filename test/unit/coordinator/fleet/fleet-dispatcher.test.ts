@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { BuildError } from "../../../../src/core/errors/build-error.ts";
+import { Code } from "../../../../src/core/errors/code.ts";
+import type { LayerId } from "../../../../src/core/values/layer.ts";
+import { parsePlatform } from "../../../../src/core/values/platform.ts";
+import { FakeFleet, layerInfo } from "../../../helpers/fake-fleet.ts";
+
+const execBody = {
+  op: new Uint8Array(),
+  inputs: [],
+  platform: parsePlatform("linux/amd64"),
+  entitlements: [],
+  pruneCacheMounts: false,
+  description: "",
+};
+const ref = (...ids: string[]) => ({ layers: ids as LayerId[] });
+const read = (...ids: string[]) => ({ op: "stat" as const, ref: ref(...ids), path: "/" });
+const never = () => new Promise<object>(() => {});
+const answer = async () => ({ data: new Uint8Array([1]) });
+
+describe("FleetDispatcher", () => {
+  it("gives a step to an agent with a free slot, and waiting steps to whoever is free next", async () => {
+    await using fleet = await FakeFleet.start();
+    const gate = Promise.withResolvers<void>();
+    const run = async () => {
+      await gate.promise;
+      return { outputs: [], layers: [], usage: {} };
+    };
+    const a = await fleet.agent("a", run);
+    const b = await fleet.agent("b", run);
+    const runs = [1, 2, 3].map(() => fleet.dispatcher.run("exec", execBody, fleet.context()));
+    await new Promise(setImmediate);
+    assert.equal(a.accepted.length, 1);
+    assert.equal(b.accepted.length, 1);
+    gate.resolve();
+    await Promise.all(runs);
+    assert.equal(a.accepted.length + b.accepted.length, 3);
+  });
+
+  it("lets an agent that joins later take what waits", async () => {
+    await using fleet = await FakeFleet.start();
+    await fleet.agent("a", never);
+    void fleet.dispatcher.run("exec", execBody, fleet.context()).catch(() => {});
+    await new Promise(setImmediate);
+    const second = fleet.dispatcher.run("exec", execBody, fleet.context());
+    const b = await fleet.agent("b", async () => ({ outputs: [], layers: [], usage: {} }));
+    await second;
+    assert.equal(b.accepted.length, 1);
+  });
+
+  it("goes where the input layers are", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", answer);
+    const b = await fleet.agent("b", answer);
+    await fleet.catalog.record([layerInfo("l", { holders: ["b"], sizeBytes: 1e9 })]);
+    await fleet.dispatcher.run("read", read("l"), fleet.context());
+    assert.equal(a.accepted.length, 0);
+    assert.equal(b.accepted.length, 1);
+    assert.deepEqual(b.accepted[0]?.peers, { b: "http://b" });
+  });
+
+  it("stays with the agent that served an affinity key", async () => {
+    await using fleet = await FakeFleet.start();
+    const agents = [await fleet.agent("a", answer), await fleet.agent("b", answer)];
+    await fleet.catalog.record([layerInfo("l", { holders: ["b"] })]);
+    await fleet.dispatcher.run("read", read("l"), fleet.context({ affinity: "k" }));
+    for (let i = 0; i < 3; i++) await fleet.dispatcher.run("read", read(), fleet.context({ affinity: "k" }));
+    assert.deepEqual(
+      agents.map((agent) => agent.accepted.length),
+      [0, 4],
+    );
+  });
+
+  it("runs a task elsewhere when its agent restarts, and drops the late result of the first", async () => {
+    await using fleet = await FakeFleet.start();
+    const late = Promise.withResolvers<object>();
+    const a = await fleet.agent("a", () => late.promise);
+    const running = fleet.dispatcher.run("read", read(), fleet.context());
+    await new Promise(setImmediate);
+    assert.equal(a.accepted.length, 1);
+    await fleet.agent("b", async () => ({ data: new Uint8Array([2]) }));
+    await a.restart();
+    late.resolve({ data: new Uint8Array([9]) });
+    assert.deepEqual([...(await running).data], [2]);
+    assert.match(fleet.logs.join(""), /agent a was lost: restarted; trying again/);
+  });
+
+  it("tries infrastructure faults elsewhere, and again on the only agent there is", async () => {
+    await using fleet = await FakeFleet.start();
+    let count = 0;
+    await fleet.agent("a", async () => {
+      if (++count < 3) throw new BuildError(Code.Unavailable, "disk trouble", { infrastructure: true });
+      return { data: new Uint8Array() };
+    });
+    await fleet.dispatcher.run("read", read(), fleet.context());
+    assert.equal(count, 3);
+  });
+
+  it("gives up after five attempts", async () => {
+    await using fleet = await FakeFleet.start();
+    let count = 0;
+    await fleet.agent("a", async () => {
+      count++;
+      throw new BuildError(Code.Unavailable, "disk trouble", { infrastructure: true });
+    });
+    await assert.rejects(fleet.dispatcher.run("read", read(), fleet.context()), /disk trouble/);
+    assert.equal(count, 5);
+  });
+
+  it("never tries a step's own failure again, and keeps its code and details", async () => {
+    await using fleet = await FakeFleet.start();
+    let count = 0;
+    const details = [{ typeUrl: "t", value: new Uint8Array([1]) }];
+    await fleet.agent("a", async () => {
+      count++;
+      throw new BuildError(Code.Unknown, "exit code: 1", { details });
+    });
+    await assert.rejects(fleet.dispatcher.run("exec", execBody, fleet.context()), (error) => {
+      assert.ok(error instanceof BuildError);
+      assert.equal(error.code, Code.Unknown);
+      assert.equal(error.details[0]?.typeUrl, "t");
+      return true;
+    });
+    assert.equal(count, 1);
+  });
+
+  it("never sends to the client twice", async () => {
+    await using fleet = await FakeFleet.start();
+    let count = 0;
+    await fleet.agent("a", async () => {
+      count++;
+      throw new BuildError(Code.Unavailable, "link broke", { infrastructure: true });
+    });
+    const body = { sessionId: "s", exporterId: 0, metadata: {}, entries: [] };
+    await assert.rejects(fleet.dispatcher.run("export.archive", body, fleet.context()), /link broke/);
+    assert.equal(count, 1);
+  });
+
+  it("cancels at the agent when the caller aborts", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", never);
+    const abort = new AbortController();
+    const running = fleet.dispatcher.run("exec", execBody, fleet.context({ signal: abort.signal }));
+    await new Promise(setImmediate);
+    abort.abort(new Error("client left"));
+    await assert.rejects(running, /client left/);
+    await fleet.bus.flush();
+    assert.deepEqual(
+      a.cancelled,
+      a.accepted.map((task) => task.id),
+    );
+  });
+
+  it("says at once that no agent has the platform", async () => {
+    await using fleet = await FakeFleet.start();
+    await fleet.agent("a", answer);
+    await assert.rejects(
+      fleet.dispatcher.run("exec", execBody, fleet.context({ platform: parsePlatform("linux/s390x") })),
+      (error) =>
+        error instanceof BuildError && error.code === Code.FailedPrecondition && /linux\/s390x/.test(error.message),
+    );
+  });
+
+  it("puts a large answer together from its chunks", async () => {
+    await using fleet = await FakeFleet.start();
+    const { encode } = await import("../../../../src/util/msgpack.ts");
+    const { subjects } = await import("../../../../src/bus/index.ts");
+    await fleet.agent("a", async (task) => {
+      for (let seq = 0; seq < 2; seq++) {
+        const event = { type: "chunk", data: new Uint8Array([seq + 1]), leaseId: task.leaseId, seq };
+        fleet.bus.publish(subjects.taskEvents(task.id), encode(event));
+      }
+      const outcome = {
+        type: "result",
+        result: { data: new Uint8Array() },
+        leaseId: task.leaseId,
+        seq: 2,
+        fetched: [],
+      };
+      await fleet.bus.request(subjects.taskOutcome(task.id), encode(outcome), { timeoutMs: 1000 });
+      return {};
+    });
+    assert.deepEqual([...(await fleet.dispatcher.run("read", read(), fleet.context())).data], [1, 2]);
+  });
+});
+
+describe("lost layers", () => {
+  const file = (...inputs: string[]) => ({
+    op: new Uint8Array(),
+    inputs: [ref(...inputs)],
+    platform: parsePlatform("linux/amd64"),
+    description: "",
+  });
+
+  it("are made again under their ids by the task that made them, and what they stood on too", async () => {
+    await using fleet = await FakeFleet.start();
+    const made: string[] = [];
+    const maker = (agentId: string) => async (task: { kind: string; layerIds?: readonly LayerId[] }) => {
+      if (task.kind !== "file") return { data: new Uint8Array([7]) };
+      const id = task.layerIds?.[0] ?? (`l${made.length}` as LayerId);
+      made.push(`${id}@${agentId}`);
+      return { outputs: [{ layers: [id] }], layers: [layerInfo(id, { holders: [agentId] })] };
+    };
+    const a = await fleet.agent("a", maker("a"));
+    await fleet.dispatcher.run("file", file(), fleet.context());
+    await fleet.dispatcher.run("file", file("l0"), fleet.context());
+    assert.deepEqual(made, ["l0@a", "l1@a"]);
+    await fleet.agent("b", maker("b"));
+    // Agent a comes back empty: it tells that it has dropped everything.
+    a.refuse = true;
+    await fleet.catalog.reset(["l0", "l1"] as LayerId[]);
+    const { data } = await fleet.dispatcher.run("read", read("l0", "l1"), fleet.context());
+    assert.deepEqual([...data], [7]);
+    assert.deepEqual(made.slice(2).sort(), ["l0@b", "l1@b"]);
+    assert.match(fleet.logs.join(""), /making 1 lost layer\(s\) again/);
+  });
+
+  it("fail the task with a sentence when nobody knows how they were made", async () => {
+    await using fleet = await FakeFleet.start();
+    await fleet.agent("a", answer);
+    await fleet.catalog.record([layerInfo("gone", { holders: ["dead"] })]);
+    await assert.rejects(fleet.dispatcher.run("read", read("gone"), fleet.context()), /layer gone is lost/);
+  });
+});
