@@ -1,1 +1,7 @@
+export { MemoryTrace } from "./memory-trace.ts";
+export { otlpForwarder } from "./otlp-forwarder.ts";
+export type { SpanRecord } from "./otlp-spans.ts";
 export { createLogger, type PinoLoggerOptions } from "./pino-logger.ts";
+export { currentTraceparent, inSpan, type Span, type SpanOptions, startSpan, traceFields } from "./span.ts";
+export { startTracing, type Tracing, type TracingOptions } from "./tracing.ts";
+export { renderWaterfall } from "./waterfall.ts";

@@ -1,14 +1,16 @@
 import { type Logger as Pino, pino } from "pino";
 import type { Logger } from "../core/seams/logger.ts";
+import { traceFields } from "./span.ts";
 
 export interface PinoLoggerOptions {
   readonly level: "debug" | "info" | "warn" | "error";
   readonly format: "text" | "json";
-  /** Fields added to each line, e.g. trace and span id of the moment. */
-  readonly mixin?: () => Record<string, string>;
 }
 
-/** Structured log on stderr: one JSON object a line, or `time level message key=value …`. */
+/**
+ * Structured log on stderr: one JSON object a line, or `time level message key=value …`. Lines written inside of a span have its
+ * `traceId` and `spanId`.
+ */
 export function createLogger(options: PinoLoggerOptions): Logger {
   const destination =
     options.format === "json"
@@ -19,7 +21,7 @@ export function createLogger(options: PinoLoggerOptions): Logger {
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    ...(options.mixin === undefined ? {} : { mixin: options.mixin }),
+    mixin: traceFields,
   };
   return new PinoLogger(pino(settings, destination));
 }
