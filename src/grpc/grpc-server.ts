@@ -5,7 +5,7 @@ import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { maxMessageBytes, sessionOptions, windowBytes } from "./http2-limits.ts";
-import { Http2ServerCall, type Peer, type ServerHandler } from "./server-call.ts";
+import { Http2ServerCall, type Peer, type ServerCall, type ServerHandler } from "./server-call.ts";
 import { statusTrailers } from "./status.ts";
 import { wholeDuplex } from "./whole-duplex.ts";
 
@@ -15,6 +15,8 @@ export interface GrpcServerOptions {
   readonly maxMessageBytes?: number;
   /** Pings a connection this often and drops it when no answer comes before the next; 0 = never; default 30 s. */
   readonly keepAliveIntervalMs?: number;
+  /** Runs around every handler; default: just the handler. */
+  readonly intercept?: (call: ServerCall, handler: ServerHandler) => Promise<void>;
 }
 
 /**
@@ -25,6 +27,7 @@ export class GrpcServer implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #maxMessageBytes: number;
   readonly #keepAliveIntervalMs: number;
+  readonly #intercept: (call: ServerCall, handler: ServerHandler) => Promise<void>;
   readonly #handlers = new Map<string, ServerHandler>();
   readonly #sessions = new Map<ServerHttp2Session, Duplex>();
   readonly #running = new Set<Promise<void>>();
@@ -35,6 +38,7 @@ export class GrpcServer implements AsyncDisposable {
     this.#logger = options.logger;
     this.#maxMessageBytes = options.maxMessageBytes ?? maxMessageBytes;
     this.#keepAliveIntervalMs = options.keepAliveIntervalMs ?? 30_000;
+    this.#intercept = options.intercept ?? ((call, handler) => handler(call));
   }
 
   /** Serves a method, `/package.Service/Method`. A later handler of the same method replaces the earlier. */
@@ -145,7 +149,7 @@ export class GrpcServer implements AsyncDisposable {
 
   async #run(call: Http2ServerCall, handler: ServerHandler): Promise<void> {
     try {
-      await handler(call);
+      await this.#intercept(call, handler);
       call.end();
     } catch (thrown) {
       const error = BuildError.from(thrown);

@@ -11,6 +11,7 @@ import { BuildRegistry } from "./build-registry.ts";
 import type { BuildService } from "./build-service.ts";
 import { type ReadableContent, serveContent } from "./content-service.ts";
 import { ControlService } from "./control-service.ts";
+import { traceCall } from "./trace-calls.ts";
 import { serveTraces, type TraceSink } from "./trace-service.ts";
 
 export interface FrontDoorOptions {
@@ -38,6 +39,7 @@ export interface FrontDoorOptions {
 export function createFrontDoor(options: FrontDoorOptions): GrpcServer {
   const server = new GrpcServer({
     logger: options.logger.child({ component: "front-door" }),
+    intercept: traceCall,
     ...(options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes }),
   });
   const clock = options.clock ?? systemClock;
