@@ -4,3 +4,4 @@ export { MountFlag, mount, unmount } from "./linux-calls.ts";
 export type { DnsConfig } from "./network/resolv-conf.ts";
 export { OciExecutor, type OciExecutorOptions } from "./oci-executor.ts";
 export { resolveInRoot } from "./rootfs/resolve-in-root.ts";
+export { TracingExecutor } from "./tracing-executor.ts";

@@ -4,3 +4,4 @@ export { ImageExporter } from "./image/image-exporter.ts";
 export type { WrittenImage } from "./image/image-writer.ts";
 export type { ManifestPusher, PushDestination } from "./image/manifest-pusher.ts";
 export { isMultiRef, resultPlatforms } from "./result-platforms.ts";
+export { TracingExporter } from "./tracing-exporter.ts";

@@ -26,6 +26,7 @@
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { CacheMap } from "../core/seams/op.ts";
+import { inSpan } from "../telemetry/index.ts";
 import { allOrAbort } from "./all-or-abort.ts";
 import { type CacheCandidate, type CacheRecord, compareRecords } from "./cache.ts";
 import { CacheKey, type CacheKeyWithSelector } from "./cache-key.ts";
@@ -218,7 +219,7 @@ export class SolverEdge<T> {
     const { cache, context, progress } = this.vertex;
     const startedAt = context.clock.now();
     try {
-      const result = await cache.load(record, signal);
+      const result = await this.#inSpan("load cache", () => cache.load(record, signal));
       if (result !== undefined) progress.loaded(startedAt);
       return result;
     } catch (error) {
@@ -259,12 +260,19 @@ export class SolverEdge<T> {
     const keys = await this.#commitKeys(inputs, signal);
     const createdAt = this.vertex.context.clock.now();
     for (const key of keys) {
-      const record = await this.vertex.cache.save(key, shared.value, createdAt);
+      const record = await this.#inSpan("save cache", () => this.vertex.cache.save(key, shared.value, createdAt));
       key.fresh = { result: shared.value, createdAt };
       if (record !== undefined) key.records = [record];
     }
     if (!this.vertex.ignoreCache) this.keys.push(...keys);
     return { result: shared.value, shared, cacheKeys: keys };
+  }
+
+  /** Named as in BuildKit solver/jobs.go. */
+  #inSpan<R>(what: string, work: () => Promise<R>): Promise<R> {
+    const { vertex, traceparent } = this.vertex;
+    const options = { parent: traceparent, attributes: { vertex: vertex.digest } };
+    return inSpan(`${what}: ${vertex.name}`, options, work);
   }
 
   /** Takes the result of an edge with an equal key. Our ways to the key become further ways to its record. */

@@ -79,6 +79,11 @@ export class VertexState<T> {
     return this.#op;
   }
 
+  /** Trace that work for the vertex belongs to: that of the first job that has one. */
+  get traceparent(): string | undefined {
+    return Array.from(this.jobs, (job) => job.traceparent).find((value) => value !== undefined);
+  }
+
   edge(index: number): SolverEdge<T> {
     let edge = this.#edges.get(index);
     if (edge === undefined) {
@@ -196,8 +201,7 @@ export class VertexState<T> {
   }
 
   #opContext(signal: AbortSignal): OpContext {
-    const { jobs, context, progress } = this;
-    const [traceparent] = Array.from(jobs, (job) => job.traceparent).filter((value) => value !== undefined);
+    const { jobs, context, progress, traceparent } = this;
     return {
       signal,
       progress,
