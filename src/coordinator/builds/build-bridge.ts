@@ -20,6 +20,7 @@ import type { Digest } from "../../core/values/digest.ts";
 import type { Ref } from "../../core/values/layer.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
+import { inSpan } from "../../telemetry/index.ts";
 import { withDefinitionSource } from "./definition-source.ts";
 import { SolvedRef } from "./solved-ref.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
@@ -75,7 +76,13 @@ export class BuildBridge implements LlbBridge {
     const name = request.logName ?? `resolve image config for ${request.source.identifier}`;
     return this.#options.job.inVertex(
       name,
-      (progress, linked) => this.#options.sourceMeta.resolve(request, this.#context(linked, progress)),
+      (progress, linked) =>
+        inSpan(name, { parent: this.#options.traceparent }, ({ traceparent }) =>
+          this.#options.sourceMeta.resolve(request, {
+            ...this.#context(linked, progress),
+            ...(traceparent === undefined ? {} : { traceparent }),
+          }),
+        ),
       signal,
     );
   }
@@ -113,7 +120,9 @@ export class BuildBridge implements LlbBridge {
     }
     this.#requestedPlatforms =
       opts["requestid"] === undefined ? (opts["platform"] ?? "").split(",").filter((text) => text !== "") : [];
-    return frontend.solve(this, opts, request.frontendInputs ?? {}, signal);
+    return inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
+      frontend.solve(this, opts, request.frontendInputs ?? {}, signal),
+    );
   }
 
   #newRef(definition: Definition, edge: Edge): BridgeRef {

@@ -5,6 +5,7 @@ import type { Digest } from "../../core/values/digest.ts";
 import { parseNamedReference, repositoryName, withDefaultTag } from "../../core/values/image-reference.ts";
 import type { ManifestPusher, PushDestination, WrittenImage } from "../../exporters/index.ts";
 import type { RegistryClient } from "../../registry/index.ts";
+import { inSpan } from "../../telemetry/index.ts";
 
 /** Layers are pushed by agents, in parallel; configs and manifests from here once all layers are there (map f9). */
 export class RegistryPusher implements ManifestPusher {
@@ -18,8 +19,20 @@ export class RegistryPusher implements ManifestPusher {
     const name = withDefaultTag(parseNamedReference(target.name));
     const repository = repositoryName(name);
     await this.#pushLayers(image, repository, target, context);
+    return inSpan(`push manifest ${repository}`, { parent: context.traceparent }, () =>
+      this.#pushDocuments(image, repository, name.tag, target, context),
+    );
+  }
+
+  async #pushDocuments(
+    image: WrittenImage,
+    repository: string,
+    named: string | undefined,
+    target: PushDestination,
+    context: ExportContext,
+  ): Promise<void> {
     const call = { sessions: context.sessions, signal: context.signal, insecure: target.insecure };
-    const tag = target.byDigest ? undefined : name.tag;
+    const tag = target.byDigest ? undefined : named;
     const startedAt = Date.now();
     const shown =
       tag === undefined

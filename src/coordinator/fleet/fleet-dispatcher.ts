@@ -10,6 +10,7 @@ import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import { formatPlatform, samePlatform } from "../../core/values/platform.ts";
 import type { OutputsResult, Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
+import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
@@ -126,7 +127,11 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     const token = this.#options.sessions.issue(context.sessions);
     let agent: AgentRecord | undefined;
     try {
-      agent = await this.#place(kind, body, infos, context, avoided, attempt, token);
+      agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
+        const placed = await this.#place(kind, body, infos, context, avoided, attempt, token);
+        span.set({ "placed.agent": placed.id });
+        return placed;
+      });
       this.#options.onPlaced?.({ kind, agentId: agent.id, ...(context.vertex && { vertex: context.vertex }) });
       // With one agent there is nothing to tell.
       const shown =

@@ -12,6 +12,7 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import type { Compression } from "../../core/values/task.ts";
+import { inSpan } from "../../telemetry/index.ts";
 import { FlightControl } from "../../util/flight-control.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { LayerCodec } from "./layer-codec.ts";
@@ -85,15 +86,17 @@ export class LayerManager {
     // One failure ends the others, and nobody is left running when this returns.
     const abort = new AbortController();
     const both = AbortSignal.any([signal, abort.signal]);
-    const work = missing.map((id) =>
+    const fetch = (id: LayerId) =>
       this.#fetches
         .do(id, (s) => this.#limit(() => this.#fetch(id, stack, sources, s)), both)
         .catch((error) => {
           abort.abort(error);
           throw error;
-        }),
+        });
+    // A span also for who waits for what another task fetches.
+    const outcomes = await inSpan("fetch layers", { attributes: { "layer.count": missing.length } }, () =>
+      Promise.allSettled(missing.map(fetch)),
     );
-    const outcomes = await Promise.allSettled(work);
     signal.throwIfAborted();
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw abort.signal.reason ?? failed.reason;
@@ -153,7 +156,11 @@ export class LayerManager {
     return this.#packing.do(
       `${id} ${key}`,
       async (s) => {
-        const descriptor = await cut(s);
+        const descriptor = await inSpan("pack", { attributes: { "layer.id": id, "pack.form": key } }, async (span) => {
+          const blob = await cut(s);
+          span.set({ "blob.digest": blob.digest, "blob.size_bytes": blob.size });
+          return blob;
+        });
         await this.#options.packs.put(packKey(id, key), encode(descriptor));
         return descriptor;
       },
@@ -186,7 +193,9 @@ export class LayerManager {
     );
     for await (const candidate of this.#candidates(info, sources, signal)) {
       try {
-        await this.#unpack(id, info, candidate, lower, sources, signal);
+        const { from, blob } = candidate;
+        const attributes = { "layer.id": id, "fetch.from": from, "blob.size_bytes": blob.size };
+        await inSpan("fetch layer", { attributes }, () => this.#unpack(id, info, candidate, lower, sources, signal));
         return;
       } catch (error) {
         signal.throwIfAborted();

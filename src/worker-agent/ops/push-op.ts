@@ -3,6 +3,7 @@ import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import { isNonDistributableType } from "../../core/values/media-type.ts";
 import type { LayerBlob, Task, TaskResult } from "../../core/values/task.ts";
 import type { RegistryClient } from "../../registry/index.ts";
+import { inSpan } from "../../telemetry/index.ts";
 
 export interface PushOpOptions {
   readonly registry: Pick<RegistryClient, "pushBlob">;
@@ -40,7 +41,12 @@ export class PushOp implements OpRunner<"push"> {
       const work = [...distinct.values()].map((blob) =>
         limit(async () => {
           signal.throwIfAborted();
-          const outcome = await this.#push(task, blob, context, signal);
+          const attributes = { "blob.digest": blob.descriptor.digest, "blob.size_bytes": blob.descriptor.size };
+          const outcome = await inSpan("push blob", { attributes }, async (span) => {
+            const done = await this.#push(task, blob, context, signal);
+            span.set({ "push.outcome": done });
+            return done;
+          });
           if (outcome === "pushed") {
             totals.pushed++;
             totals.bytes += blob.descriptor.size;
