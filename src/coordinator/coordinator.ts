@@ -12,20 +12,22 @@ import {
   withDefaultTag,
 } from "../core/values/image-reference.ts";
 import type { Ref } from "../core/values/layer.ts";
-import { ArchiveExporter, FilesExporter, ImageExporter } from "../exporters/index.ts";
+import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "../exporters/index.ts";
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
 import { llbCapabilities } from "../llb/capabilities.ts";
 import { loadDefinition } from "../llb/definition/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
-import { ManagedSessionGroup, SessionManager } from "../session/index.ts";
+import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
 import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
+import { otlpForwarder } from "../telemetry/index.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, version } from "../version.ts";
 import { FleetBuildService } from "./builds/fleet-build-service.ts";
 import { FleetUsage } from "./builds/fleet-usage.ts";
 import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
+import { TracingBuildService } from "./builds/tracing-build-service.ts";
 import { RegistryPusher } from "./exporting/registry-pusher.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
@@ -33,9 +35,11 @@ import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
 import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
+import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
+import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 
 export interface CoordinatorOptions {
   readonly id: string;
@@ -115,12 +119,13 @@ export class Coordinator implements AsyncDisposable {
     owned.use(keys);
     const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
     const sessions = new SessionManager({ logger, clock });
-    const sessionGroup = (ids: readonly string[]) => new ManagedSessionGroup(sessions, ids);
+    const sessionGroup = (ids: readonly string[]) => TracingSessionGroup.of(new ManagedSessionGroup(sessions, ids));
     const registryClient = new RegistryClient({ hosts: new RegistryHosts(options.registries), logger });
     const images = new ImageResolver({ registry: registryClient });
     const entitlements = new Set(frontDoor.insecureEntitlements);
+    const tasks = new TracingDispatcher(dispatcher);
     const ops = new FleetOps({
-      dispatcher,
+      dispatcher: tasks,
       images,
       recordLayers: (layers) => catalog.record(layers),
       solveNested: async (parent, definition, context) => {
@@ -130,7 +135,7 @@ export class Coordinator implements AsyncDisposable {
       entitlements: () => [...entitlements],
     });
     const solver: Solver<Ref> = new Solver<Ref>({
-      resolver: held.resolver(ops),
+      resolver: held.resolver(new TracingOpResolver(ops)),
       cache,
       clock,
       logger,
@@ -150,22 +155,24 @@ export class Coordinator implements AsyncDisposable {
     ];
     const builds = new FleetBuildService({
       solver,
-      dispatcher,
+      dispatcher: tasks,
       registry,
       usage: new FleetUsage(bus, registry, logger),
-      sourceMeta: new SourceMetaResolver(images, dispatcher),
+      sourceMeta: new SourceMetaResolver(images, tasks),
       sessions: sessionGroup,
-      exporters: new Map(exporters.map((exporter) => [exporter.type, exporter])),
+      exporters: new Map(exporters.map((exporter) => [exporter.type, new TracingExporter(exporter)])),
       frontends: new Map([["dockerfile.v0", new DockerfileFrontend()]]),
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,
       entitlements,
       logger,
     });
+    const traceSink = otlpForwarder(process.env);
     const server = createFrontDoor({
       logger,
-      builds,
+      builds: new TracingBuildService(builds),
       sessions,
+      ...(traceSink === undefined ? {} : { traceSink }),
       llbCapabilities: [...llbCapabilities],
       version: {
         package: "github.com/buildfleet/buildfleet",

@@ -15,11 +15,12 @@ import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { AgentRecord } from "../core/values/agent.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
 import type { Task } from "../core/values/task.ts";
-import { findRuntime, OciExecutor } from "../executor/index.ts";
+import { findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
-import { LayerPacker, LayerWorkers, openSnapshotter } from "../snapshot/index.ts";
+import { TracingSessionGroup } from "../session/index.ts";
+import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "../snapshot/index.ts";
 import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source/index.ts";
-import { BlobServer, HttpBlobTransport, type TransferTokens } from "../transfer/index.ts";
+import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { encode } from "../util/msgpack.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
 import { randomId } from "../util/random-id.ts";
@@ -44,8 +45,9 @@ import { ReadRunner } from "./ops/read-op.ts";
 import { SourceFetchOp } from "./ops/source-fetch-op.ts";
 import { SourceHandlers } from "./ops/source-handlers.ts";
 import { SourceResolveOp } from "./ops/source-resolve-op.ts";
+import { SpanTaskTracer } from "./span-task-tracer.ts";
 import { TaskServer } from "./task-server.ts";
-import { noTaskTracer, type TaskTracer } from "./task-tracer.ts";
+import type { TaskTracer } from "./task-tracer.ts";
 
 export interface AgentOptions {
   readonly config: WorkerConfig;
@@ -114,8 +116,8 @@ export class Agent implements AsyncDisposable {
     );
     if (packs === undefined || layerRecords === undefined || validators === undefined) throw new Error("unreachable");
     const workers = owned.use(new LayerWorkers());
-    const snapshotter = owned.use(
-      await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock }),
+    const snapshotter = new TracingSnapshotter(
+      owned.use(await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock })),
     );
     const content = await LocalContentStore.open(join(root, "content"));
     const packer = new LayerPacker({ workers, store: content });
@@ -160,7 +162,7 @@ export class Agent implements AsyncDisposable {
       snapshotter,
       content,
       codec: packer,
-      transport,
+      transport: new TracingBlobTransport(transport),
       origins: new RemoteOriginReader({ registry }),
       packs,
       onStored: (info) => inventory.note(info),
@@ -176,7 +178,13 @@ export class Agent implements AsyncDisposable {
       local,
     });
     const runners: OpRunners = {
-      exec: new ExecOpRunner({ executor, spawner, area, cacheMounts, logLimits: stepLogLimits(process.env) }),
+      exec: new ExecOpRunner({
+        executor: new TracingExecutor(executor),
+        spawner,
+        area,
+        cacheMounts,
+        logLimits: stepLogLimits(process.env),
+      }),
       file: owned.use(new FileOpRunner()),
       checksum: new ChecksumRunner({ hasher, agentId: id }),
       read: owned.use(new ReadRunner()),
@@ -204,8 +212,8 @@ export class Agent implements AsyncDisposable {
         layers,
         runners,
         slots: config.slots,
-        sessions: options.sessions,
-        tracer: options.tracer ?? noTaskTracer,
+        sessions: (task) => TracingSessionGroup.of(options.sessions(task)),
+        tracer: options.tracer ?? new SpanTaskTracer(id),
       }),
     );
     owned.use(new ControlServer(bus, id, inventory, logger));

@@ -4,5 +4,3 @@ import type { Task } from "../core/values/task.ts";
 export interface TaskTracer {
   run<T>(task: Task, work: () => Promise<T>): Promise<T>;
 }
-
-export const noTaskTracer: TaskTracer = { run: (_task, work) => work() };
