@@ -109,7 +109,7 @@ function busyboxTree(root: string, kind: "hardlink" | "symlink"): void {
       "www-data:x:33:",
       "operator:x:37:",
       "users:x:100:",
-      "nogroup:x:65534:",
+      "nobody:x:65534:",
       "",
     ].join("\n"),
   );

@@ -136,7 +136,11 @@ function reasonOf(text: string): string {
   const skipped = /^ +\S+\.go:\d+: (.*(?:missing features|[Ss]kip|requires?).*)$/m.exec(text)?.[1];
   const panic = /^panic: .*$/m.exec(text)?.[0];
   const trace = /Error Trace:\s+\S*?([^/\s]+\.go:\d+)/.exec(text)?.[1];
-  const error = /^\s+Error:\s+(.*(?:\n\s{8,}\s+.*)*)/m.exec(text)?.[1]?.replaceAll(/\s+/g, " ").slice(0, 600);
+  const error = /^\s+Error:\s+(.*(?:\n\s{8,}\s+.*)*)/m
+    .exec(text)?.[1]
+    ?.replaceAll(/\s+/g, " ")
+    .replace(/ github\.com\/moby\/buildkit\/util\/stack\.Enable.*/, "")
+    .slice(0, 600);
   if (error !== undefined) return `${trace ?? ""} ${error}`;
   return panic ?? skipped ?? /^ +\S+\.go:\d+: .*$/m.exec(text)?.[0].trim() ?? "no reason in the log";
 }

@@ -75,6 +75,8 @@ export function serveContent(server: GrpcServer, content: ReadableContent | unde
       return;
     }
   });
+  // Lists the workers' own blobs in BuildKit, never those of history records; here the former stay with the agents.
+  server.handle(name("List"), async () => {});
   for (const method of ["Write", "Update", "Delete", "Abort"]) {
     server.handle(name(method), async () => {
       throw new BuildError(Code.Unknown, "read-only content store");

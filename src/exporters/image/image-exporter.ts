@@ -1,5 +1,4 @@
 import { BuildError } from "../../core/errors/build-error.ts";
-import { Code } from "../../core/errors/code.ts";
 import type {
   ExportContext,
   Exporter,
@@ -15,7 +14,10 @@ import { ImageWriter, orderedDescriptor, type WrittenImage } from "./image-write
 import type { ManifestPusher } from "./manifest-pusher.ts";
 import { resultAnnotations } from "./result-annotations.ts";
 
-/** `type=image`: names an image and pushes it. Buildfleet has no image store of its own, so `unpack` is refused. */
+/**
+ * `type=image`: names an image and pushes it. There is no image store, so `store` and `unpack` change nothing, as with
+ * BuildKit's OCI worker (exporter/containerimage/export.go).
+ */
 export class ImageExporter implements Exporter {
   readonly type = "image";
   readonly #pusher: ManifestPusher;
@@ -31,9 +33,6 @@ export class ImageExporter implements Exporter {
     for (const [key, value] of Object.entries(image.rest)) {
       if (key === "dangling-name-prefix") danglingPrefix = value;
       else if (flagKeys.has(key)) flags.set(key, parseFlag(key, value));
-    }
-    if (flags.get("unpack") === true) {
-      throw new BuildError(Code.Unimplemented, 'exporter option "unpack" is not supported: there is no image store');
     }
     const options = {
       image,

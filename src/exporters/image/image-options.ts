@@ -1,5 +1,3 @@
-import { BuildError } from "../../core/errors/build-error.ts";
-import { Code } from "../../core/errors/code.ts";
 import { parseBool, parseCompression } from "../../core/values/export-attributes.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { type EpochChoice, parseEpoch } from "../attributes.ts";
@@ -58,11 +56,5 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
     }
   }
   const compression = parseCompression(attrs);
-  if (ociMediaTypes === false && (compression.type === "zstd" || compression.type === "estargz")) {
-    throw new BuildError(
-      Code.Unknown,
-      `exporter option "compression=${compression.type}" conflicts with "oci-mediatypes=false"`,
-    );
-  }
   return { name, ociMediaTypes, compression, rewriteTimestamp, epoch, annotations, rest };
 }

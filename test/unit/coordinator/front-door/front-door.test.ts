@@ -357,6 +357,13 @@ describe("content service", () => {
     await assert.rejects(read(client, "sha256:../../etc/passwd"), { code: Code.InvalidArgument });
   });
 
+  it("lists nothing: layers stay with the agents, blobs of history are read by digest", async (t) => {
+    const { client } = await open(t);
+    const call = client.open(`${content}List`);
+    call.closeSend();
+    for await (const _ of call.messages) assert.fail("a blob is listed");
+  });
+
   for (const method of ["Write", "Delete", "Update", "Abort"]) {
     it(`refuses ${method}`, async (t) => {
       const { client } = await open(t);
