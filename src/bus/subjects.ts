@@ -20,4 +20,8 @@ export const subjects = {
   taskOutcome: (taskId: string) => `bf.task.${taskId}.outcome`,
   /** An agent no longer has layers: `{ agentId, ids }`. */
   layersDropped: "bf.layers.dropped",
+  /** Builds that run at a coordinator, now and then and when one begins or ends: `{ coordinatorId, ref, record? }`. */
+  activeBuilds: "bf.builds.active",
+  /** Broadcast by a coordinator that has just started: the others announce their builds at once. */
+  activeBuildsWanted: "bf.builds.wanted",
 } as const;

@@ -1,0 +1,111 @@
+import type { BuildHistoryRecord, Descriptor } from "../../api/gen/control.ts";
+import { Status } from "../../api/gen/google/rpc/status.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { Descriptor as OciDescriptor } from "../../core/values/descriptor.ts";
+import type { SolveProgress } from "../../core/values/solve-progress.ts";
+import { errorToStatus } from "../../grpc/index.ts";
+import { timestampFromMs } from "../front-door/timestamp.ts";
+import type { ActiveBuilds } from "./active-builds.ts";
+import { fitRecord } from "./fit-record.ts";
+import type { HistoryBlobs } from "./history-blobs.ts";
+import { encodeStatusLog, statusLogType } from "./status-log.ts";
+import { StepCounter } from "./step-counter.ts";
+
+/** The spelling is BuildKit's. */
+const errorType = "application/vnd.googeapis.google.rpc.status+proto";
+
+/** How a build ended. */
+export interface BuildOutcome {
+  /** Metadata of the result, if it came to one, be its export a failure or not. */
+  readonly metadata?: ReadonlyMap<string, Uint8Array>;
+  /** What each exporter wrote, in their order; undefined for files. */
+  readonly results?: readonly (OciDescriptor | undefined)[];
+  readonly error?: BuildError;
+}
+
+export interface BuildRecordingOptions {
+  readonly started: BuildHistoryRecord;
+  readonly active: ActiveBuilds;
+  readonly blobs: HistoryBlobs;
+  readonly store: (record: BuildHistoryRecord) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The record of one build in the making; `end` exactly once, on every path. */
+export class BuildRecording {
+  readonly #options: BuildRecordingOptions;
+
+  constructor(options: BuildRecordingOptions) {
+    this.#options = options;
+    options.active.start(options.started);
+  }
+
+  /**
+   * Stores the record. A failure to do so is logged and not the build's.
+   * @param progress of the whole build; must end by itself
+   */
+  async end(outcome: BuildOutcome, progress: AsyncIterable<SolveProgress>): Promise<void> {
+    const { started, active, blobs, store, clock, logger } = this.#options;
+    const { Ref } = started;
+    const CompletedAt = timestampFromMs(clock.now());
+    const written: Descriptor[] = [];
+    try {
+      const steps = new StepCounter();
+      const logs = await blobs.write(Ref, statusLogType, statusLog(progress, steps));
+      written.push(logs);
+      const status = outcome.error === undefined ? undefined : errorToStatus(outcome.error);
+      const externalError =
+        status === undefined ? undefined : await blobs.write(Ref, errorType, once(Status.encode(status).finish()));
+      if (externalError !== undefined) written.push(externalError);
+      await store(
+        fitRecord({
+          ...started,
+          CompletedAt,
+          logs,
+          externalError,
+          error: status === undefined ? undefined : { ...status, details: [] },
+          ExporterResponse: texts(outcome.metadata),
+          Result: resultInfo(outcome.results ?? []),
+          ...steps.counts,
+        }),
+      );
+    } catch (error) {
+      logger.warn("build cannot be recorded", { ref: Ref, error: BuildError.from(error).message });
+    } finally {
+      blobs.settle(written);
+      active.end(Ref);
+    }
+  }
+}
+
+async function* statusLog(progress: AsyncIterable<SolveProgress>, steps: StepCounter): AsyncGenerator<Uint8Array> {
+  for await (const batch of progress) {
+    steps.add(batch);
+    yield* encodeStatusLog(batch);
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+function texts(metadata: ReadonlyMap<string, Uint8Array> = new Map()): Record<string, string> {
+  const entries = [...metadata].sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, value]) => [key, Buffer.from(value).toString()]));
+}
+
+function resultInfo(results: readonly (OciDescriptor | undefined)[]): BuildHistoryRecord["Result"] {
+  const written = new Map<bigint, Descriptor>();
+  for (const [index, result] of results.entries()) {
+    if (result === undefined) continue;
+    const { mediaType, digest, size, annotations = {} } = result;
+    written.set(BigInt(index), { mediaType, digest, size, annotations: { ...annotations } });
+  }
+  const [first] = written.values();
+  if (first === undefined) return undefined;
+  // Clients of old read only the first.
+  return { ResultDeprecated: first, Attestations: [], Results: written };
+}

@@ -1,0 +1,2 @@
+export type { BuildOutcome, BuildRecording } from "./build-recording.ts";
+export { FleetHistory, type FleetHistoryOptions } from "./fleet-history.ts";
