@@ -35,6 +35,7 @@ import { DiffOp } from "./ops/diff-op.ts";
 import { CacheMountStore, MountArea, runnablePlatforms, stepLogLimits } from "./ops/exec/index.ts";
 import { ExecOpRunner } from "./ops/exec-op.ts";
 import { ExportArchiveOp } from "./ops/export-archive-op.ts";
+import { ExportContentOp } from "./ops/export-content-op.ts";
 import { ExportFilesRunner } from "./ops/export-files.ts";
 import { FileOpRunner } from "./ops/file-op.ts";
 import { LocalSourceFetcher } from "./ops/local-source.ts";
@@ -190,6 +191,7 @@ export class Agent implements AsyncDisposable {
       read: owned.use(new ReadRunner()),
       "export.files": owned.use(new ExportFilesRunner()),
       "export.archive": new ExportArchiveOp(),
+      "export.content": new ExportContentOp(),
       pack: new PackOp(),
       push: new PushOp({ registry }),
       materialize: new MaterializeOp(),

@@ -17,6 +17,7 @@ const collectors: { readonly [K in TaskKind]: (body: TaskBody<K>) => readonly La
   pack: (body) => body.layers,
   push: (body) => body.blobs.flatMap((blob) => blob.layer ?? []),
   "export.archive": (body) => body.entries.flatMap((entry) => ("blob" in entry ? (entry.blob.layer ?? []) : [])),
+  "export.content": (body) => body.blobs.flatMap((blob) => blob.layer ?? []),
   "export.files": (body) => body.roots.flatMap((root) => root.ref.layers),
   read: (body) => body.ref.layers,
   materialize: (body) => body.ref.layers,

@@ -123,6 +123,11 @@ export interface TaskTable {
     };
     result: { readonly bytes: number; readonly files: number };
   };
+  /** Puts blobs into a content store which the client offers (local cache export). */
+  "export.content": {
+    body: { readonly sessionId: string; readonly storeId: string; readonly blobs: readonly LayerBlob[] };
+    result: { readonly written: number; readonly skipped: number; readonly bytes: number };
+  };
   /** ReadFile, ReadDir, StatFile of the gateway. Answers larger than a bus message arrive as `chunk` events. */
   read: {
     body:

@@ -1,0 +1,13 @@
+export { CacheChains } from "./cache-chains.ts";
+export { cacheConfigMediaType, encodeCacheConfig } from "./cache-config.ts";
+export type { BlobChain, ChainItem, ChainResult } from "./chain-item.ts";
+export { importCache } from "./import-cache.ts";
+export type { ImportedCache, ImportedCacheRecord } from "./imported-cache.ts";
+export { inlineRecords } from "./inline/inline-records.ts";
+export { createdAtAnnotation, descriptionAnnotation, diffIdAnnotation } from "./layer-annotations.ts";
+export { ClientContent } from "./local/client-content.ts";
+export { LocalCacheExporter } from "./local/local-cache-exporter.ts";
+export { LocalCacheImporter } from "./local/local-cache-importer.ts";
+export type { CacheRegistry, CacheRegistryCall } from "./registry/cache-registry.ts";
+export { RegistryCacheExporter } from "./registry/registry-cache-exporter.ts";
+export { RegistryCacheImporter } from "./registry/registry-cache-importer.ts";

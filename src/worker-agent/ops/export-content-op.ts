@@ -1,0 +1,23 @@
+import { ClientContent } from "../../cache/index.ts";
+import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
+import type { Task, TaskResult } from "../../core/values/task.ts";
+
+/** `export.content`: puts blobs into a content store of the client; what the client has is not even read. */
+export class ExportContentOp implements OpRunner<"export.content"> {
+  readonly kind = "export.content";
+
+  async run({ body }: Task<"export.content">, context: RunContext): Promise<TaskResult<"export.content">> {
+    const { sessions, signal, layers } = context;
+    const client = new ClientContent(await sessions.get(body.sessionId, { signal }), body.storeId);
+    const totals = { written: 0, skipped: 0, bytes: 0 };
+    for (const { layer, descriptor } of body.blobs) {
+      const { digest, size } = descriptor;
+      const blob = { digest, size, ...(layer === undefined ? {} : { layer }) };
+      if (await client.write(descriptor, () => layers.openBlob(blob, signal), signal)) {
+        totals.written++;
+        totals.bytes += size;
+      } else totals.skipped++;
+    }
+    return totals;
+  }
+}
