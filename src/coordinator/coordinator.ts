@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { AgentLinkServer } from "../agent-link/index.ts";
 import type { FrontDoorConfig, RegistryConfigs } from "../config/index.ts";
+import { LocalContentStore } from "../content/index.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { KeyValueStore } from "../core/seams/key-value.ts";
 import type { Logger } from "../core/seams/logger.ts";
@@ -37,6 +39,7 @@ import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
+import { FleetHistory } from "./history/index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
@@ -48,6 +51,8 @@ export interface CoordinatorOptions {
   /** Both stay the caller's. */
   readonly bus: MessageBus;
   readonly keyValues: KeyValueStore;
+  /** This coordinator's own, kept over restarts: the logs of its builds. */
+  readonly stateDir: string;
   /** Where agents dial in; absent when the only agent is in this process. */
   readonly agentLink?: { readonly listen: string; readonly advertise?: string };
   readonly logger: Logger;
@@ -153,6 +158,16 @@ export class Coordinator implements AsyncDisposable {
       new FilesExporter("local"),
       new FilesExporter("tar"),
     ];
+    const history = owned.use(
+      await FleetHistory.open({
+        coordinatorId: options.id,
+        keyValues,
+        store: await LocalContentStore.open(join(options.stateDir, "history")),
+        bus,
+        clock,
+        logger,
+      }),
+    );
     const builds = new FleetBuildService({
       solver,
       dispatcher: tasks,
@@ -165,6 +180,7 @@ export class Coordinator implements AsyncDisposable {
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,
       entitlements,
+      history,
       logger,
     });
     const traceSink = otlpForwarder(process.env);
@@ -172,6 +188,8 @@ export class Coordinator implements AsyncDisposable {
       logger,
       builds: new TracingBuildService(builds),
       sessions,
+      history,
+      content: history.content,
       ...(traceSink === undefined ? {} : { traceSink }),
       llbCapabilities: [...llbCapabilities],
       version: {

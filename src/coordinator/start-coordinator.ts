@@ -23,6 +23,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
       registries: config.registries,
       bus,
       keyValues: new NatsKeyValueStore(connection),
+      stateDir: config.stateDir,
       agentLink: config.agentLink,
       logger: logger.child({ coordinator: id }),
     }),

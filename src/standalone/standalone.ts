@@ -33,6 +33,7 @@ export class Standalone implements AsyncDisposable {
       registries: config.registries,
       bus,
       keyValues,
+      stateDir: join(config.root, "coordinator"),
       logger,
     });
     const agent = await Agent.start({

@@ -24,6 +24,7 @@ import type {
   SolveParams,
   UsageRecord,
 } from "../front-door/index.ts";
+import type { FleetHistory } from "../history/index.ts";
 import { BuildBridge } from "./build-bridge.ts";
 import { FleetBuild } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
@@ -43,6 +44,7 @@ export interface FleetBuildServiceOptions {
   readonly layersInUse: () => readonly LayerId[];
   /** Entitlements the operator grants. */
   readonly entitlements: ReadonlySet<string>;
+  readonly history: FleetHistory;
   readonly logger: Logger;
 }
 
@@ -78,7 +80,8 @@ export class FleetBuildService implements BuildService {
       ...trace,
     });
     logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });
-    return new FleetBuild({ params, signal, job, bridge, exporters, sessions, dispatcher, layer, logger });
+    const recording = params.internal ? undefined : this.#options.history.record(params);
+    return new FleetBuild({ params, signal, job, bridge, exporters, sessions, dispatcher, layer, recording, logger });
   }
 
   async diskUsage(query: DiskUsageQuery, signal: AbortSignal): Promise<readonly UsageRecord[]> {

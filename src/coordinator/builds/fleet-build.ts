@@ -11,6 +11,7 @@ import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import type { Job } from "../../solver/index.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
+import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings } from "./check-platforms.ts";
 import { toSolveProgress } from "./solve-progress.ts";
@@ -24,8 +25,16 @@ export interface FleetBuildOptions {
   readonly sessions: SessionGroup;
   readonly dispatcher: TaskDispatcher;
   readonly layer: (id: LayerId) => LayerInfo;
+  /** Absent for builds that leave no record. */
+  readonly recording: BuildRecording | undefined;
   readonly logger: Logger;
 }
+
+/** As far as the build came. */
+type Reached = { -readonly [K in keyof BuildOutcome]: BuildOutcome[K] };
+
+/** The longest that making a record of a build may take. */
+const recordTimeoutMs = 300_000;
 
 /** One build from the frontend's result to the end of its exports (map a17). */
 export class FleetBuild implements ActiveBuild {
@@ -38,31 +47,41 @@ export class FleetBuild implements ActiveBuild {
   }
 
   async finish(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
-    const { logger, params } = this.#options;
+    const reached: Reached = {};
     try {
-      const response = await this.#export(result);
-      logger.info("build finished", { ref: params.ref });
-      return response;
+      return await this.#export(result, reached);
     } catch (error) {
-      logger.info("build failed", { ref: params.ref, error: BuildError.from(error).message });
+      reached.error = BuildError.from(error);
       throw error;
     } finally {
-      await this.#options.job.discard();
+      await this.#end(reached);
     }
   }
 
   async fail(error: BuildError): Promise<void> {
-    this.#options.logger.info("build failed", { ref: this.#options.params.ref, error: error.message });
-    await this.#options.job.discard();
+    await this.#end({ error });
   }
 
   async *progress(signal: AbortSignal): AsyncGenerator<SolveProgress, void, undefined> {
     for await (const event of this.#options.job.progress(signal)) yield toSolveProgress(event);
   }
 
-  async #export(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
+  async #end(outcome: BuildOutcome): Promise<void> {
+    const { logger, params, job, recording } = this.#options;
+    const { error } = outcome;
+    if (error === undefined) logger.info("build finished", { ref: params.ref });
+    else logger.info("build failed", { ref: params.ref, error: error.message });
+    try {
+      await job.discard();
+    } finally {
+      await recording?.end(outcome, this.progress(AbortSignal.timeout(recordTimeoutMs)));
+    }
+  }
+
+  async #export(result: FrontendResult, reached: Reached): Promise<Readonly<Record<string, string>>> {
     const { exporters, job, signal } = this.#options;
     const source = await this.#evaluate(result);
+    reached.metadata = source.metadata;
     for (const short of platformWarnings(this.#options.bridge.requestedPlatforms, source)) {
       job.warn(sha256(short), { level: 0, short, detail: [], url: "" });
     }
@@ -80,6 +99,7 @@ export class FleetBuild implements ActiveBuild {
         ),
       ),
     );
+    reached.results = outcomes.map(({ response }) => resultDescriptor(response));
     const response = Object.assign({}, ...outcomes.map((outcome: ExportOutcome) => outcome.response));
     for (const [key, value] of result.metadata) {
       if (key.startsWith("frontend.")) response[key] = new TextDecoder().decode(value);
