@@ -13,6 +13,7 @@ import type { ArchiveEntry } from "../../core/values/task.ts";
 import { goJson, goTime } from "../../util/go-json.ts";
 import { epochFor, parseFlag } from "../attributes.ts";
 import { sortedAnnotations } from "../image/annotations.ts";
+import { withAttributeMetadata } from "../image/attribute-metadata.ts";
 import { imageResponse } from "../image/image-exporter.ts";
 import { type ImageOptions, parseImageOptions } from "../image/image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "../image/image-writer.ts";
@@ -41,14 +42,14 @@ export class ArchiveExporter implements Exporter {
 
   resolve(attrs: Readonly<Record<string, string>>, exporterId: number): ExporterInstance {
     const image = parseImageOptions(attrs);
-    const tar = image.rest["tar"];
+    const { tar, ...metadata } = image.rest;
     if (tar !== undefined && !parseFlag("tar", tar)) {
       throw new BuildError(
         Code.Unimplemented,
         `exporter option "tar=false" of type=${this.type} is not supported yet: use a tar output`,
       );
     }
-    return new ArchiveExporterInstance(this.type, image, exporterId, this.#names);
+    return new ArchiveExporterInstance(this.type, image, metadata, exporterId, this.#names);
   }
 }
 
@@ -56,18 +57,27 @@ class ArchiveExporterInstance implements ExporterInstance {
   readonly name: string;
   readonly #type: "oci" | "docker";
   readonly #image: ImageOptions;
+  readonly #metadata: Readonly<Record<string, string>>;
   readonly #exporterId: number;
   readonly #names: NameForms;
 
-  constructor(type: "oci" | "docker", image: ImageOptions, exporterId: number, names: NameForms) {
+  constructor(
+    type: "oci" | "docker",
+    image: ImageOptions,
+    metadata: Readonly<Record<string, string>>,
+    exporterId: number,
+    names: NameForms,
+  ) {
     this.name = `exporting to ${type} image format`;
     this.#type = type;
     this.#image = image;
+    this.#metadata = metadata;
     this.#exporterId = exporterId;
     this.#names = names;
   }
 
-  async export(source: ExportSource, context: ExportContext): Promise<ExportOutcome> {
+  async export(result: ExportSource, context: ExportContext): Promise<ExportOutcome> {
+    const source = withAttributeMetadata(result, this.#metadata);
     if (this.#type === "docker" && isMultiRef(source)) {
       throw new BuildError(Code.Unknown, "docker exporter does not currently support exporting manifest lists");
     }

@@ -9,6 +9,7 @@ import type {
 import { goJson } from "../../util/go-json.ts";
 import { parseFlag } from "../attributes.ts";
 import { reportStep } from "../step.ts";
+import { withAttributeMetadata } from "./attribute-metadata.ts";
 import { type ImageOptions, parseImageOptions } from "./image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "./image-writer.ts";
 import type { ManifestPusher } from "./manifest-pusher.ts";
@@ -29,13 +30,16 @@ export class ImageExporter implements Exporter {
   resolve(attrs: Readonly<Record<string, string>>): ExporterInstance {
     const image = parseImageOptions(attrs);
     const flags = new Map<string, boolean>();
+    const metadata: Record<string, string> = {};
     let danglingPrefix = "";
     for (const [key, value] of Object.entries(image.rest)) {
       if (key === "dangling-name-prefix") danglingPrefix = value;
       else if (flagKeys.has(key)) flags.set(key, parseFlag(key, value));
+      else metadata[key] = value;
     }
     const options = {
       image,
+      metadata,
       push: flags.get("push") ?? false,
       byDigest: flags.get("push-by-digest") ?? false,
       insecure: flags.get("registry.insecure") ?? false,
@@ -59,6 +63,7 @@ const flagKeys = new Set([
 
 interface Options {
   readonly image: ImageOptions;
+  readonly metadata: Readonly<Record<string, string>>;
   readonly push: boolean;
   readonly byDigest: boolean;
   readonly insecure: boolean;
@@ -76,7 +81,8 @@ class ImageExporterInstance implements ExporterInstance {
     this.#pusher = pusher;
   }
 
-  async export(source: ExportSource, context: ExportContext): Promise<ExportOutcome> {
+  async export(result: ExportSource, context: ExportContext): Promise<ExportOutcome> {
+    const source = withAttributeMetadata(result, this.#options.metadata);
     const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
     const oci = image.ociMediaTypes ?? context.compatibilityVersion >= 30;
     const written = await new ImageWriter(image, oci, source, context).write();

@@ -6,8 +6,6 @@ import type { ImageOptions } from "./image-options.ts";
 export function resultAnnotations(options: ImageOptions, source: ExportSource): AnnotationSet {
   const fromResult = new AnnotationSet();
   const text = new TextDecoder();
-  for (const [key, value] of [...source.metadata, ...Object.entries(options.rest)]) {
-    fromResult.add(key, typeof value === "string" ? value : text.decode(value));
-  }
+  for (const [key, value] of source.metadata) fromResult.add(key, text.decode(value));
   return options.annotations.merged(fromResult);
 }
