@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 import { sourceExcerpts } from "../client/index.ts";
+import { ConfigError } from "../config/index.ts";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import { createProgram } from "./program.ts";
@@ -26,7 +27,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     if (error instanceof BuildError) for (const text of sourceExcerpts(error)) stderr.write(text);
     stderr.write(`error: ${messageOf(error)}\n`);
-    const unexpected = !(error instanceof BuildError || error instanceof UsageError);
+    const unexpected = !(error instanceof BuildError || error instanceof UsageError || error instanceof ConfigError);
     if (error instanceof Error && (args.includes("--debug") || (unexpected && !hasErrno(error)))) {
       stderr.write(`${error.stack}\n`);
     }

@@ -3,7 +3,14 @@ import { version } from "../version.ts";
 import { defineBuildCommand } from "./build/build-command.ts";
 import { addClientOptions } from "./client-options.ts";
 import type { CliContext } from "./context.ts";
+import { defineAgentCommand } from "./daemon/agent-command.ts";
+import { defineCoordinatorCommand } from "./daemon/coordinator-command.ts";
+import { defineStandaloneCommand } from "./daemon/standalone-command.ts";
+import { defineDuCommand } from "./du-command.ts";
+import { definePruneCommand } from "./prune-command.ts";
 import { UsageError } from "./usage-error.ts";
+import { defineVersionCommand } from "./version-command.ts";
+import { defineWorkersCommand } from "./workers-command.ts";
 
 interface CommandEntry {
   readonly name: string;
@@ -23,6 +30,18 @@ const commands: readonly CommandEntry[] = [
     kind: "client",
     define: defineBuildCommand,
   },
+  { name: "workers", summary: "list the agents of a fleet", kind: "client", define: defineWorkersCommand },
+  { name: "du", summary: "show what the build cache holds", kind: "client", define: defineDuCommand },
+  { name: "prune", summary: "remove unused build cache", kind: "client", define: definePruneCommand },
+  {
+    name: "standalone",
+    summary: "run everything on this machine, as buildkitd does",
+    kind: "daemon",
+    define: defineStandaloneCommand,
+  },
+  { name: "coordinator", summary: "run a fleet's head", kind: "daemon", define: defineCoordinatorCommand },
+  { name: "agent", summary: "run a fleet's worker on this machine", kind: "daemon", define: defineAgentCommand },
+  { name: "version", summary: "show versions", kind: "other", define: defineVersionCommand },
 ];
 
 const headings = { client: "Commands for a running fleet:", daemon: "Daemons:", other: "Other:" };
@@ -33,7 +52,12 @@ export function createProgram(context: CliContext): Command {
     .description("A distributed BuildKit: one address for buildctl and docker buildx, one build graph over many hosts.")
     .version(version, "-V, --version", "show the version")
     .helpOption("-h, --help", "show help")
-    .helpCommand("help [command]", "show help of a command");
+    .addHelpCommand(
+      new Command("help").argument("[command]").description("show help of a command").helpGroup(headings.other),
+    )
+    .allowExcessArguments()
+    // After its name, a flag is the command's: daemons have an --addr of their own.
+    .enablePositionalOptions();
   addClientOptions(program, false);
   for (const entry of commands) {
     program.commandsGroup(headings[entry.kind]);
@@ -43,7 +67,6 @@ export function createProgram(context: CliContext): Command {
     entry.define(command, context);
     if (entry.kind === "client") addClientOptions(command, true);
   }
-  program.commandsGroup(headings.other);
   for (const command of [program, ...program.commands]) {
     command
       .exitOverride()

@@ -48,8 +48,25 @@ export async function connectDaemon(daemon: DaemonAddress, signal?: AbortSignal)
         `${daemon.address} did not answer within ${daemon.timeoutMs / 1000} seconds`,
       );
     }
-    throw error;
+    throw explained(error, daemon.address);
   }
+}
+
+/** The usual mistakes, named. */
+function explained(error: unknown, address: string): unknown {
+  const code = error instanceof BuildError ? (error.cause as NodeJS.ErrnoException | undefined)?.code : undefined;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: "no such socket",
+    ECONNREFUSED: "connection refused",
+    EACCES: "permission denied",
+    ENOTFOUND: "no such host",
+  };
+  const reason = reasons[code ?? ""];
+  if (reason === undefined) return error;
+  return new BuildError(Code.Unavailable, `cannot connect to ${address}: ${reason}; is the daemon running there?`, {
+    cause: error,
+    infrastructure: true,
+  });
 }
 
 /** A peer that takes the connection but speaks no HTTP/2 must not keep us waiting. */

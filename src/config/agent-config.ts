@@ -30,7 +30,7 @@ export interface WorkerConfig {
   readonly registries: RegistryConfigs;
   /** False turns automatic clean-up off. */
   readonly gcEnabled: boolean;
-  /** Empty = the default rules for the size of the disk. */
+  /** In order; shares of the disk are worked out. */
   readonly gcRules: readonly GcRule[];
 }
 

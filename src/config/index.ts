@@ -1,8 +1,12 @@
 export type { AgentConfig, SnapshotterName, WorkerConfig } from "./agent-config.ts";
+export { ConfigError } from "./config-error.ts";
 export type { CoordinatorConfig } from "./coordinator-config.ts";
+export type { AgentFlags, CoordinatorFlags, StandaloneFlags } from "./daemon-flags.ts";
 export type { FrontDoorConfig, ListenConfig } from "./front-door-config.ts";
 export type { GcRule } from "./gc-config.ts";
 export { type LogConfig, type LogFormat, type LogLevel, logFormats, logLevels } from "./log-config.ts";
 export type { NatsConfig } from "./nats-config.ts";
+export { parseByteSize, parseDurationMs } from "./quantities.ts";
 export type { RegistryConfig, RegistryConfigs } from "./registry-config.ts";
+export { type Resolved, resolveAgent, resolveCoordinator, resolveStandalone } from "./resolve-config.ts";
 export type { StandaloneConfig } from "./standalone-config.ts";

@@ -19,6 +19,7 @@ import {
   TokenAuthority,
 } from "../../client/session/index.ts";
 import { createLogger } from "../../telemetry/index.ts";
+import { collect } from "../client-command.ts";
 import { clientFlags, daemonAddress } from "../client-options.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../usage-error.ts";
@@ -132,10 +133,6 @@ export function defineBuildCommand(command: Command, context: CliContext): void 
   command.action(async (path: string | undefined, flags: Partial<BuildFlags>) =>
     build(path, { ...noFlags, ...flags }, command, context),
   );
-}
-
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
 }
 
 async function build(

@@ -1,0 +1,49 @@
+/** Flags of the daemons, parsed; what is absent comes from the file, or has a default. */
+export interface DaemonFlags {
+  readonly config?: string;
+  readonly root?: string;
+  readonly debug?: boolean;
+  readonly logLevel?: string;
+  readonly logFormat?: string;
+}
+
+export interface FrontDoorFlags {
+  readonly addr?: readonly string[];
+  readonly tlscert?: string;
+  readonly tlskey?: string;
+  readonly tlscacert?: string;
+  readonly group?: string;
+  readonly allowInsecureEntitlement?: readonly string[];
+}
+
+export interface NatsFlags {
+  readonly nats?: readonly string[];
+  readonly natsCreds?: string;
+  readonly natsToken?: string;
+  readonly natsTlsca?: string;
+  readonly natsTlscert?: string;
+  readonly natsTlskey?: string;
+}
+
+export interface WorkerFlags {
+  readonly slots?: number;
+  readonly label?: readonly string[];
+  readonly platform?: readonly string[];
+  readonly snapshotter?: string;
+  readonly ociBinary?: string;
+  readonly net?: string;
+}
+
+export interface CoordinatorFlags extends DaemonFlags, FrontDoorFlags, NatsFlags {
+  readonly agentLink?: string;
+  readonly agentLinkAdvertise?: string;
+}
+
+export interface AgentFlags extends DaemonFlags, NatsFlags, WorkerFlags {
+  readonly blobServer?: string;
+  readonly blobServerAdvertise?: string;
+  readonly coordinator?: string;
+  readonly idleExit?: string;
+}
+
+export interface StandaloneFlags extends DaemonFlags, FrontDoorFlags, WorkerFlags {}
