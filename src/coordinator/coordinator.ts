@@ -125,7 +125,8 @@ export class Coordinator implements AsyncDisposable {
     const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
     const sessions = new SessionManager({ logger, clock });
     const sessionGroup = (ids: readonly string[]) => TracingSessionGroup.of(new ManagedSessionGroup(sessions, ids));
-    const registryClient = new RegistryClient({ hosts: new RegistryHosts(options.registries), logger });
+    const hosts = owned.use(new RegistryHosts(options.registries));
+    const registryClient = new RegistryClient({ hosts, logger });
     const images = new ImageResolver({ registry: registryClient });
     const entitlements = new Set(frontDoor.insecureEntitlements);
     const tasks = new TracingDispatcher(dispatcher);

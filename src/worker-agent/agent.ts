@@ -140,7 +140,8 @@ export class Agent implements AsyncDisposable {
     await executor.reap();
     area.reap();
     const cacheMounts = await CacheMountStore.open({ directory: join(root, "cache-mounts"), clock });
-    const registry = new RegistryClient({ hosts: new RegistryHosts(config.registries), logger });
+    const hosts = owned.use(new RegistryHosts(config.registries));
+    const registry = new RegistryClient({ hosts, logger });
     const transport = owned.use(new HttpBlobTransport(tokens));
     const hasher = owned.use(new ContentHasher({ snapshotter }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());

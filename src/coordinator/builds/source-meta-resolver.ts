@@ -26,7 +26,11 @@ export class SourceMetaResolver {
     if (scheme === "docker-image" || scheme === "oci-layout") return this.#image(source, request, context);
     const resolved = await this.#dispatcher.run(
       "source.resolve",
-      { source: SourceOp.encode(source).finish(), platform: request.platform ?? hostPlatform() },
+      {
+        source: SourceOp.encode(source).finish(),
+        platform: request.platform ?? hostPlatform(),
+        gitObjects: request.git?.returnObject === true,
+      },
       { ...context, affinity: `source ${sha256(source.identifier.replace(/#.*/, ""))}` },
     );
     if (scheme === "git") return { source, git: gitMeta(resolved) };

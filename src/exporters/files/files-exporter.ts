@@ -62,7 +62,8 @@ class FilesExporterInstance implements ExporterInstance {
   }
 
   async export(source: ExportSource, context: ExportContext): Promise<ExportOutcome> {
-    const split = this.#options.platformSplit ?? isMultiRef(source);
+    // A tar is split when there is something to split, whatever is asked for.
+    const split = this.#type === "tar" ? isMultiRef(source) : (this.#options.platformSplit ?? isMultiRef(source));
     const roots = resultPlatforms(source).map(({ id, ref }): ExportRoot & { readonly id: string } => ({
       id,
       ref: ref ?? { layers: [] },

@@ -4,7 +4,7 @@ import type { ExportContext, ExportSource } from "../../core/seams/exporter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
-import { compressionOfMediaType, layerMediaType } from "../../core/values/media-type.ts";
+import { layerMediaType } from "../../core/values/media-type.ts";
 import type { Compression, LayerBlob } from "../../core/values/task.ts";
 import { goJson } from "../../util/go-json.ts";
 import { epochFor } from "../attributes.ts";
@@ -17,8 +17,10 @@ import {
 } from "../result-platforms.ts";
 import { reportStep } from "../step.ts";
 import { sortedAnnotations } from "./annotations.ts";
+import { existingBlob } from "./existing-blob.ts";
 import { defaultImageConfig, patchImageConfig } from "./image-config.ts";
 import type { ImageOptions } from "./image-options.ts";
+import { diffIdAnnotation } from "./layer-annotations.ts";
 import { dockerTypes, ociTypes } from "./media-types.ts";
 
 /** A whole image, ready to be pushed or put into an archive. */
@@ -33,8 +35,6 @@ export interface WrittenImage {
   readonly layers: readonly LayerBlob[];
 }
 
-/** diffId of a blob. */
-const diffIdAnnotation = "containerd.io/uncompressed";
 const internalAnnotations = new Set([diffIdAnnotation, "buildkit/createdat"]);
 
 /** Packs layers on the agents that hold them and writes configs, manifests and index (BuildKit containerimage/writer.go). */
@@ -122,20 +122,12 @@ export class ImageWriter {
           ociMediaTypes: this.#oci,
           ...(keep ? {} : { rewriteTimestamp: rewrite }),
         };
-        const descriptor = (keep ? this.#existing(info) : undefined) ?? (await this.#pack(info.id, compression));
+        const descriptor =
+          (keep ? existingBlob(info, this.#options.compression) : undefined) ??
+          (await this.#pack(info.id, compression));
         return { info, descriptor };
       }),
     );
-  }
-
-  /** A blob that will do as it is: one of the wanted compression, or without force the one it was pulled as. */
-  #existing(info: LayerInfo): Descriptor | undefined {
-    const { type, level, force } = this.#options.compression;
-    const origin = info.origins[0]?.descriptor;
-    if (!force && origin !== undefined) return withDiffId(origin, info);
-    if (level !== undefined) return undefined;
-    const blob = info.blobs.find((candidate) => compressionOfMediaType(candidate.mediaType) === type);
-    return blob === undefined ? undefined : withDiffId(blob, info);
   }
 
   async #pack(id: LayerId, compression: Compression): Promise<Descriptor> {
@@ -247,12 +239,6 @@ export function orderedDescriptor(descriptor: Descriptor): Descriptor {
     ...(platform === undefined ? {} : { platform }),
     ...(artifactType === undefined ? {} : { artifactType }),
   };
-}
-
-function withDiffId(blob: Descriptor, info: LayerInfo): Descriptor | undefined {
-  const diffId = blob.annotations?.[diffIdAnnotation] ?? info.diffId;
-  if (diffId === undefined) return undefined;
-  return { ...blob, annotations: { ...blob.annotations, [diffIdAnnotation]: diffId } };
 }
 
 function diffIdOf(descriptor: Descriptor): Digest {

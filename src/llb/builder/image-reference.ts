@@ -61,7 +61,7 @@ function splitDomain(text: string): { readonly domain: string; readonly remainde
 }
 
 function invalid(message: string): BuildError {
-  return new BuildError(Code.InvalidArgument, message);
+  return new BuildError(Code.Unknown, message);
 }
 
 export function formatReference(ref: ImageReference): string {
