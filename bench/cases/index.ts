@@ -1,0 +1,20 @@
+import type { BenchCase } from "./bench-case.ts";
+import { cachedRebuild } from "./cached-rebuild.ts";
+import { contextBytes, contextFiles } from "./context-send.ts";
+import { exportGzip } from "./export-gzip.ts";
+import { parallelStages } from "./parallel-stages.ts";
+import { pullUnpack } from "./pull-unpack.ts";
+import { serialRun } from "./serial-run.ts";
+
+export type { BenchCase } from "./bench-case.ts";
+
+/** All cases, in the order of the report. */
+export const cases: readonly BenchCase[] = [
+  serialRun,
+  cachedRebuild,
+  contextBytes,
+  contextFiles,
+  exportGzip,
+  pullUnpack,
+  parallelStages,
+];

@@ -1,0 +1,26 @@
+import type { Endpoint } from "../endpoints/endpoint.ts";
+
+/** A build of a Dockerfile. */
+export interface BuildSpec {
+  /** Directory with the `Dockerfile`. */
+  readonly dockerfile: string;
+  /** The build context. */
+  readonly context: string;
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  readonly output?: {
+    readonly type: "oci" | "image";
+    readonly attributes: Readonly<Record<string, string>>;
+    /** File at the client that takes the archive. */
+    readonly file?: string;
+  };
+}
+
+/** The one program that asks both daemons. */
+export interface BuildClient {
+  /** For the report. */
+  readonly description: string;
+  /** Ends with the build. @throws Error with the daemon's words */
+  build(endpoint: Endpoint, spec: BuildSpec): Promise<void>;
+  /** Removes everything the daemon keeps. */
+  prune(endpoint: Endpoint): Promise<void>;
+}

@@ -1,0 +1,6 @@
+/** A daemon that builds. */
+export interface Endpoint {
+  readonly name: "ours" | "peer";
+  /** `tcp://host:port` or `unix:///path` */
+  readonly address: string;
+}

@@ -1,0 +1,79 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { frontDoorDefaults, quiet, startDaemon, workerDefaults } from "../processes/daemon.ts";
+import { answers, freePort, Service } from "../processes/service.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+/** NATS, a coordinator, and as many agents as asked for: each a process. */
+export class Fleet implements AsyncDisposable {
+  readonly endpoint: Endpoint;
+  readonly #directory: string;
+  readonly #natsUrl: string;
+  readonly #processes: AsyncDisposableStack;
+  #agents = 0;
+
+  private constructor(endpoint: Endpoint, directory: string, natsUrl: string, processes: AsyncDisposableStack) {
+    this.endpoint = endpoint;
+    this.#directory = directory;
+    this.#natsUrl = natsUrl;
+    this.#processes = processes;
+  }
+
+  /** A fleet without agents. @param directory takes the state of all of them */
+  static async start(directory: string): Promise<Fleet> {
+    await using processes = new AsyncDisposableStack();
+    await mkdir(directory, { recursive: true });
+    const natsPort = await freePort();
+    const natsUrl = `nats://127.0.0.1:${natsPort}`;
+    processes.use(
+      await Service.start({
+        command: "nats-server",
+        args: ["-a", "127.0.0.1", "-p", String(natsPort), "-js", "-sd", join(directory, "nats")],
+        logFile: join(directory, "nats.log"),
+        ready: () => answers(natsPort),
+      }),
+    );
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    processes.use(
+      await startDaemon(
+        {
+          kind: "coordinator",
+          ...frontDoorDefaults,
+          ...quiet,
+          addresses: [address],
+          nats: { urls: [natsUrl] },
+          agentLink: { listen: "127.0.0.1:0" },
+          stateDir: join(directory, "coordinator"),
+          registries: {},
+        },
+        join(directory, "coordinator.log"),
+      ),
+    );
+    return new Fleet({ name: "ours", address }, directory, natsUrl, processes.move());
+  }
+
+  /** Adds agents of one slot each until there are this many. */
+  async grow(agents: number): Promise<void> {
+    while (this.#agents < agents) {
+      const name = `agent-${this.#agents++}`;
+      this.#processes.use(
+        await startDaemon(
+          {
+            kind: "agent",
+            ...workerDefaults,
+            ...quiet,
+            nats: { urls: [this.#natsUrl] },
+            root: join(this.#directory, name),
+            slots: 1,
+            blobServer: { listen: "127.0.0.1:0" },
+          },
+          join(this.#directory, `${name}.log`),
+        ),
+      );
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#processes.disposeAsync();
+  }
+}
