@@ -4,6 +4,7 @@ export type { BlobChain, ChainItem, ChainResult } from "./chain-item.ts";
 export { importCache } from "./import-cache.ts";
 export type { ImportedCache, ImportedCacheRecord } from "./imported-cache.ts";
 export { inlineRecords } from "./inline/inline-records.ts";
+export { type JoinedCaches, joinCaches } from "./joined-caches.ts";
 export { createdAtAnnotation, descriptionAnnotation, diffIdAnnotation } from "./layer-annotations.ts";
 export { ClientContent } from "./local/client-content.ts";
 export { LocalCacheExporter } from "./local/local-cache-exporter.ts";

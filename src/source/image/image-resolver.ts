@@ -3,11 +3,11 @@ import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, isDigest, sha256 } from "../../core/values/digest.ts";
 import { specDigest } from "../../core/values/image-reference.ts";
-import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import type { LayerInfo, Ref } from "../../core/values/layer.ts";
+import { pulledLayerId } from "../../core/values/layer-id.ts";
 import { isIndexType, isManifestType } from "../../core/values/media-type.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import { FlightControl } from "../../util/flight-control.ts";
-import { idOf } from "../../util/random-id.ts";
 import { systemClock } from "../../util/system-clock.ts";
 import type { ImageRegistry, SourceCall } from "../image-registry.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
@@ -231,7 +231,7 @@ export class ImageResolver {
       annotations: { ...layer.annotations, ...backend.annotations(), "containerd.io/uncompressed": diffId },
     };
     return {
-      id: idOf(`image layer ${chainId}`) as LayerId,
+      id: pulledLayerId(chainId, layer.digest),
       diffId,
       blobs: [descriptor],
       origins: [backend.origin(descriptor)],

@@ -1,0 +1,77 @@
+import type { BlobChain } from "../../cache/index.ts";
+import { createdAtAnnotation } from "../../cache/index.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { ExportContext } from "../../core/seams/exporter.ts";
+import type { Descriptor } from "../../core/values/descriptor.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import type { Compression, LayerBlob } from "../../core/values/task.ts";
+import { diffIdAnnotation, existingBlob } from "../../exporters/index.ts";
+import { goTime } from "../../util/go-json.ts";
+
+/** Turns results into blobs for one cache export. Layers without a blob are packed by agents that hold them, each once. */
+export class ResultBlobs {
+  readonly #compression: Compression;
+  readonly #context: ExportContext;
+  readonly #packed = new Map<LayerId, Promise<Descriptor>>();
+
+  constructor(compression: Compression, context: ExportContext) {
+    this.#compression = compression;
+    this.#context = context;
+  }
+
+  /** @returns undefined with `onlyExisting` when a layer has no blob yet */
+  async chain(ref: Ref, onlyExisting: boolean): Promise<BlobChain | undefined> {
+    const infos = ref.layers.map((id) => this.#context.layer(id));
+    if (onlyExisting && infos.some((info) => !this.#packed.has(info.id) && this.#existing(info) === undefined)) {
+      return undefined;
+    }
+    return Promise.all(
+      infos.map(async (info): Promise<LayerBlob> => {
+        const blob = this.#existing(info) ?? (await this.#pack(info.id));
+        return { layer: info.id, descriptor: cacheDescriptor(blob, info) };
+      }),
+    );
+  }
+
+  #existing(info: LayerInfo): Descriptor | undefined {
+    return existingBlob(info, this.#compression);
+  }
+
+  #pack(id: LayerId): Promise<Descriptor> {
+    let packed = this.#packed.get(id);
+    if (packed === undefined) {
+      packed = this.#dispatchPack(id);
+      this.#packed.set(id, packed);
+    }
+    return packed;
+  }
+
+  async #dispatchPack(id: LayerId): Promise<Descriptor> {
+    const { dispatcher, signal, progress, sessions, traceparent } = this.#context;
+    const { descriptors } = await dispatcher.run(
+      "pack",
+      { layers: [id], compression: this.#compression },
+      { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) },
+    );
+    const [descriptor] = descriptors;
+    if (descriptor === undefined) throw new BuildError(Code.Internal, `agent packed layer ${id} into nothing`);
+    return descriptor;
+  }
+}
+
+/** A blob as a cache manifest shows it (map g2). */
+export function cacheDescriptor(blob: Descriptor, info: LayerInfo): Descriptor {
+  const { mediaType, digest, size, urls } = blob;
+  const diffId = blob.annotations?.[diffIdAnnotation] ?? info.diffId;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(urls === undefined ? {} : { urls }),
+    annotations: {
+      ...(info.createdAt === 0 ? {} : { [createdAtAnnotation]: goTime(info.createdAt) }),
+      ...(diffId === undefined ? {} : { [diffIdAnnotation]: diffId }),
+    },
+  };
+}

@@ -1,0 +1,12 @@
+import { idOf } from "../../util/random-id.ts";
+import type { Digest } from "./digest.ts";
+import type { LayerId } from "./layer.ts";
+
+/**
+ * Name of a layer that comes from outside, the same whoever finds it. The blob is part of it: a document that claims a chain id
+ * for other bytes names another layer and so cannot spoil the one that others use.
+ * @param chainId of the layer with all below it (OCI image-spec config.md)
+ */
+export function pulledLayerId(chainId: Digest, blob: Digest): LayerId {
+  return idOf(`layer ${chainId} ${blob}`) as LayerId;
+}

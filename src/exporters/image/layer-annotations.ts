@@ -1,0 +1,2 @@
+/** diffId of a blob. */
+export const diffIdAnnotation = "containerd.io/uncompressed";
