@@ -6,11 +6,17 @@ import { Code } from "../core/errors/code.ts";
 import { createProgram } from "./program.ts";
 import { UsageError } from "./usage-error.ts";
 
+const sameSignalMs = 200;
+
 /** Runs the command line. @returns the exit code */
 async function main(args: readonly string[]): Promise<number> {
   const abort = new AbortController();
+  let firstAt = 0;
   const onSignal = (name: NodeJS.Signals) => {
+    // A launcher passes on what the terminal has sent to both: that is one signal, not two.
+    if (abort.signal.aborted && Date.now() - firstAt < sameSignalMs) return;
     if (abort.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
+    firstAt = Date.now();
     abort.abort(new BuildError(Code.Canceled, "context canceled"));
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
