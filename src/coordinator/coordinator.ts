@@ -1,6 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentLinkServer } from "../agent-link/index.ts";
+import {
+  LocalCacheExporter,
+  LocalCacheImporter,
+  RegistryCacheExporter,
+  RegistryCacheImporter,
+} from "../cache/index.ts";
 import type { FrontDoorConfig, RegistryConfigs } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import type { Clock } from "../core/seams/clock.ts";
@@ -30,6 +36,7 @@ import { FleetBuildService } from "./builds/fleet-build-service.ts";
 import { FleetUsage } from "./builds/fleet-usage.ts";
 import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
 import { TracingBuildService } from "./builds/tracing-build-service.ts";
+import { CacheExports } from "./caching/cache-exports.ts";
 import { RegistryPusher } from "./exporting/registry-pusher.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
@@ -169,6 +176,8 @@ export class Coordinator implements AsyncDisposable {
         logger,
       }),
     );
+    const cacheExporters = [new LocalCacheExporter(), new RegistryCacheExporter(registryClient)];
+    const cacheImporters = [new LocalCacheImporter(), new RegistryCacheImporter(registryClient)];
     const builds = new FleetBuildService({
       solver,
       dispatcher: tasks,
@@ -177,6 +186,13 @@ export class Coordinator implements AsyncDisposable {
       sourceMeta: new SourceMetaResolver(images, tasks),
       sessions: sessionGroup,
       exporters: new Map(exporters.map((exporter) => [exporter.type, new TracingExporter(exporter)])),
+      cacheExporters: new Map(cacheExporters.map((exporter) => [exporter.type, exporter])),
+      cacheExports: new CacheExports({ releaseResult: (ref) => held.release(ref) }),
+      cacheImports: {
+        importers: new Map(cacheImporters.map((importer) => [importer.type, importer])),
+        recordLayers: (layers) => catalog.record(layers),
+        held: (inner) => held.results(inner),
+      },
       frontends: new Map([["dockerfile.v0", new DockerfileFrontend()]]),
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,

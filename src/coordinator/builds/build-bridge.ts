@@ -21,6 +21,7 @@ import type { Ref } from "../../core/values/layer.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
+import type { CacheImports } from "../caching/cache-imports.ts";
 import { withDefinitionSource } from "./definition-source.ts";
 import { SolvedRef } from "./solved-ref.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
@@ -31,6 +32,7 @@ export interface BuildBridgeOptions {
   readonly dispatcher: TaskDispatcher;
   readonly frontends: ReadonlyMap<string, Frontend>;
   readonly sourceMeta: SourceMetaResolver;
+  readonly cacheImports: CacheImports;
   /** Checks and loads a definition under this build's entitlements. */
   readonly load: (definition: Definition) => Edge;
   readonly workers: () => ReturnType<LlbBridge["workers"]>;
@@ -67,7 +69,7 @@ export class BuildBridge implements LlbBridge {
     if (definition !== undefined && definition.def.length > 0 && frontend !== "") {
       throw new BuildError(Code.InvalidArgument, "cannot solve with both Definition and Frontend specified");
     }
-    const result = frontend === "" ? this.#solveDefinition(definition) : await this.#solveFrontend(request, signal);
+    const result = frontend === "" ? this.#solveDefinition(request) : await this.#solveFrontend(request, signal);
     if (request.evaluate === true) await evaluateAll(result, signal);
     return result;
   }
@@ -97,11 +99,11 @@ export class BuildBridge implements LlbBridge {
     return this.#results.get(ref.id);
   }
 
-  #solveDefinition(definition: Definition | undefined): FrontendResult {
+  #solveDefinition({ definition, cacheImports }: BridgeSolveRequest): FrontendResult {
     if (definition === undefined || definition.def.length === 0) return { metadata: new Map() };
     const edge = this.#options.load(definition);
     // The pointer of a definition may name no vertex: scratch.
-    return { ref: this.#newRef(definition, edge), metadata: new Map() };
+    return { ref: this.#newRef(definition, edge, cacheImports), metadata: new Map() };
   }
 
   async #solveFrontend(request: BridgeSolveRequest, signal: AbortSignal): Promise<FrontendResult> {
@@ -125,8 +127,9 @@ export class BuildBridge implements LlbBridge {
     );
   }
 
-  #newRef(definition: Definition, edge: Edge): BridgeRef {
+  #newRef(definition: Definition, edge: Edge, cacheImports: BridgeSolveRequest["cacheImports"]): BridgeRef {
     const id = randomUUID();
+    const caches = this.#options.cacheImports.managers(cacheImports ?? []);
     return new SolvedRef({
       id,
       definition,
@@ -134,7 +137,7 @@ export class BuildBridge implements LlbBridge {
       context: (signal) => this.#context(signal, noProgress),
       solve: async (signal) => {
         try {
-          const solved = await this.#options.job.build(edge, { signal });
+          const solved = await this.#options.job.build(edge, { signal, caches });
           this.#results.set(id, solved);
           return solved;
         } catch (error) {

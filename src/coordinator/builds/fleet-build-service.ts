@@ -7,6 +7,7 @@ import type { Frontend } from "../../core/seams/frontend.ts";
 import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { Edge } from "../../core/seams/op.ts";
+import type { CacheExporter } from "../../core/seams/remote-cache.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
@@ -14,6 +15,8 @@ import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
 import { loadDefinition, requiredEntitlements } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
+import type { CacheExports } from "../caching/cache-exports.ts";
+import { type CacheImportServices, CacheImports } from "../caching/cache-imports.ts";
 import type { AgentRegistry } from "../fleet/agent-registry.ts";
 import { matchesWorkerFilters } from "../fleet/worker-filter.ts";
 import type {
@@ -38,6 +41,9 @@ export interface FleetBuildServiceOptions {
   readonly sourceMeta: SourceMetaResolver;
   readonly sessions: (ids: readonly string[]) => SessionGroup;
   readonly exporters: ReadonlyMap<string, Exporter>;
+  readonly cacheExporters: ReadonlyMap<string, CacheExporter>;
+  readonly cacheExports: CacheExports;
+  readonly cacheImports: CacheImportServices;
   readonly frontends: ReadonlyMap<string, Frontend>;
   readonly layer: (id: LayerId) => LayerInfo;
   /** Layers that running builds hold. */
@@ -66,6 +72,14 @@ export class FleetBuildService implements BuildService {
         throw new BuildError(Code.Unknown, `exporter ${JSON.stringify(type)} could not be found`);
       return exporter.resolve(attrs, index);
     });
+    const cacheExporters = params.cacheExports
+      .filter(({ type }) => type !== "inline")
+      .map(({ type, attrs, mode, ignoreError }) => {
+        const exporter = this.#options.cacheExporters.get(type);
+        if (exporter === undefined)
+          throw new BuildError(Code.Unknown, `unknown cache exporter: ${JSON.stringify(type)}`);
+        return { exporter: resolveCacheExporter(exporter, attrs), mode, ignoreError };
+      });
     const sessions = this.#options.sessions(params.sessionId === "" ? [] : [params.sessionId]);
     const trace = params.traceparent === undefined ? {} : { traceparent: params.traceparent };
     const job = solver.newJob(params.ref, { sessionIds: sessions.ids, ...trace });
@@ -75,13 +89,27 @@ export class FleetBuildService implements BuildService {
       dispatcher,
       frontends,
       sourceMeta,
+      cacheImports: new CacheImports({ ...this.#options.cacheImports, job, sessions, signal, logger }),
       load: (definition) => this.#load(definition, new Set(params.entitlements)),
       workers: () => this.#bridgeWorkers(),
       ...trace,
     });
     logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });
     const recording = params.internal ? undefined : this.#options.history.record(params);
-    return new FleetBuild({ params, signal, job, bridge, exporters, sessions, dispatcher, layer, recording, logger });
+    const caching = { exports: this.#options.cacheExports, exporters: cacheExporters };
+    return new FleetBuild({
+      params,
+      signal,
+      job,
+      bridge,
+      exporters,
+      caching,
+      sessions,
+      dispatcher,
+      layer,
+      recording,
+      logger,
+    });
   }
 
   async diskUsage(query: DiskUsageQuery, signal: AbortSignal): Promise<readonly UsageRecord[]> {
@@ -131,14 +159,18 @@ export class FleetBuildService implements BuildService {
         );
       }
     }
-    const [cacheExport] = params.cacheExports.filter(({ type }) => type !== "inline");
-    if (cacheExport !== undefined) {
-      throw new BuildError(Code.Unimplemented, `cache export to type=${cacheExport.type} is not supported yet`);
-    }
     if (params.proxyNetwork) throw new BuildError(Code.Unimplemented, "proxy network is not supported");
     if (params.sourcePolicy !== undefined && params.sourcePolicy.rules.length > 0) {
       throw new BuildError(Code.Unimplemented, "source policies are not supported yet");
     }
+  }
+}
+
+function resolveCacheExporter(exporter: CacheExporter, attrs: Readonly<Record<string, string>>) {
+  try {
+    return exporter.resolve(attrs);
+  } catch (error) {
+    throw BuildError.from(error).wrap(`failed to configure ${exporter.type} cache exporter`);
   }
 }
 

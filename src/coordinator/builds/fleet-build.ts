@@ -4,12 +4,14 @@ import type { ExportContext, ExporterInstance, ExportOutcome, ExportSource } fro
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
+import type { CacheExporterInstance } from "../../core/seams/remote-cache.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import { sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
-import type { Job } from "../../solver/index.ts";
+import type { CachedResult, Job } from "../../solver/index.ts";
+import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
 import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
@@ -22,12 +24,23 @@ export interface FleetBuildOptions {
   readonly job: Job<Ref>;
   readonly bridge: BuildBridge;
   readonly exporters: readonly ExporterInstance[];
+  readonly caching: BuildCaching;
   readonly sessions: SessionGroup;
   readonly dispatcher: TaskDispatcher;
   readonly layer: (id: LayerId) => LayerInfo;
   /** Absent for builds that leave no record. */
   readonly recording: BuildRecording | undefined;
   readonly logger: Logger;
+}
+
+export interface BuildCaching {
+  readonly exports: CacheExports;
+  /** Without inline, which goes along with the exporters. */
+  readonly exporters: readonly {
+    readonly exporter: CacheExporterInstance;
+    readonly mode: "min" | "max";
+    readonly ignoreError: boolean;
+  }[];
 }
 
 /** As far as the build came. */
@@ -90,7 +103,8 @@ export class FleetBuild implements ActiveBuild {
         job.inVertex(
           exporter.name,
           async (progress, linked) => {
-            const outcome = await exporter.export(source, this.#context(progress, linked));
+            const context = this.#context(progress, linked);
+            const outcome = await exporter.export(this.#withInlineCache(source, result, context), context);
             // Pushing belongs to the exporter's vertex; nothing else waits for the end of export yet.
             await outcome.finalize?.(this.#context(progress, linked));
             return outcome;
@@ -101,10 +115,47 @@ export class FleetBuild implements ActiveBuild {
     );
     reached.results = outcomes.map(({ response }) => resultDescriptor(response));
     const response = Object.assign({}, ...outcomes.map((outcome: ExportOutcome) => outcome.response));
+    Object.assign(response, await this.#exportCaches(result));
     for (const [key, value] of result.metadata) {
       if (key.startsWith("frontend.")) response[key] = new TextDecoder().decode(value);
     }
     return response;
+  }
+
+  async #exportCaches(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
+    const { caching, job, signal } = this.#options;
+    const results = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => this.#solved(ref) ?? []);
+    const responses = await Promise.all(
+      caching.exporters.map(async ({ exporter, mode, ignoreError }) => {
+        try {
+          return await job.inVertex(
+            exporter.name,
+            (progress, linked) => caching.exports.write(exporter, mode, results, this.#context(progress, linked)),
+            signal,
+          );
+        } catch (error) {
+          if (signal.aborted || !ignoreError) throw error;
+          return {};
+        }
+      }),
+    );
+    return Object.assign({}, ...responses);
+  }
+
+  #withInlineCache(source: ExportSource, result: FrontendResult, context: ExportContext): ExportSource {
+    const { params, caching } = this.#options;
+    if (!params.cacheExports.some(({ type }) => type === "inline")) return source;
+    return {
+      ...source,
+      inlineCache: async (platformId, layers) => {
+        const solved = this.#solved(result.refs?.get(platformId) ?? result.ref);
+        return solved && caching.exports.inline(solved, layers, context);
+      },
+    };
+  }
+
+  #solved(ref: BridgeRef | undefined): CachedResult<Ref> | undefined {
+    return ref && this.#options.bridge.solved(ref);
   }
 
   async #evaluate(result: FrontendResult): Promise<ExportSource> {

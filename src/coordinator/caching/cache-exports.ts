@@ -79,11 +79,7 @@ export class CacheExports {
 
   /** A result that the build found but did not need. */
   async #withStored(
-    {
-      id,
-      createdAt,
-      manager,
-    }: Parameters<Resolve>[0] extends infer R ? Extract<R, { record: unknown }>["record"] : never,
+    { id, createdAt, manager }: CacheRecord<Ref>,
     use: (ref: Ref) => Promise<BlobChain | undefined>,
   ): Promise<BlobChain | undefined> {
     let ref: Ref | undefined;
