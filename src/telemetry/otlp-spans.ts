@@ -9,6 +9,8 @@ export interface SpanRecord {
   /** Empty for the root of a trace. */
   readonly parentSpanId: string;
   readonly name: string;
+  /** The work of a server, which another process may have asked for. */
+  readonly server: boolean;
   readonly startNanos: bigint;
   readonly endNanos: bigint;
   readonly attributes: Readonly<Record<string, AttributeValue>>;
@@ -46,12 +48,13 @@ function resourceSpans(bytes: Uint8Array): readonly SpanRecord[] {
 function readSpan(bytes: Uint8Array): Omit<SpanRecord, "service"> {
   const attributes: Record<string, AttributeValue> = {};
   const status = { code: 0, message: "" };
-  const span = { traceId: "", spanId: "", parentSpanId: "", name: "", startNanos: 0n, endNanos: 0n };
+  const span = { traceId: "", spanId: "", parentSpanId: "", name: "", server: false, startNanos: 0n, endNanos: 0n };
   readMessage(new BinaryReader(bytes), {
     1: (reader) => Object.assign(span, { traceId: hex(reader) }),
     2: (reader) => Object.assign(span, { spanId: hex(reader) }),
     4: (reader) => Object.assign(span, { parentSpanId: hex(reader) }),
     5: (reader) => Object.assign(span, { name: reader.string() }),
+    6: (reader) => Object.assign(span, { server: reader.int32() === kindServer }),
     7: (reader) => Object.assign(span, { startNanos: BigInt(reader.fixed64()) }),
     8: (reader) => Object.assign(span, { endNanos: BigInt(reader.fixed64()) }),
     9: (reader) => readAttribute(reader, attributes),
@@ -64,6 +67,7 @@ function readSpan(bytes: Uint8Array): Omit<SpanRecord, "service"> {
   return { ...span, attributes, ...(status.code === statusError ? { error: status.message } : {}) };
 }
 
+const kindServer = 2;
 const statusError = 2;
 
 function readAttribute(reader: BinaryReader, into: Record<string, AttributeValue>): void {

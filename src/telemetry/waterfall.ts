@@ -24,8 +24,8 @@ export function renderWaterfall(spans: readonly SpanRecord[], width: number): st
     .map(({ span, depth, agent }) => {
       const from = Number(span.startNanos - start);
       const length = Number(span.endNanos - span.startNanos);
-      const left = Math.min(barWidth - 1, Math.floor((from / total) * barWidth));
-      const cells = Math.max(1, Math.min(barWidth - left, Math.round((length / total) * barWidth)));
+      const left = Math.min(barWidth - 1, Math.round((from / total) * barWidth));
+      const cells = Math.max(1, Math.round(((from + length) / total) * barWidth) - left);
       const bar = `${" ".repeat(left)}${(span.error === undefined ? "█" : "▒").repeat(cells)}`.padEnd(barWidth);
       const name = fit(`${"  ".repeat(depth)}${span.name}`, nameWidth);
       return `${name} ${agent.padEnd(agentWidth)} ${`+${seconds(from)}`.padStart(timeWidth)} ${bar} ${seconds(length).padStart(timeWidth)}\n`;
@@ -45,7 +45,7 @@ function inOrder(spans: readonly SpanRecord[]): readonly Row[] {
   const sorted = [...spans].sort((a, b) => ascending(a.startNanos, b.startNanos));
   const children = Map.groupBy(sorted, (span) => (known.has(span.parentSpanId) ? span.parentSpanId : ""));
   const row = (span: SpanRecord, depth: number, above: string): Row => {
-    const agent = String(span.attributes["agent.id"] ?? above).slice(0, agentColumns);
+    const agent = String(span.attributes["agent.id"] ?? (span.server ? "" : above)).slice(0, agentColumns);
     return { span, depth, agent };
   };
   const rows: Row[] = [];
