@@ -10,7 +10,7 @@ import { ClientCall } from "./client-call.ts";
 import { decodeMessage } from "./handlers.ts";
 import { maxMessageBytes, sessionOptions, windowBytes } from "./http2-limits.ts";
 import type { MessageCodec } from "./message-codec.ts";
-import { metadataToHeaders } from "./metadata.ts";
+import { type Metadata, metadataToHeaders } from "./metadata.ts";
 import { formatTimeout } from "./timeout.ts";
 import { wholeDuplex } from "./whole-duplex.ts";
 
@@ -26,6 +26,8 @@ export interface GrpcClientOptions {
   readonly userAgent?: string;
   /** Longest message accepted; default 16 MiB. */
   readonly maxMessageBytes?: number;
+  /** Sent with every call, e.g. `traceparent`. */
+  readonly metadata?: Metadata;
 }
 
 /** A gRPC client over one connection, which it owns. It never reconnects: whoever made it decides what a lost peer means. */
@@ -98,7 +100,7 @@ export class GrpcClient implements AsyncDisposable {
       te: "trailers",
       "grpc-accept-encoding": "gzip,identity",
       ...(options.timeoutMs === undefined ? {} : { "grpc-timeout": formatTimeout(options.timeoutMs) }),
-      ...metadataToHeaders(options.metadata),
+      ...metadataToHeaders({ ...this.#options.metadata, ...options.metadata }),
     });
     return new ClientCall(stream, {
       maxMessageBytes: this.#options.maxMessageBytes ?? maxMessageBytes,

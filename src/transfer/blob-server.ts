@@ -9,6 +9,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
 import { parseDigest } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
+import { inSpan } from "../telemetry/index.ts";
 import { blobPath, layerPath } from "./paths.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
@@ -54,22 +55,28 @@ export class BlobServer implements AsyncDisposable {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const abort = new AbortController();
     response.on("close", () => abort.abort(new BuildError(Code.Canceled, "peer closed the connection")));
+    const parent = request.headers["traceparent"];
+    const options = { parent: typeof parent === "string" ? parent : undefined, kind: "server" } as const;
     try {
-      const path = new URL(request.url ?? "/", "http://agent").pathname;
-      const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
-      if (!this.#options.tokens.verify(path, token)) {
-        throw new BuildError(Code.PermissionDenied, `no valid token for ${path}`);
-      }
-      const blob = blobPath.match(path);
-      const layer = layerPath.match(path);
-      if (request.method === "GET" && blob !== undefined) await this.#sendBlob(blob, request, response);
-      else if (request.method === "POST" && layer !== undefined) {
-        const descriptor = await this.#options.packLayer(layer as LayerId, abort.signal);
-        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(descriptor));
-      } else throw new BuildError(Code.NotFound, `no such resource ${path}`);
+      await inSpan("serve layer", options, () => this.#answer(request, response, abort.signal));
     } catch (error) {
       this.#fail(response, BuildError.from(error));
     }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    const path = new URL(request.url ?? "/", "http://agent").pathname;
+    const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
+    if (!this.#options.tokens.verify(path, token)) {
+      throw new BuildError(Code.PermissionDenied, `no valid token for ${path}`);
+    }
+    const blob = blobPath.match(path);
+    const layer = layerPath.match(path);
+    if (request.method === "GET" && blob !== undefined) await this.#sendBlob(blob, request, response);
+    else if (request.method === "POST" && layer !== undefined) {
+      const descriptor = await this.#options.packLayer(layer as LayerId, signal);
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(descriptor));
+    } else throw new BuildError(Code.NotFound, `no such resource ${path}`);
   }
 
   async #sendBlob(text: string, request: IncomingMessage, response: ServerResponse): Promise<void> {

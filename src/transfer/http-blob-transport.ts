@@ -5,6 +5,7 @@ import type { BlobTransport } from "../core/seams/blob-transport.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
 import type { Digest } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
+import { currentTraceparent } from "../telemetry/index.ts";
 import { blobPath, layerPath } from "./paths.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
@@ -60,11 +61,17 @@ export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
     path: string,
     options: Omit<Dispatcher.RequestOptions, "path" | "origin">,
   ): Promise<Dispatcher.ResponseData> {
+    const traceparent = currentTraceparent();
+    const headers = {
+      ...(options.headers as Record<string, string>),
+      authorization: `Bearer ${this.#tokens.sign(path)}`,
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
     let response: Dispatcher.ResponseData;
     try {
       response = await request(peerUrl + path, {
         ...options,
-        headers: { ...(options.headers as Record<string, string>), authorization: `Bearer ${this.#tokens.sign(path)}` },
+        headers,
         dispatcher: this.#agent,
       });
     } catch (error) {
