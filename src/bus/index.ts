@@ -1,3 +1,4 @@
+export { ChunkingMessageBus } from "./chunking-message-bus.ts";
 export { MemoryKeyValueStore } from "./memory/memory-key-value.ts";
 export { MemoryMessageBus } from "./memory/memory-message-bus.ts";
 export { connectNats, type NatsAddress } from "./nats/connect-nats.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
+import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
 import type { CoordinatorConfig } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -15,7 +15,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
   await using owned = new AsyncDisposableStack();
   const id = randomUUID();
   const connection = await connectNats(config.nats, `buildfleet-coordinator-${id}`);
-  const bus = owned.use(new NatsMessageBus(connection));
+  const bus = owned.use(new ChunkingMessageBus(new NatsMessageBus(connection)));
   const coordinator = owned.use(
     await Coordinator.start({
       id,

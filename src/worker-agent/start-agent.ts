@@ -1,5 +1,5 @@
 import { AgentLinkClient } from "../agent-link/index.ts";
-import { connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
+import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
 import type { AgentConfig } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { fleetKey, TransferTokens } from "../transfer/index.ts";
@@ -19,7 +19,7 @@ export interface StartedAgent extends AsyncDisposable {
 export async function startAgent(config: AgentConfig, logger: Logger): Promise<StartedAgent> {
   await using owned = new AsyncDisposableStack();
   const connection = await connectNats(config.nats, "buildfleet-agent");
-  const bus = owned.use(new NatsMessageBus(connection));
+  const bus = owned.use(new ChunkingMessageBus(new NatsMessageBus(connection)));
   const link = owned.use(new AgentLinkClient());
   const { listen, advertise } = config.blobServer;
   const colon = listen.lastIndexOf(":");

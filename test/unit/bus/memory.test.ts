@@ -3,11 +3,17 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
-import { MemoryKeyValueStore, MemoryMessageBus, SqliteKeyValueStore } from "../../../src/bus/index.ts";
+import {
+  ChunkingMessageBus,
+  MemoryKeyValueStore,
+  MemoryMessageBus,
+  SqliteKeyValueStore,
+} from "../../../src/bus/index.ts";
 import { runKeyValueSuite } from "../../conformance/key-value-suite.ts";
 import { runMessageBusSuite } from "../../conformance/message-bus-suite.ts";
 
 runMessageBusSuite("memory", async () => new MemoryMessageBus());
+runMessageBusSuite("chunking", async () => new ChunkingMessageBus(new MemoryMessageBus(), 64));
 runKeyValueSuite("memory", (use) => use(new MemoryKeyValueStore()));
 runKeyValueSuite("sqlite", async (use) => {
   const dir = await mkdtemp(join(tmpdir(), "buildfleet-kv-"));
@@ -40,4 +46,12 @@ it("SqliteKeyValueStore keeps entries over a restart and begins anew on a corrup
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+it("ChunkingMessageBus carries requests and answers larger than a message", async () => {
+  await using bus = new ChunkingMessageBus(new MemoryMessageBus(), 100);
+  const big = new Uint8Array(1050).map((_, index) => index % 251);
+  using _echo = bus.subscribe("echo", (message) => message.respond(Buffer.concat([message.data, message.data])));
+  const answer = await bus.request("echo", big, { timeoutMs: 5000 });
+  assert.deepEqual(Buffer.from(answer), Buffer.concat([big, big]));
 });
