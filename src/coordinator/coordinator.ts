@@ -103,6 +103,7 @@ export class Coordinator implements AsyncDisposable {
     const taskSessions = new TaskSessions();
     const agentLinkAddress = await listenForAgents(options, taskSessions, owned);
 
+    const sessions = new SessionManager({ logger, clock });
     const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, clock, logger }));
     const catalog = owned.use(await LayerCatalog.open(await keyValues.open("layers"), bus, logger));
     const dispatcher = owned.use(
@@ -116,6 +117,7 @@ export class Coordinator implements AsyncDisposable {
         catalog,
         placement: new EarliestFinishPlacement(),
         sessions: taskSessions,
+        sessionIsLive: (id) => id === "" || sessions.ids.includes(id),
         ...(options.onPlaced === undefined ? {} : { onPlaced: options.onPlaced }),
       }),
     );
@@ -130,7 +132,6 @@ export class Coordinator implements AsyncDisposable {
     const keys = await KeyValueCacheKeyStorage.open(await keyValues.open("cache-keys"));
     owned.use(keys);
     const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
-    const sessions = new SessionManager({ logger, clock });
     const sessionGroup = (ids: readonly string[]) => TracingSessionGroup.of(new ManagedSessionGroup(sessions, ids));
     const hosts = owned.use(new RegistryHosts(options.registries));
     const registryClient = new RegistryClient({ hosts, logger });

@@ -42,6 +42,7 @@ export class FakeFleet implements AsyncDisposable {
       catalog,
       placement: new EarliestFinishPlacement(),
       sessions: new TaskSessions(),
+      sessionIsLive: () => false,
     });
   }
 

@@ -33,6 +33,8 @@ export interface FleetDispatcherOptions {
   readonly catalog: LayerCatalog;
   readonly placement: Placement;
   readonly sessions: TaskSessions;
+  /** The client is still connected; an empty id stands for any client. */
+  readonly sessionIsLive: (id: string) => boolean;
   /** Told where each step ran; for progress, `explain` and the demo. */
   readonly onPlaced?: (placed: PlacedTask) => void;
 }
@@ -91,9 +93,12 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     this.#listener[Symbol.dispose]();
   }
 
-  /** Some living agent holds the layer, or a registry or session has it. */
+  /** Some living agent holds the layer, or a registry or a client who is still there has it. */
   isAvailable(info: LayerInfo): boolean {
-    return info.origins.length > 0 || info.holders.some((holder) => this.#options.registry.get(holder) !== undefined);
+    const origin = info.origins.some(({ kind, ...where }) =>
+      kind === "registry" ? true : "sessionId" in where && this.#options.sessionIsLive(where.sessionId),
+    );
+    return origin || info.holders.some((holder) => this.#options.registry.get(holder) !== undefined);
   }
 
   async run<K extends TaskKind>(kind: K, body: TaskBody<K>, context: DispatchContext): Promise<TaskResult<K>> {

@@ -120,10 +120,16 @@ function merge(known: LayerInfo, more: LayerInfo): LayerInfo {
     ...known,
     ...(diffId === undefined ? {} : { diffId }),
     blobs: union(known.blobs, more.blobs, (blob: Descriptor) => blob.digest),
-    origins: union(known.origins, more.origins, originKey),
+    origins: union(withoutOldSessions(known.origins, more.origins), more.origins, originKey),
     holders: union(known.holders, more.holders, (holder) => holder),
     sizeBytes: known.sizeBytes || more.sizeBytes,
   };
+}
+
+/** A client's store is gone with its session: a newer one takes its place. */
+function withoutOldSessions(known: readonly BlobOrigin[], more: readonly BlobOrigin[]): readonly BlobOrigin[] {
+  if (!more.some((origin) => origin.kind === "session")) return known;
+  return known.filter((origin) => origin.kind !== "session");
 }
 
 function originKey(origin: BlobOrigin): string {
@@ -142,6 +148,7 @@ function sameInfo(a: LayerInfo, b: LayerInfo): boolean {
     a.diffId === b.diffId &&
     a.blobs.length === b.blobs.length &&
     a.origins.length === b.origins.length &&
+    a.origins.every((origin, index) => originKey(origin) === originKey(b.origins[index] ?? origin)) &&
     a.holders.length === b.holders.length &&
     a.sizeBytes === b.sizeBytes
   );
