@@ -1,0 +1,117 @@
+/** One line of `--progress=rawjson`, which docker buildx and buildfleet build write alike (BuildKit client/graph.go). */
+interface ProgressLine {
+  readonly vertexes?: readonly {
+    readonly digest: string;
+    readonly name?: string;
+    readonly started?: string;
+    readonly completed?: string;
+    readonly cached?: boolean;
+    readonly error?: string;
+  }[];
+  readonly statuses?: readonly {
+    readonly id: string;
+    readonly vertex: string;
+    readonly current?: number;
+    readonly completed?: string;
+  }[];
+  readonly logs?: readonly { readonly vertex: string; readonly data: string }[];
+}
+
+/** What is known of one vertex. */
+export interface Step {
+  readonly digest: string;
+  readonly name: string;
+  readonly startedMs: number;
+  readonly completedMs?: number;
+  readonly cached: boolean;
+  readonly error: string;
+  /** Id of the agent that ran it; only container steps say so. */
+  readonly agentId?: string;
+}
+
+/** A layer that one agent gave to another. */
+export interface Move {
+  readonly step: string;
+  readonly layer: string;
+  readonly fromAgentId: string;
+  readonly bytes: number;
+}
+
+export interface BuildListener {
+  readonly completed: (step: Step) => void;
+  readonly output: (step: Step, line: string) => void;
+}
+
+/** Everything a build has told about itself. */
+export class BuildRecord {
+  readonly #steps = new Map<string, Step>();
+  readonly #moves = new Map<string, Move>();
+  readonly #partialLines = new Map<string, string>();
+  readonly #listener: BuildListener;
+
+  constructor(listener: BuildListener) {
+    this.#listener = listener;
+  }
+
+  /** Steps of the Dockerfile in the order in which they began; not what the client and the frontend do around them. */
+  get steps(): readonly Step[] {
+    return [...this.#steps.values()]
+      .filter((step) => /^\[(?!internal\])[^\]]+\] (?!FROM )/.test(step.name))
+      .sort((a, b) => a.startedMs - b.startedMs);
+  }
+
+  get moves(): readonly Move[] {
+    return [...this.#moves.values()];
+  }
+
+  /** @returns false for text that is no progress */
+  add(line: string): boolean {
+    const message = parse(line);
+    if (message === undefined) return false;
+    for (const status of message.statuses ?? []) this.#status(status);
+    for (const log of message.logs ?? []) this.#log(log.vertex, Buffer.from(log.data, "base64").toString());
+    for (const vertex of message.vertexes ?? []) this.#vertex(vertex);
+    return true;
+  }
+
+  #vertex(vertex: NonNullable<ProgressLine["vertexes"]>[number]): void {
+    const before = this.#steps.get(vertex.digest);
+    const step: Step = {
+      digest: vertex.digest,
+      name: vertex.name || before?.name || "",
+      startedMs: vertex.started === undefined ? (before?.startedMs ?? 0) : Date.parse(vertex.started),
+      cached: vertex.cached === true || (before?.cached ?? false),
+      error: vertex.error ?? "",
+      ...(before?.agentId === undefined ? {} : { agentId: before.agentId }),
+      ...(vertex.completed === undefined ? {} : { completedMs: Date.parse(vertex.completed) }),
+    };
+    this.#steps.set(vertex.digest, step);
+    if (step.completedMs !== undefined && before?.completedMs === undefined) this.#listener.completed(step);
+  }
+
+  #status({ id, vertex, current = 0, completed }: NonNullable<ProgressLine["statuses"]>[number]): void {
+    const step = this.#steps.get(vertex);
+    const agentId = /^agent (\S+)/.exec(id)?.[1];
+    if (step !== undefined && agentId !== undefined) this.#steps.set(vertex, { ...step, agentId });
+    const [, layer, fromAgentId] = /^layer (\S+) from agent (\S+)/.exec(id) ?? [];
+    if (layer !== undefined && fromAgentId !== undefined && completed !== undefined) {
+      this.#moves.set(`${vertex} ${id}`, { step: vertex, layer, fromAgentId, bytes: current });
+    }
+  }
+
+  #log(vertex: string, text: string): void {
+    const step = this.#steps.get(vertex);
+    const lines = `${this.#partialLines.get(vertex) ?? ""}${text}`.split("\n");
+    this.#partialLines.set(vertex, lines.pop() ?? "");
+    if (step !== undefined) for (const line of lines) this.#listener.output(step, line);
+  }
+}
+
+function parse(line: string): ProgressLine | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return JSON.parse(line) as ProgressLine;
+  } catch {
+    return undefined;
+  }
+}
