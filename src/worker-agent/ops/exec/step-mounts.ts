@@ -225,7 +225,10 @@ export class StepMounts implements AsyncDisposable {
 
   async #seed(ref: Ref, selector: string, target: string): Promise<void> {
     await using view = await this.#options.layers.view(ref, this.#signal);
-    if (selector === "/") return this.#options.copyTree(view.path, target, this.#signal);
+    if (selector === "/") {
+      await this.#options.copyTree(view.path, target, this.#signal);
+      return;
+    }
     using selected = this.#options.area.below(view.path, selector);
     await this.#options.copyTree(selected.path, target, this.#signal);
   }
