@@ -1,4 +1,5 @@
-import type { Readable } from "node:stream";
+import { pipeline, type Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { type Dispatcher, request } from "undici";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { sourceError } from "../source-identifier.ts";
@@ -12,7 +13,10 @@ export interface HttpAnswer extends AsyncDisposable {
 
 const maxRedirects = 10;
 
-/** One GET or HEAD with redirects followed; the Authorization header is not carried to another host. */
+/**
+ * One GET or HEAD with redirects followed; the Authorization header is not carried to another host. gzip is asked for and
+ * undone: some servers have another ETag for each encoding, and BuildKit's client asks this way (source/http/source.go).
+ */
 export async function httpSend(ask: {
   readonly method: "GET" | "HEAD";
   readonly url: string;
@@ -26,7 +30,7 @@ export async function httpSend(ask: {
   for (let hop = 0; ; hop++) {
     const answer = await request(url, {
       method: ask.method,
-      headers,
+      headers: { ...headers, "Accept-Encoding": "gzip" },
       dispatcher: ask.dispatcher,
       signal: ask.signal,
     }).catch((error: unknown) => {
@@ -41,7 +45,7 @@ export async function httpSend(ask: {
       return {
         status: answer.statusCode,
         header,
-        body: readBody(answer.body, ask.method, url, ask.signal),
+        body: readBody(unzipped(answer.body, header("content-encoding")), ask.method, url, ask.signal),
         [Symbol.asyncDispose]: async () => void answer.body.destroy(),
       };
     }
@@ -63,6 +67,15 @@ export async function httpSend(ask: {
     }
     url = next;
   }
+}
+
+function unzipped(body: Readable, encoding: string | undefined): Readable {
+  if (encoding?.toLowerCase() !== "gzip") return body;
+  const plain = createGunzip();
+  // Errors reach the reader of the plain side; one that comes before anybody reads must not be uncaught.
+  pipeline(body, plain, () => {});
+  plain.on("error", () => {});
+  return plain;
 }
 
 async function* readBody(

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
 import { GetSecretRequest, GetSecretResponse } from "../../../src/api/gen/secrets.ts";
 import { BytesMessage } from "../../../src/api/gen/upload.ts";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
@@ -80,6 +81,28 @@ describe("HttpSource", () => {
     const third = await fetchFile(`${base}/f`);
     assert.equal(third.text, "v2");
     assert.notEqual(third.resolved.cacheKey, first.resolved.cacheKey);
+  });
+
+  it("asks for gzip, in HEAD as in GET, and keeps the plain file", async () => {
+    respond = (request, response) => {
+      response.writeHead(200, { etag: '"z"', "content-encoding": "gzip" });
+      response.end(request.method === "HEAD" ? undefined : gzipSync("plain"));
+    };
+    const first = await fetchFile(`${base}/f`);
+    assert.deepEqual([first.text, first.resolved.pin], ["plain", sha256("plain")]);
+    assert.deepEqual((await fetchFile(`${base}/f`)).resolved, first.resolved);
+    assert.deepEqual(
+      requests.map(({ method, headers }) => [method, headers["accept-encoding"]]),
+      [
+        ["GET", "gzip"],
+        ["HEAD", "gzip"],
+      ],
+    );
+  });
+
+  it("says so when a gzip answer is no gzip", async () => {
+    respond = (_request, response) => void response.writeHead(200, { "content-encoding": "gzip" }).end("plain");
+    await assert.rejects(fetchFile(`${base}/f`), /incorrect header check/);
   });
 
   it("takes a 304 without an ETag to mean the only one it asked about", async () => {
