@@ -118,8 +118,9 @@ function busyboxTree(root: string, kind: "hardlink" | "symlink"): void {
 /** Like busybox, with links in place of hard links, plus the programs that are otherwise added by its package manager. */
 function alpineTree(root: string): void {
   busyboxTree(root, "symlink");
-  mkdirSync(join(root, "sbin"), { recursive: true });
-  mkdirSync(join(root, "lib/apk/db"), { recursive: true });
+  for (const path of ["lib/apk/db", "media", "mnt", "opt", "proc", "run", "sbin", "srv", "sys", "usr/local"]) {
+    mkdirSync(join(root, path), { recursive: true });
+  }
   writeFileSync(join(root, "lib/apk/db/installed"), "");
   writeFileSync(join(root, "etc/os-release"), 'ID=alpine\nNAME="Alpine Linux"\nVERSION_ID=3.18.0\n');
   writeFileSync(join(root, "etc/alpine-release"), "3.18.0\n");

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
@@ -65,7 +65,10 @@ export class TestRunner {
     const { binary, programs, mirror, scratch, logs, disabledFeatures, timeoutMs } = this.#options;
     await mkdir(scratch, { recursive: true });
     const directory = await mkdtemp(join(scratch, "t"));
-    const path = withDaemon ? programs : join(programs, "without-daemon");
+    const inherited = process.env["PATH"]?.split(":") ?? [];
+    const path = withDaemon
+      ? [programs, ...inherited]
+      : [join(programs, "without-daemon"), ...inherited.filter((item) => !existsSync(join(item, "buildkitd")))];
     const logPath = join(logs, `${name.replaceAll("/", ".")}.log`);
     const log = createWriteStream(logPath);
     const started = performance.now();
@@ -74,7 +77,7 @@ export class TestRunner {
       cwd: directory,
       env: {
         ...process.env,
-        PATH: `${path}:${process.env["PATH"]}`,
+        PATH: path.join(":"),
         TMPDIR: directory,
         BUILDKIT_REGISTRY_MIRROR_DIR: mirror,
         BUILDKIT_TEST_DISABLE_FEATURES: disabledFeatures.join(","),
