@@ -3,7 +3,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 if [ ! -d "$root/node_modules" ]; then
   echo "Installing npm packages ..." >&2
-  (cd "$root" && npm ci --no-audit --no-fund >&2) || exit 1
+  # Where a registry lacks the packages of other platforms, so does the lock file, and `npm ci` refuses it.
+  (cd "$root" && npm ci --no-audit --no-fund --loglevel=error >/dev/null 2>&1) ||
+    (cd "$root" && npm install --no-save --no-audit --no-fund --loglevel=error >&2) || exit 1
 fi
 
 case $(uname -m) in
