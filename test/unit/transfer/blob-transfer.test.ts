@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { LocalContentStore } from "../../../src/content/index.ts";
+import { BuildError } from "../../../src/core/errors/build-error.ts";
+import { Code } from "../../../src/core/errors/code.ts";
+import { silentLogger } from "../../../src/core/seams/logger.ts";
+import { sha256 } from "../../../src/core/values/digest.ts";
+import type { LayerId } from "../../../src/core/values/layer.ts";
+import { BlobServer, HttpBlobTransport, TransferTokens } from "../../../src/transfer/index.ts";
+
+const signal = new AbortController().signal;
+const data = Buffer.alloc(3 << 20, "layer bytes ");
+const digest = sha256(data);
+
+async function withPeers(
+  use: (transport: HttpBlobTransport, url: string, stranger: HttpBlobTransport) => Promise<void>,
+): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), "buildfleet-transfer-"));
+  try {
+    const content = await LocalContentStore.open(root);
+    await content.write(
+      (async function* () {
+        yield data;
+      })(),
+    );
+    const tokens = new TransferTokens(Buffer.from("fleet key"));
+    const packLayer = async (id: LayerId) => {
+      if (id !== "known") throw new BuildError(Code.NotFound, `layer ${id} is not here`);
+      return { mediaType: "m", digest, size: data.length };
+    };
+    await using server = new BlobServer({ content, packLayer, tokens, logger: silentLogger });
+    const port = await server.listen("127.0.0.1", 0);
+    await using transport = new HttpBlobTransport(tokens);
+    await using stranger = new HttpBlobTransport(new TransferTokens(Buffer.from("another key")));
+    await use(transport, `http://127.0.0.1:${port}`, stranger);
+  } finally {
+    await rm(root, { recursive: true });
+  }
+}
+
+async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of bytes) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const withCode = (code: number) => (error: unknown) =>
+  error instanceof BuildError && error.code === code && error.infrastructure;
+
+describe("transfer between agents", () => {
+  it("reads a blob whole, from an offset, and from its end", () =>
+    withPeers(async (transport, url) => {
+      assert.ok((await collect(transport.readBlob(url, digest, 0, signal))).equals(data));
+      assert.ok((await collect(transport.readBlob(url, digest, 1 << 20, signal))).equals(data.subarray(1 << 20)));
+      assert.equal((await collect(transport.readBlob(url, digest, data.length, signal))).length, 0);
+    }));
+
+  it("asks the holder to cut a layer", () =>
+    withPeers(async (transport, url) => {
+      assert.equal((await transport.layerBlob(url, "known" as LayerId, signal)).digest, digest);
+      await assert.rejects(transport.layerBlob(url, "other" as LayerId, signal), withCode(Code.NotFound));
+    }));
+
+  it("gives nothing without the fleet's key", () =>
+    withPeers(async (_transport, url, stranger) => {
+      await assert.rejects(collect(stranger.readBlob(url, digest, 0, signal)), /403/);
+      const plain = await fetch(`${url}/v1/blobs/${digest}`);
+      assert.equal(plain.status, 403);
+      await plain.body?.cancel();
+    }));
+
+  it("says that a blob or peer is not there", () =>
+    withPeers(async (transport, url) => {
+      await assert.rejects(collect(transport.readBlob(url, sha256("none"), 0, signal)), withCode(Code.NotFound));
+      await assert.rejects(
+        collect(transport.readBlob("http://127.0.0.1:1", digest, 0, signal)),
+        withCode(Code.Unavailable),
+      );
+    }));
+
+  it("takes no path for a blob and no token for another path", () => {
+    const tokens = new TransferTokens(Buffer.from("k"));
+    const token = tokens.sign("/v1/blobs/a");
+    assert.equal(tokens.verify("/v1/blobs/a", token), true);
+    assert.equal(tokens.verify("/v1/blobs/b", token), false);
+    assert.equal(tokens.verify("/v1/blobs/a", "x"), false);
+    assert.equal(
+      new TransferTokens(Buffer.from("k"), () => Date.now() + 3_600_000).verify("/v1/blobs/a", token),
+      false,
+    );
+  });
+});
