@@ -19,7 +19,7 @@ import {
   parseNamedReference,
   withDefaultTag,
 } from "../core/values/image-reference.ts";
-import type { Ref } from "../core/values/layer.ts";
+import type { LayerId, Ref } from "../core/values/layer.ts";
 import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "../exporters/index.ts";
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
@@ -197,6 +197,11 @@ export class Coordinator implements AsyncDisposable {
       frontends: new Map([["dockerfile.v0", new DockerfileFrontend()]]),
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,
+      forgetLazyResults: async () => {
+        const inUse = new Set(held.layers);
+        const isLazy = (id: LayerId) => !inUse.has(id) && (catalog.get(id)?.holders ?? []).length === 0;
+        await results.forget((layers) => layers.some(isLazy));
+      },
       entitlements,
       history,
       logger,

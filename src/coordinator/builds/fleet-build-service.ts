@@ -48,6 +48,8 @@ export interface FleetBuildServiceOptions {
   readonly layer: (id: LayerId) => LayerInfo;
   /** Layers that running builds hold. */
   readonly layersInUse: () => readonly LayerId[];
+  /** Drops cached results that no agent holds, though they could be had from outside again; not those of running builds. */
+  readonly forgetLazyResults: () => Promise<void>;
   /** Entitlements the operator grants. */
   readonly entitlements: ReadonlySet<string>;
   readonly history: FleetHistory;
@@ -130,6 +132,9 @@ export class FleetBuildService implements BuildService {
       minFreeSpace: query.minFreeSpaceBytes,
     };
     yield* await this.#options.usage.prune(options, this.#options.layersInUse(), signal);
+    const { filters, keepDurationMs, reservedSpaceBytes, maxUsedSpaceBytes, minFreeSpaceBytes } = query;
+    const limits = keepDurationMs + reservedSpaceBytes + maxUsedSpaceBytes + minFreeSpaceBytes;
+    if (filters.length === 0 && limits === 0) await this.#options.forgetLazyResults();
   }
 
   async workers(filters: readonly string[]): Promise<readonly WorkerRecord[]> {

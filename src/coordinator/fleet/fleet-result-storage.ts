@@ -63,6 +63,13 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
     return this.#results.has(id);
   }
 
+  /** Drops results by their layers; their keys go when they are next looked up. */
+  async forget(isUnwanted: (layers: readonly LayerId[]) => boolean): Promise<void> {
+    const ids = [...this.#results].filter(([, layers]) => isUnwanted(layers)).map(([id]) => id);
+    for (const id of ids) this.#results.delete(id);
+    await Promise.all(ids.map((id) => this.#bucket.delete(id)));
+  }
+
   [Symbol.dispose](): void {
     this.#watch[Symbol.dispose]();
   }
