@@ -149,14 +149,22 @@ export class GrpcServer implements AsyncDisposable {
 
   async #run(call: Http2ServerCall, handler: ServerHandler): Promise<void> {
     try {
-      await this.#intercept(call, handler);
+      await this.#intercept(call, (intercepted) => this.#handle(intercepted, handler));
       call.end();
     } catch (thrown) {
-      const error = BuildError.from(thrown);
+      call.end(BuildError.from(thrown));
+    }
+  }
+
+  async #handle(call: ServerCall, handler: ServerHandler): Promise<void> {
+    try {
+      await handler(call);
+    } catch (error) {
       if (!call.signal.aborted) {
-        this.#logger.debug("call failed", { method: call.method, code: error.code, error: error.message });
+        const { code, message } = BuildError.from(error);
+        this.#logger.debug("call failed", { method: call.method, code, error: message });
       }
-      call.end(error);
+      throw error;
     }
   }
 

@@ -147,13 +147,18 @@ export class TaskServer implements AsyncDisposable {
     let outcome: OutcomeBody;
     try {
       signal.throwIfAborted();
-      const result = await this.#options.tracer.run(task, () =>
-        runner.run(task, { signal, sessions, progress: reporter, logger, layers }),
-      );
+      const result = await this.#options.tracer.run(task, async () => {
+        try {
+          return await runner.run(task, { signal, sessions, progress: reporter, logger, layers });
+        } catch (error) {
+          const { message, code } = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+          logger.debug("task failed", { error: message, code });
+          throw error;
+        }
+      });
       outcome = { type: "result", result: await reporter.withoutLargeData(result) };
     } catch (error) {
       const failure = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
-      logger.debug("task failed", { error: failure.message, code: failure.code });
       outcome = { type: "error", error: failure.toWire() };
     }
     const { seq } = reporter.end();
