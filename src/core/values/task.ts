@@ -123,9 +123,15 @@ export interface TaskTable {
     };
     result: { readonly bytes: number; readonly files: number };
   };
-  /** Puts blobs into a content store which the client offers (local cache export). */
+  /** Puts blobs, then documents, into a content store which the client offers (local cache export, oci without tar). */
   "export.content": {
-    body: { readonly sessionId: string; readonly storeId: string; readonly blobs: readonly LayerBlob[] };
+    body: {
+      readonly sessionId: string;
+      readonly storeId: string;
+      readonly blobs: readonly LayerBlob[];
+      /** What refers to others comes last. */
+      readonly documents?: readonly { readonly descriptor: Descriptor; readonly data: Uint8Array }[];
+    };
     result: { readonly written: number; readonly skipped: number; readonly bytes: number };
   };
   /** ReadFile, ReadDir, StatFile of the gateway. Answers larger than a bus message arrive as `chunk` events. */

@@ -43,72 +43,77 @@ export class ArchiveExporter implements Exporter {
   resolve(attrs: Readonly<Record<string, string>>, exporterId: number): ExporterInstance {
     const image = parseImageOptions(attrs);
     const { tar, ...metadata } = image.rest;
-    if (tar !== undefined && !parseFlag("tar", tar)) {
-      throw new BuildError(
-        Code.Unimplemented,
-        `exporter option "tar=false" of type=${this.type} is not supported yet: use a tar output`,
-      );
-    }
-    return new ArchiveExporterInstance(this.type, image, metadata, exporterId, this.#names);
+    const form = tar === undefined || parseFlag("tar", tar) ? "tar" : "store";
+    return new ArchiveExporterInstance({ type: this.type, image, metadata, form, exporterId, names: this.#names });
   }
+}
+
+interface ArchiveOptions {
+  readonly type: "oci" | "docker";
+  readonly image: ImageOptions;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** `store`: blobs go into a content store of the client, who keeps its index (`tar=false`). */
+  readonly form: "tar" | "store";
+  readonly exporterId: number;
+  readonly names: NameForms;
 }
 
 class ArchiveExporterInstance implements ExporterInstance {
   readonly name: string;
-  readonly #type: "oci" | "docker";
-  readonly #image: ImageOptions;
-  readonly #metadata: Readonly<Record<string, string>>;
-  readonly #exporterId: number;
-  readonly #names: NameForms;
+  readonly #options: ArchiveOptions;
 
-  constructor(
-    type: "oci" | "docker",
-    image: ImageOptions,
-    metadata: Readonly<Record<string, string>>,
-    exporterId: number,
-    names: NameForms,
-  ) {
-    this.name = `exporting to ${type} image format`;
-    this.#type = type;
-    this.#image = image;
-    this.#metadata = metadata;
-    this.#exporterId = exporterId;
-    this.#names = names;
+  constructor(options: ArchiveOptions) {
+    this.name = `exporting to ${options.type} image format`;
+    this.#options = options;
   }
 
   async export(result: ExportSource, context: ExportContext): Promise<ExportOutcome> {
-    const source = withAttributeMetadata(result, this.#metadata);
-    if (this.#type === "docker" && isMultiRef(source)) {
+    const source = withAttributeMetadata(result, this.#options.metadata);
+    if (this.#options.type === "docker" && isMultiRef(source)) {
       throw new BuildError(Code.Unknown, "docker exporter does not currently support exporting manifest lists");
     }
-    const image = { ...this.#image, annotations: resultAnnotations(this.#image, source) };
-    const oci = image.ociMediaTypes ?? (this.#type === "oci" || context.compatibilityVersion >= 30);
+    const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
+    const oci = image.ociMediaTypes ?? (this.#options.type === "oci" || context.compatibilityVersion >= 30);
     const writer = new ImageWriter(image, oci, source, context);
     const unnamed = await writer.write();
     const written = { ...unnamed, descriptor: withCreated(unnamed.descriptor, this.#epoch(source)) };
     const names = this.#canonicalNames(source);
     const response: Record<string, string> = imageResponse(written);
     if (names.length > 0) response["image.name"] = names.join(",");
-    await reportStep(context.progress, "sending tarball", () => this.#send(written, names, response, context));
+    if (this.#options.form === "store") await this.#store(written, context);
+    else await reportStep(context.progress, "sending tarball", () => this.#send(written, names, response, context));
     return { response };
   }
 
   #epoch(source: ExportSource): number | undefined {
-    return epochFor(this.#image.epoch, source.metadata, undefined);
+    return epochFor(this.#options.image.epoch, source.metadata, undefined);
   }
 
   #canonicalNames(source: ExportSource): readonly string[] {
-    let { name } = this.#image;
+    let { name } = this.#options.image;
     const fromResult = source.metadata.get("image.name");
     if (name === "*" && fromResult !== undefined) name = new TextDecoder().decode(fromResult);
     if (name === "") return [];
     return name.split(",").map((one) => {
       try {
-        return this.#names.canonical(one);
+        return this.#options.names.canonical(one);
       } catch (error) {
         throw BuildError.from(error).wrap(`failed to parse ${one}`);
       }
     });
+  }
+
+  async #store(written: WrittenImage, context: ExportContext): Promise<void> {
+    const { dispatcher, signal, progress, sessions, sessionId, traceparent } = context;
+    const documents = [...written.documents].map(([digest, { mediaType, data }]) => ({
+      descriptor: { mediaType, digest, size: data.length },
+      data,
+    }));
+    await dispatcher.run(
+      "export.content",
+      { sessionId, storeId: "export", blobs: written.layers, documents },
+      { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) },
+    );
   }
 
   async #send(
@@ -125,10 +130,10 @@ class ArchiveExporterInstance implements ExporterInstance {
       ...[...written.documents].map(([digest, { data }]) => ({ path: blobPath(digest), data })),
       ...written.layers.map((blob) => ({ path: blobPath(blob.descriptor.digest), blob })),
     ];
-    if (this.#type === "docker") {
+    if (this.#options.type === "docker") {
       const manifest = dockerManifest(
         written,
-        names.map((name) => this.#names.familiar(name)),
+        names.map((name) => this.#options.names.familiar(name)),
       );
       entries.push({ path: "manifest.json", data: utf8(goJson(manifest)) });
     }
@@ -137,7 +142,7 @@ class ArchiveExporterInstance implements ExporterInstance {
     try {
       await dispatcher.run(
         "export.archive",
-        { sessionId, exporterId: this.#exporterId, metadata: response, entries },
+        { sessionId, exporterId: this.#options.exporterId, metadata: response, entries },
         { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) },
       );
     } catch (error) {

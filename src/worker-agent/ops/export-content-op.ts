@@ -1,5 +1,6 @@
 import { ClientContent } from "../../cache/index.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
+import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 
 /** `export.content`: puts blobs into a content store of the client; what the client has is not even read. */
@@ -10,14 +11,22 @@ export class ExportContentOp implements OpRunner<"export.content"> {
     const { sessions, signal, layers } = context;
     const client = new ClientContent(await sessions.get(body.sessionId, { signal }), body.storeId);
     const totals = { written: 0, skipped: 0, bytes: 0 };
+    const write = async (descriptor: Descriptor, open: () => AsyncIterable<Uint8Array>) => {
+      if (await client.write(descriptor, open, signal)) {
+        totals.written++;
+        totals.bytes += descriptor.size;
+      } else totals.skipped++;
+    };
     for (const { layer, descriptor } of body.blobs) {
       const { digest, size } = descriptor;
       const blob = { digest, size, ...(layer === undefined ? {} : { layer }) };
-      if (await client.write(descriptor, () => layers.openBlob(blob, signal), signal)) {
-        totals.written++;
-        totals.bytes += size;
-      } else totals.skipped++;
+      await write(descriptor, () => layers.openBlob(blob, signal));
     }
+    for (const { descriptor, data } of body.documents ?? []) await write(descriptor, () => once(data));
     return totals;
   }
+}
+
+async function* once(data: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield data;
 }
