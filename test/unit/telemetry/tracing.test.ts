@@ -7,11 +7,14 @@ import { afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
+import { silentLogger } from "../../../src/core/seams/logger.ts";
+import { GrpcServer, listenGrpc } from "../../../src/grpc/index.ts";
 import {
   currentTraceparent,
   inSpan,
   MemoryTrace,
   otlpForwarder,
+  type SpanRecord,
   startSpan,
   startTracing,
   traceFields,
@@ -147,6 +150,27 @@ describe("OTLP", () => {
     assert.deepEqual(
       collector.spans().map(({ service }) => service),
       ["named"],
+    );
+  });
+
+  it("speaks gRPC when told to", async () => {
+    const spans: SpanRecord[] = [];
+    await using server = new GrpcServer({ logger: silentLogger });
+    server.handle("/opentelemetry.proto.collector.trace.v1.TraceService/Export", async (call) => {
+      for await (const request of call.messages) spans.push(...decodeSpans(request));
+      await call.send(new Uint8Array());
+    });
+    await using listener = await listenGrpc(server, "tcp://127.0.0.1:0");
+    setEnvironment({
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: listener.address.replace("tcp:", "http:"),
+      OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+    });
+    const tracing = await startTracing(process.env, options);
+    await inSpan("over grpc", { parent }, async () => {});
+    await tracing[Symbol.asyncDispose]();
+    assert.deepEqual(
+      spans.map(({ name, parentSpanId }) => ({ name, parentSpanId })),
+      [{ name: "over grpc", parentSpanId: parentId }],
     );
   });
 
