@@ -59,8 +59,9 @@ export function ociPlatform(platform: Platform): OciPlatform {
 }
 
 function fromMapping(source: ExportSource, text: Uint8Array): readonly ResultPlatform[] {
-  const mapping = JSON.parse(new TextDecoder().decode(text)) as PlatformsJson;
-  const entries = mapping.Platforms ?? [];
+  // Go marshals a nil mapping as null.
+  const mapping = JSON.parse(new TextDecoder().decode(text)) as PlatformsJson | null;
+  const entries = mapping?.Platforms ?? [];
   if (entries.length === 0) throw invalid("invalid empty platforms index for exporter");
   if (!isMultiRef(source) && entries.length > 1) {
     throw invalid("cannot export multiple platforms without multi-platform enabled");

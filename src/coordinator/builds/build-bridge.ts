@@ -45,15 +45,9 @@ const noProgress: ProgressWriter = { status: () => {}, log: () => {}, warn: () =
 export class BuildBridge implements LlbBridge {
   readonly #options: BuildBridgeOptions;
   readonly #results = new Map<string, CachedResult<Ref>>();
-  #requestedPlatforms: readonly string[] = [];
 
   constructor(options: BuildBridgeOptions) {
     this.#options = options;
-  }
-
-  /** What the last frontend was asked for with `platform`; empty for subrequests, whose results are no images. */
-  get requestedPlatforms(): readonly string[] {
-    return this.#requestedPlatforms;
   }
 
   get sessionIds(): readonly string[] {
@@ -120,8 +114,6 @@ export class BuildBridge implements LlbBridge {
       }
       throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
     }
-    this.#requestedPlatforms =
-      opts["requestid"] === undefined ? (opts["platform"] ?? "").split(",").filter((text) => text !== "") : [];
     return inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
       frontend.solve(this, opts, request.frontendInputs ?? {}, signal),
     );

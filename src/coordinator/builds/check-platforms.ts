@@ -1,10 +1,20 @@
 import type { ExportSource } from "../../core/seams/exporter.ts";
-import { formatPlatform, parsePlatform } from "../../core/values/platform.ts";
+import { formatPlatform, hostPlatform, parsePlatform } from "../../core/values/platform.ts";
 import { isMultiRef, resultPlatforms } from "../../exporters/index.ts";
 
 /**
+ * What a build's options ask for, whoever runs the frontend; none named means this machine's (BuildKit
+ * exporter/verifier/opts.go). Empty for subrequests, whose results are no images.
+ */
+export function requestedPlatforms(frontendOpt: Readonly<Record<string, string>>): readonly string[] {
+  const { platform, requestid } = frontendOpt;
+  if (requestid !== undefined) return [];
+  return platform === undefined ? [formatPlatform(hostPlatform())] : platform.split(",").filter((text) => text !== "");
+}
+
+/**
  * Warnings for a result whose platforms are not those asked for (map f12; BuildKit exporter/verifier/platforms.go).
- * @param requested values of the frontend's `platform` option
+ * @param requested see `requestedPlatforms`
  */
 export function platformWarnings(requested: readonly string[], source: ExportSource): readonly string[] {
   const isEmpty = source.ref === undefined && !isMultiRef(source);

@@ -165,7 +165,8 @@ export class FleetBuildService implements BuildService {
       }
     }
     if (params.proxyNetwork) throw new BuildError(Code.Unimplemented, "proxy network is not supported");
-    if (params.sourcePolicy !== undefined && params.sourcePolicy.rules.length > 0) {
+    // A policy that is not applied would allow what it denies.
+    if ((params.sourcePolicy?.rules.length ?? 0) > 0 || params.sourcePolicySession !== "") {
       throw new BuildError(Code.Unimplemented, "source policies are not supported yet");
     }
   }

@@ -15,7 +15,7 @@ import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
 import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
-import { platformWarnings } from "./check-platforms.ts";
+import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
 import { toSolveProgress } from "./solve-progress.ts";
 
 export interface FleetBuildOptions {
@@ -92,10 +92,10 @@ export class FleetBuild implements ActiveBuild {
   }
 
   async #export(result: FrontendResult, reached: Reached): Promise<Readonly<Record<string, string>>> {
-    const { exporters, job, signal } = this.#options;
+    const { params, exporters, job, signal } = this.#options;
     const source = await this.#evaluate(result);
     reached.metadata = source.metadata;
-    for (const short of platformWarnings(this.#options.bridge.requestedPlatforms, source)) {
+    for (const short of platformWarnings(requestedPlatforms(params.frontendOpt), source)) {
       job.warn(sha256(short), { level: 0, short, detail: [], url: "" });
     }
     const outcomes = await Promise.all(
