@@ -27,16 +27,23 @@ export function traceExporterSettings(env: Environment): TraceExporterSettings {
   }
 }
 
-/**
- * Where a client's spans are posted on to: the OTLP traces endpoint.
- * @returns undefined unless spans go out as OTLP over HTTP
- */
-export function otlpTracesUrl(env: Environment): URL | undefined {
-  if (traceExporterSettings(env).type !== "otlp" || otlpProtocol(env) === "grpc") return undefined;
+/** Where OTLP goes. `http` is protobuf over HTTP, whatever our own spans are encoded in. */
+export interface OtlpTarget {
+  readonly protocol: "http" | "grpc";
+  readonly url: URL;
+}
+
+/** The OTLP traces endpoint, as the SDK's exporters find it. @returns undefined unless spans go out as OTLP */
+export function otlpTarget(env: Environment): OtlpTarget | undefined {
+  if (traceExporterSettings(env).type !== "otlp") return undefined;
   const own = text(env, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-  if (own !== undefined) return new URL(own);
-  const base = text(env, "OTEL_EXPORTER_OTLP_ENDPOINT") ?? "http://localhost:4318";
-  return new URL(`${base.replace(/\/$/, "")}/v1/traces`);
+  const base = text(env, "OTEL_EXPORTER_OTLP_ENDPOINT");
+  if (otlpProtocol(env) === "grpc") {
+    const address = own ?? base ?? "localhost:4317";
+    return { protocol: "grpc", url: new URL(address.includes("://") ? address : `http://${address}`) };
+  }
+  if (own !== undefined) return { protocol: "http", url: new URL(own) };
+  return { protocol: "http", url: new URL(`${(base ?? "http://localhost:4318").replace(/\/$/, "")}/v1/traces`) };
 }
 
 /** Headers for the traces endpoint, `name=value` pairs with percent-encoded values (OTLP exporter specification). */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { otlpHeaders, otlpTracesUrl, traceExporterSettings } from "../../../src/telemetry/tracing-settings.ts";
+import { otlpHeaders, otlpTarget, traceExporterSettings } from "../../../src/telemetry/tracing-settings.ts";
 
 const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" };
 
@@ -55,21 +55,37 @@ describe("traceExporterSettings", () => {
   }
 });
 
-describe("otlpTracesUrl", () => {
-  it("appends the path to the general endpoint only", () => {
-    assert.equal(otlpTracesUrl(endpoint)?.href, "http://collector:4318/v1/traces");
-    assert.equal(
-      otlpTracesUrl({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector/base/" })?.href,
-      "http://collector/base/v1/traces",
-    );
-    const own = { ...endpoint, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://other/traces" };
-    assert.equal(otlpTracesUrl(own)?.href, "http://other/traces");
-  });
+describe("otlpTarget", () => {
+  const targets = [
+    ["appends the path to the general endpoint", endpoint, "http http://collector:4318/v1/traces"],
+    [
+      "keeps the general endpoint's own path",
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector/base/" },
+      "http http://collector/base/v1/traces",
+    ],
+    [
+      "takes the traces endpoint as it is",
+      { ...endpoint, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://other/traces" },
+      "http http://other/traces",
+    ],
+    ["has a default", { OTEL_TRACES_EXPORTER: "otlp" }, "http http://localhost:4318/v1/traces"],
+    ["appends nothing for gRPC", { ...endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }, "grpc http://collector:4318/"],
+    [
+      "takes host and port for gRPC",
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317", OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" },
+      "grpc http://collector:4317/",
+    ],
+  ] as const;
+  for (const [what, env, expected] of targets) {
+    it(what, () => {
+      const target = otlpTarget(env);
+      assert.equal(`${target?.protocol} ${target?.url.href}`, expected);
+    });
+  }
 
   it("is nothing where spans go elsewhere", () => {
-    assert.equal(otlpTracesUrl({}), undefined);
-    assert.equal(otlpTracesUrl({ JAEGER_TRACE: "127.0.0.1:6832" }), undefined);
-    assert.equal(otlpTracesUrl({ ...endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }), undefined);
+    assert.equal(otlpTarget({}), undefined);
+    assert.equal(otlpTarget({ JAEGER_TRACE: "127.0.0.1:6832" }), undefined);
   });
 });
 

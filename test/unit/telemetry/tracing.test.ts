@@ -7,6 +7,7 @@ import { afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
+import { Code } from "../../../src/core/errors/code.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import { GrpcServer, listenGrpc } from "../../../src/grpc/index.ts";
 import {
@@ -247,7 +248,28 @@ describe("otlpForwarder", () => {
     await assert.rejects(async () => gone?.(new Uint8Array(), signal), BuildError);
   });
 
-  it("is there only where spans go out as OTLP over HTTP", () => {
+  it("sends a client's request over gRPC", async () => {
+    const requests: Uint8Array[] = [];
+    await using server = new GrpcServer({ logger: silentLogger });
+    server.handle("/opentelemetry.proto.collector.trace.v1.TraceService/Export", async (call) => {
+      for await (const request of call.messages) requests.push(request);
+      if (call.metadata["api-key"]?.[0] !== "k") throw new BuildError(Code.PermissionDenied, "no key");
+      await call.send(new Uint8Array());
+    });
+    await using listener = await listenGrpc(server, "tcp://127.0.0.1:0");
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: listener.address.replace("tcp:", "http:"),
+      OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+    };
+    await otlpForwarder({ ...env, OTEL_EXPORTER_OTLP_HEADERS: "api-key=k" })?.(Buffer.from([10, 0]), signal);
+    assert.deepEqual(
+      requests.map((request) => [...request]),
+      [[10, 0]],
+    );
+    await assert.rejects(async () => otlpForwarder(env)?.(new Uint8Array(), signal), /trace collector .*no key/);
+  });
+
+  it("is there only where spans go out as OTLP", () => {
     assert.equal(otlpForwarder({}), undefined);
     assert.equal(otlpForwarder({ JAEGER_TRACE: "127.0.0.1:6832" }), undefined);
   });
