@@ -100,7 +100,9 @@ class ExportWalk<T, R, X> {
     await undefined;
     if (isRandom(key.digest)) return [];
     const { target, roots = false, backlinks = true } = this.#options;
-    const wanted = (key.exportCache ?? true) && (roots || key.deps.length > 0);
+    // The override is for results that the build found but did not need; what it made or loaded is exported all the same.
+    const overridden = key.fresh === undefined && key.exportCache === false;
+    const wanted = !overridden && (roots || key.deps.length > 0);
     const results = wanted ? await this.#results(key, mode) : [];
     const below = mode === "min" && results.length > 0 ? "remote-only" : mode;
     const inputs: CacheExportLink<R>[][] = [];
