@@ -23,7 +23,7 @@ export class TaskLayerService implements LayerService {
     this.#givenIds = [...givenIds];
   }
 
-  /** Layers this task brought here; the coordinator learns a new holder. */
+  /** Layers this task brought here, as files or as a blob; the coordinator learns a new holder. */
   get fetched(): readonly LayerId[] {
     return [...this.#fetched];
   }
@@ -74,6 +74,8 @@ export class TaskLayerService implements LayerService {
     signal: AbortSignal,
   ): Promise<{ readonly info: LayerInfo; readonly descriptor: Descriptor }> {
     const descriptor = await this.#manager.pack(id, compression, this.#sources, signal);
+    // The blob is here now, whether the layer was before or not: others must know where to get it.
+    this.#fetched.add(id);
     const known = this.#sources.infos.get(id) ?? this.born(id, 0, "");
     if (compression.rewriteTimestamp !== undefined) return { info: known, descriptor };
     const diffId = descriptor.annotations?.[diffIdAnnotation] as Digest | undefined;

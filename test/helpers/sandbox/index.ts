@@ -1,0 +1,13 @@
+export {
+  BuildClient,
+  type ContextFiles,
+  directoryOutput,
+  type FinishedBuild,
+  fileOutput,
+  pushOutput,
+  type TestBuild,
+} from "./build-client.ts";
+export { mountsUnder, processesOf } from "./leftovers.ts";
+export { makeLayer, pushImage } from "./oci-image.ts";
+export { Sandbox, type SandboxAgent, type SandboxHead, type SandboxOptions } from "./sandbox.ts";
+export { waitFor } from "./wait-for.ts";

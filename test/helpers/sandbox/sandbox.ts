@@ -1,0 +1,389 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { ControlClient } from "../../../src/client/index.ts";
+import type { AgentConfig, CoordinatorConfig, StandaloneConfig } from "../../../src/config/index.ts";
+import { connectGrpc } from "../../../src/grpc/index.ts";
+import { BuildClient } from "./build-client.ts";
+import { DaemonProcess } from "./daemon-process.ts";
+import { cgroupsUnder, mountsUnder, processesOf, removeCgroups, unmountAllUnder } from "./leftovers.ts";
+import { type NetworkHost, SandboxNetwork } from "./network.ts";
+import { busyboxEntries, makeLayer, pushImage } from "./oci-image.ts";
+import { type ServiceProcess, startNats, startRegistry } from "./service-process.ts";
+import { waitFor } from "./wait-for.ts";
+
+export interface AgentOptions {
+  readonly slots?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly snapshotter?: AgentConfig["snapshotter"];
+  /** Data directory; default one of its own under the sandbox. */
+  readonly root?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface SandboxOptions {
+  /** One daemon with all in it, in place of NATS, coordinators and agents. */
+  readonly standalone?: boolean;
+  /** Agents to start with. */
+  readonly agents?: number;
+  readonly agent?: AgentOptions;
+  readonly coordinators?: number;
+  /** Each agent in a network namespace of its own. */
+  readonly namespaces?: boolean;
+  readonly insecureEntitlements?: readonly string[];
+  /** More registries than the sandbox's own, by host. */
+  readonly registries?: AgentConfig["registries"];
+}
+
+/** An agent and what is known of it. */
+export interface SandboxAgent {
+  readonly name: string;
+  readonly id: string;
+  readonly root: string;
+  /** Its end of the cable, when it has a network of its own. */
+  readonly host: NetworkHost | undefined;
+  /** The process now; another one after `restartAgent`. */
+  process: DaemonProcess;
+}
+
+/** A coordinator or a standalone daemon. */
+export interface SandboxHead {
+  readonly name: string;
+  /** Where clients connect; the same after a restart. */
+  readonly address: string;
+  process: DaemonProcess;
+}
+
+/**
+ * A whole fleet for one test: registry with base images, NATS, coordinators and agents as processes, in a directory of its
+ * own. Dispose ends everything and fails when anything is left: processes, containers, mounts, cgroups, namespaces.
+ *
+ * Image `busybox:latest` of its registry has a shell and users; `layered:latest` stands on it with whiteouts, links, set-id
+ * files and attributes.
+ */
+export class Sandbox implements AsyncDisposable {
+  readonly root: string;
+  readonly heads: SandboxHead[] = [];
+  readonly agents: SandboxAgent[] = [];
+  readonly #options: SandboxOptions;
+  readonly #owned = new AsyncDisposableStack();
+  readonly #cgroup: string;
+  readonly #ended: DaemonProcess[] = [];
+  #network: SandboxNetwork | undefined;
+  #registry: ServiceProcess | undefined;
+  #nats: ServiceProcess | undefined;
+
+  private constructor(root: string, options: SandboxOptions) {
+    this.root = root;
+    this.#options = options;
+    this.#cgroup = basename(root);
+  }
+
+  static async start(options: SandboxOptions = {}): Promise<Sandbox> {
+    const sandbox = new Sandbox(await mkdtemp(join(tmpdir(), "buildfleet-")), options);
+    // The test runner ends files that take too long this way.
+    const end = () => sandbox[Symbol.asyncDispose]().finally(() => process.exit(143));
+    process.once("SIGTERM", end);
+    sandbox.#owned.defer(() => void process.off("SIGTERM", end));
+    try {
+      await sandbox.#start();
+      return sandbox;
+    } catch (error) {
+      await sandbox[Symbol.asyncDispose]().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Host name of the registry, with port. */
+  get registry(): string {
+    return this.#registry?.address ?? "";
+  }
+
+  /** The NATS server; stopping and starting it is a test's right. */
+  get nats(): ServiceProcess {
+    if (this.#nats === undefined) throw new Error("a standalone daemon has no NATS");
+    return this.#nats;
+  }
+
+  /** Address that agents in namespaces reach this process at. */
+  get hostAddress(): string {
+    return this.#network?.address ?? "127.0.0.1";
+  }
+
+  /** `<registry>/<name>` */
+  image(name = "busybox:latest"): string {
+    return `${this.registry}/${name}`;
+  }
+
+  /** A new connection to a coordinator, closed with the sandbox. */
+  async connect(head = 0): Promise<BuildClient> {
+    const found = this.heads[head];
+    if (found === undefined) throw new Error(`there is no head ${head}`);
+    return this.#owned.use(await BuildClient.connect(found.address, join(this.root, "client")));
+  }
+
+  async startAgent(options: AgentOptions = this.#options.agent ?? {}): Promise<SandboxAgent> {
+    const name = `agent-${this.agents.length}`;
+    const host = await this.#network?.addHost();
+    const root = options.root ?? join(this.root, name);
+    const start = () => this.#spawnAgent(name, root, host, options);
+    const process = start();
+    const { id = "" } = await process.ready;
+    const agent: SandboxAgent = { name, id, root, host, process };
+    this.agents.push(agent);
+    this.#restarts.set(agent, start);
+    await this.#joined();
+    return agent;
+  }
+
+  /** Starts an agent again that has ended, on the same data and address. */
+  async restartAgent(agent: SandboxAgent): Promise<void> {
+    const start = this.#restarts.get(agent);
+    if (start === undefined || agent.process.running) throw new Error(`${agent.name} is running`);
+    this.#ended.push(agent.process);
+    agent.process = start();
+    await agent.process.ready;
+    await this.#joined();
+  }
+
+  /** Starts a coordinator or standalone daemon again that has ended, on the same data and address. */
+  async restartHead(head: SandboxHead): Promise<void> {
+    if (head.process.running) throw new Error(`${head.name} is running`);
+    this.#ended.push(head.process);
+    head.process = this.#spawnHead(head.name, head.address);
+    await head.process.ready;
+    await this.#joined();
+  }
+
+  async startHead(): Promise<SandboxHead> {
+    const name = this.#options.standalone ? "standalone" : `coordinator-${this.heads.length}`;
+    const process = this.#spawnHead(name, `tcp://${this.hostAddress}:0`);
+    const [address = ""] = (await process.ready).addresses ?? [];
+    const head: SandboxHead = { name, address, process };
+    this.heads.push(head);
+    return head;
+  }
+
+  /** Processes of steps that run now on any agent of the sandbox. */
+  containers(): readonly string[] {
+    return processesOf(this.root)
+      .filter((process) => process.contained)
+      .map((process) => process.command);
+  }
+
+  /** Waits until no step runs and nothing of one is left. */
+  async idle(): Promise<void> {
+    let left: string[] = [];
+    try {
+      await waitFor("the fleet to be idle", () => {
+        left = this.#leftoversOfSteps().filter((item) => !this.#ownMounts.has(item));
+        return left.length === 0;
+      });
+    } catch {
+      assert.deepEqual(left, [], "left with no build running");
+    }
+  }
+
+  /** All logs, for messages of failures and searches. */
+  async logs(): Promise<string> {
+    const files = new Set([...this.#daemons()].map((daemon) => daemon.logFile));
+    return (await Promise.all([...files].map((file) => readFile(file, "utf8")))).join("\n");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const left: string[] = [];
+    await this.#owned.disposeAsync();
+    const killed = this.agents.filter((agent) => !agent.process.running);
+    const stopped = [...this.#daemons()].map(async (daemon) => {
+      const ended = daemon.running;
+      const how = await stopInTime(daemon);
+      if (ended && how !== "code 0") left.push(`${daemon.name} ended with ${how}: ${daemon.log.slice(-1000)}`);
+    });
+    await Promise.all(stopped);
+    await Promise.all([this.#nats?.stop(), this.#registry?.stop()]);
+    // A lost host takes its containers and mounts with it.
+    for (const agent of killed) endHost(agent.root);
+    left.push(...this.#leftoversOfSteps());
+    left.push(...processesOf(this.root).map(({ pid, command }) => `process ${pid}: ${command}`));
+    for (const { pid } of processesOf(this.root)) process.kill(pid, "SIGKILL");
+    unmountAllUnder(this.root);
+    await this.#network?.[Symbol.asyncDispose]();
+    try {
+      removeCgroups(this.#cgroup);
+    } catch (error) {
+      left.push(String(error));
+    }
+    await rm(this.root, { recursive: true, force: true, maxRetries: 5 });
+    assert.deepEqual(left, [], "left after the sandbox");
+  }
+
+  readonly #restarts = new Map<SandboxAgent, () => DaemonProcess>();
+
+  async #start(): Promise<void> {
+    const { standalone = false, namespaces = false, agents = 1, coordinators = 1 } = this.#options;
+    if (namespaces) this.#network = await SandboxNetwork.create();
+    const registry = async () => {
+      this.#registry = await startRegistry(this.hostAddress, join(this.root, "registry"));
+      await pushBaseImages(this.registry);
+    };
+    if (standalone) {
+      await registry();
+      await this.startHead();
+      return;
+    }
+    const nats = async () => {
+      this.#nats = await startNats(this.hostAddress, join(this.root, "nats"));
+    };
+    await Promise.all([registry(), nats()]);
+    const starts: Promise<unknown>[] = [];
+    for (let i = 0; i < coordinators; i++) starts.push(this.startHead());
+    await Promise.all(starts);
+    for (let i = 0; i < agents; i++) await this.startAgent();
+  }
+
+  #spawnHead(name: string, address: string): DaemonProcess {
+    const frontDoor = {
+      addresses: [address],
+      insecureEntitlements: this.#options.insecureEntitlements ?? [],
+      maxMessageBytes: 16 << 20,
+      registries: this.#registries,
+      log: { level: "debug", format: "text" },
+      debug: true,
+    } as const;
+    if (this.#options.standalone) {
+      const root = join(this.root, name);
+      const config: StandaloneConfig = { ...frontDoor, ...this.#worker(root, this.#options.agent ?? {}) };
+      return new DaemonProcess({ kind: "standalone", name, config, directory: this.root });
+    }
+    const config: CoordinatorConfig = {
+      ...frontDoor,
+      nats: { urls: [`nats://${this.nats.address}`] },
+      agentLink: { listen: `${this.hostAddress}:0` },
+      stateDir: join(this.root, name),
+    };
+    return new DaemonProcess({ kind: "coordinator", name, config, directory: this.root });
+  }
+
+  #spawnAgent(name: string, root: string, host: NetworkHost | undefined, options: AgentOptions): DaemonProcess {
+    const config: AgentConfig = {
+      ...this.#worker(root, options),
+      nats: { urls: [`nats://${this.nats.address}`] },
+      blobServer: { listen: `${host?.address ?? "127.0.0.1"}:0` },
+      log: { level: "debug", format: "text" },
+      debug: true,
+    };
+    return new DaemonProcess({
+      kind: "agent",
+      name,
+      config,
+      directory: this.root,
+      ...(host === undefined ? {} : { command: host.command }),
+      ...(options.env === undefined ? {} : { env: options.env }),
+    });
+  }
+
+  #worker(root: string, options: AgentOptions) {
+    return {
+      root,
+      slots: options.slots ?? 2,
+      labels: options.labels ?? {},
+      platforms: [],
+      snapshotter: options.snapshotter ?? "auto",
+      ociBinary: "auto",
+      networkMode: "auto",
+      dns: { nameservers: [], options: [], searchDomains: [] },
+      cgroupParent: `/${this.#cgroup}`,
+      registries: this.#registries,
+      gcEnabled: false,
+      gcRules: [],
+    } as const;
+  }
+
+  get #registries(): AgentConfig["registries"] {
+    return { [this.registry]: { http: true }, ...this.#options.registries };
+  }
+
+  /** Every running coordinator knows every running agent. */
+  async #joined(): Promise<void> {
+    const ids = this.agents.filter(({ process }) => process.running).map(({ id }) => id);
+    for (const { address, process } of this.heads) {
+      if (!process.running || this.#options.standalone) continue;
+      await using grpc = await connectGrpc(address);
+      const control = new ControlClient(grpc);
+      await waitFor("agents to join", async () => {
+        const workers = await control.workers([], AbortSignal.timeout(10_000));
+        return ids.every((id) => workers.some((worker) => worker.ID === id));
+      });
+    }
+  }
+
+  *#daemons(): Generator<DaemonProcess> {
+    yield* this.#ended;
+    for (const { process } of [...this.heads, ...this.agents]) yield process;
+  }
+
+  /** What a running agent keeps mounted for itself. */
+  get #ownMounts(): ReadonlySet<string> {
+    const roots = this.#options.standalone
+      ? this.heads.map(({ name }) => join(this.root, name))
+      : this.agents.map(({ root }) => root);
+    return new Set(roots.map((root) => `mount: ${join(root, "executor")}`));
+  }
+
+  #leftoversOfSteps(): string[] {
+    return [
+      ...this.containers().map((command) => `container: ${command}`),
+      ...mountsUnder(this.root).map((path) => `mount: ${path}`),
+      ...cgroupsUnder(this.#cgroup)
+        .filter((path) => basename(path) !== "buildkit")
+        .map((path) => `cgroup: ${path}`),
+    ];
+  }
+}
+
+async function pushBaseImages(registry: string): Promise<void> {
+  const base = makeLayer(busyboxEntries());
+  const changes = makeLayer([
+    { path: "data", directory: true },
+    { path: "data/kept", data: "kept" },
+    { path: "data/link", hardLink: "data/kept" },
+    { path: "data/below", data: "below" },
+    { path: "data/deleted", data: "deleted" },
+    { path: "opaque", directory: true },
+    { path: "opaque/below", data: "below" },
+    { path: "usr/bin/as-root", data: "#!/bin/sh\nid -u\n", mode: 0o4755 },
+  ]);
+  const more = makeLayer([
+    { path: "data", directory: true },
+    { path: "data/.wh.deleted" },
+    { path: "data/link-below", hardLink: "data/below" },
+    { path: "data/named", data: "named", uid: 1000, gid: 50, xattrs: { "user.origin": "layer" } },
+    { path: "opaque", directory: true },
+    { path: "opaque/.wh..wh..opq" },
+    { path: "opaque/above", data: "above" },
+  ]);
+  await pushImage(`${registry}/busybox:latest`, [base]);
+  await pushImage(`${registry}/layered:latest`, [base, changes, more], { Env: ["PATH=/usr/bin:/bin", "LAYERED=yes"] });
+}
+
+/** A daemon that does not end within a minute is killed; that shows in the answer. */
+async function stopInTime(daemon: DaemonProcess): Promise<string> {
+  daemon.signal("SIGCONT");
+  const timer = setTimeout(() => daemon.signal("SIGKILL"), 60_000);
+  try {
+    return await daemon.stop();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Ends what an agent that was killed left running. */
+function endHost(root: string): void {
+  for (const { pid } of processesOf(root)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {}
+  }
+  unmountAllUnder(root);
+}
