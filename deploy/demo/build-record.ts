@@ -1,3 +1,5 @@
+import { isStep } from "./step-name.ts";
+
 /** One line of `--progress=rawjson`, which docker buildx and buildfleet build write alike (BuildKit client/graph.go). */
 interface ProgressLine {
   readonly vertexes?: readonly {
@@ -11,8 +13,6 @@ interface ProgressLine {
   readonly statuses?: readonly {
     readonly id: string;
     readonly vertex: string;
-    readonly current?: number;
-    readonly completed?: string;
   }[];
   readonly logs?: readonly { readonly vertex: string; readonly data: string }[];
 }
@@ -29,14 +29,6 @@ export interface Step {
   readonly agentId?: string;
 }
 
-/** A layer that one agent gave to another. */
-export interface Move {
-  readonly step: string;
-  readonly layer: string;
-  readonly fromAgentId: string;
-  readonly bytes: number;
-}
-
 export interface BuildListener {
   readonly completed: (step: Step) => void;
   readonly output: (step: Step, line: string) => void;
@@ -45,7 +37,6 @@ export interface BuildListener {
 /** Everything a build has told about itself. */
 export class BuildRecord {
   readonly #steps = new Map<string, Step>();
-  readonly #moves = new Map<string, Move>();
   readonly #partialLines = new Map<string, string>();
   readonly #listener: BuildListener;
 
@@ -55,13 +46,7 @@ export class BuildRecord {
 
   /** Steps of the Dockerfile in the order in which they began; not what the client and the frontend do around them. */
   get steps(): readonly Step[] {
-    return [...this.#steps.values()]
-      .filter((step) => /^\[(?!internal\])[^\]]+\] (?!FROM )/.test(step.name))
-      .sort((a, b) => a.startedMs - b.startedMs);
-  }
-
-  get moves(): readonly Move[] {
-    return [...this.#moves.values()];
+    return [...this.#steps.values()].filter((step) => isStep(step.name)).sort((a, b) => a.startedMs - b.startedMs);
   }
 
   /** @returns false for text that is no progress */
@@ -89,14 +74,10 @@ export class BuildRecord {
     if (step.completedMs !== undefined && before?.completedMs === undefined) this.#listener.completed(step);
   }
 
-  #status({ id, vertex, current = 0, completed }: NonNullable<ProgressLine["statuses"]>[number]): void {
+  #status({ id, vertex }: NonNullable<ProgressLine["statuses"]>[number]): void {
     const step = this.#steps.get(vertex);
     const agentId = /^agent (\S+)/.exec(id)?.[1];
     if (step !== undefined && agentId !== undefined) this.#steps.set(vertex, { ...step, agentId });
-    const [, layer, fromAgentId] = /^layer (\S+) from agent (\S+)/.exec(id) ?? [];
-    if (layer !== undefined && fromAgentId !== undefined && completed !== undefined) {
-      this.#moves.set(`${vertex} ${id}`, { step: vertex, layer, fromAgentId, bytes: current });
-    }
   }
 
   #log(vertex: string, text: string): void {

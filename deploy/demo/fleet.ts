@@ -135,7 +135,7 @@ export class DemoFleet implements AsyncDisposable {
         agent.name,
         [
           ...[...host.command, ...cli, "agent", "--root", agent.root, "--blob-server", `${host.address}:0`],
-          ...["--slots", "1", "--label", `demo.name=${agent.name}`, ...common],
+          ...["--slots", "2", "--label", `demo.name=${agent.name}`, ...common],
         ],
         variables,
       );
@@ -151,8 +151,8 @@ export class DemoFleet implements AsyncDisposable {
     const agents = this.#daemons.filter(({ name }) => name.startsWith("agent"));
     await Promise.all(agents.map((daemon) => daemon[Symbol.asyncDispose]()));
     for (const daemon of this.#daemons.toReversed()) await daemon[Symbol.asyncDispose]();
+    await removeCgroups(this.#cgroup);
     for (const path of mountsUnder(this.#options.root)) unmount(path);
-    removeCgroups(this.#cgroup);
     await this.#owned.disposeAsync();
     await rm(this.#options.root, { recursive: true, force: true, maxRetries: 5 });
   }
@@ -244,22 +244,47 @@ export function mountsUnder(directory: string): string[] {
     .reverse();
 }
 
-function removeCgroups(name: string): void {
+/** Removes the cgroups of steps, and kills what an agent that died has left in them. */
+async function removeCgroups(name: string): Promise<void> {
   const root = "/sys/fs/cgroup";
   const hierarchies = existsSync(join(root, "cgroup.controllers"))
     ? [root]
     : readdirSync(root).map((hierarchy) => join(root, hierarchy));
-  for (const hierarchy of hierarchies) removeTree(join(hierarchy, name));
+  for (const hierarchy of hierarchies) {
+    const directories = treeOf(join(hierarchy, name));
+    for (const directory of directories) killAll(directory);
+    for (const directory of directories) await removeDirectory(directory);
+  }
 }
 
-function removeTree(directory: string): void {
-  if (!existsSync(directory)) return;
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeTree(join(directory, entry.name));
+/** Deepest first. */
+function treeOf(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return [...below.flatMap(({ name }) => treeOf(join(directory, name))), directory];
+}
+
+function killAll(cgroup: string): void {
+  const pids = readFileSync(join(cgroup, "cgroup.procs"), "utf8")
+    .split("\n")
+    .filter((line) => line !== "");
+  for (const pid of pids) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
   }
-  try {
-    rmdirSync(directory);
-  } catch {
-    // In use after all: better left than the demo's end lost.
+}
+
+/** A cgroup can be removed when the last process in it is gone, which takes a moment after a kill. */
+async function removeDirectory(path: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return rmdirSync(path);
+    } catch (error) {
+      if (attempt === 50) throw error;
+      await sleep(20);
+    }
   }
 }

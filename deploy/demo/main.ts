@@ -16,6 +16,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   });
 }
 
+// A reader that has seen enough (`| head`) ends the demo, but not its tidying up.
+process.stdout.on("error", (error) => abort.abort(error));
+
 const narrator = new Narrator(process.stdout);
 const install = !process.env["DEMO_NO_INSTALL"];
 const keep = process.argv.includes("--keep");

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findRuntime } from "../../src/executor/index.ts";
 import { busyboxEntries, makeLayer, pushImage } from "./base-image.ts";
+import type { Step } from "./build-record.ts";
+import type { Transfer } from "./build-trace.ts";
 import { findBuildx } from "./buildx.ts";
 import { DemoFleet, mountsUnder } from "./fleet.ts";
 import { formatBytes, formatSeconds, type Narrator } from "./narrator.ts";
@@ -13,8 +15,9 @@ import { RegistryImage } from "./registry-image.ts";
 import { installPackages, missingRequirements, requirements, searchPath } from "./requirements.ts";
 import { runCommand } from "./run-command.ts";
 import { runImage } from "./run-image.ts";
+import { shortName } from "./step-name.ts";
 import { TraceCollector } from "./trace-collector.ts";
-import { buildWebsite, dockerBuildx, ownClient, shortName, type WebsiteBuild } from "./website-build.ts";
+import { buildWebsite, dockerBuildx, ownClient, type WebsiteBuild } from "./website-build.ts";
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const example = join(project, "deploy/examples/web");
@@ -44,7 +47,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     await prepare(options);
     const started = await startFleet(root, options);
     fleet = started.fleet;
-    await Promise.race([tell(started, root, options), fleet.failed]);
+    await whileRunning(fleet, signal, (limit) => tell(started, root, { ...options, signal: limit }));
   } catch (error) {
     failure = error;
   }
@@ -62,6 +65,18 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   }
   if (failure === undefined) narrator.done(`all of it took ${formatSeconds(Date.now() - startedAt)}`);
   return failure === undefined;
+}
+
+/** Ends the work when a server ends, and only returns when the work has. */
+async function whileRunning(fleet: DemoFleet, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>) {
+  const abort = new AbortController();
+  const working = work(AbortSignal.any([signal, abort.signal]));
+  try {
+    await Promise.race([working, fleet.failed]);
+  } finally {
+    abort.abort(new Error("a server of the fleet has ended"));
+    await working.catch(() => {});
+  }
 }
 
 /** Programs that are needed. */
@@ -158,22 +173,20 @@ async function tell(started: Started, root: string, options: DemoOptions): Promi
   const first = await buildWebsite(stock ?? ownClient(fleet), common);
   narrator.done(`built and pushed in ${formatSeconds(first.durationMs)}`);
 
-  narrator.part(
-    "Which agent ran which step",
-    "Start and end in seconds since the first step. An agent here takes one step at a time.",
-  );
+  narrator.part("Which agent ran which step", "Start and end in seconds since the first of them.");
   showPlacement(first, fleet, narrator);
   narrator.part(
     "What moved between agents",
     "A result stays where it was made until another agent needs it; then it goes there directly.",
   );
-  showMoves(first, fleet, narrator);
+  const spans = await trace.build();
+  showTransfers(spans.transfers, fleet, narrator);
 
   narrator.part(
     "The build as a trace",
     "Coordinator and agents report spans by OpenTelemetry; a collector in this process drew this.",
   );
-  narrator.text((await trace.waterfall(narrator.width - 3, (id) => fleet.agentName(id))) || "no spans came");
+  narrator.text(spans.waterfall(narrator.width - 3, (id) => fleet.agentName(id)) || "no spans came");
 
   narrator.part("The image", "Taken from the registry as any other client would, and run once with runc.");
   const pushed = await RegistryImage.open(image);
@@ -232,19 +245,37 @@ function showPlacement({ record }: WebsiteBuild, fleet: DemoFleet, narrator: Nar
     ]),
   ]);
   const used = new Set(steps.map((step) => step.agentId)).size;
-  narrator.done(`${steps.length} container steps on ${used} of ${fleet.agents.length} agents`);
+  const together = Math.max(...steps.map((step) => steps.filter((other) => runsAt(other, step.startedMs)).length));
+  narrator.done(
+    `${steps.length} container steps on ${used} of ${fleet.agents.length} agents, up to ${together} at the same time`,
+  );
 }
 
-function showMoves({ record }: WebsiteBuild, fleet: DemoFleet, narrator: Narrator): void {
-  const byAgent = Map.groupBy(record.moves, (move) => move.fromAgentId);
-  for (const [id, moves] of byAgent) {
-    const bytes = moves.reduce((sum, move) => sum + move.bytes, 0);
-    narrator.done(
-      `${fleet.agentName(id)} gave ${moves.length} ${moves.length === 1 ? "layer" : "layers"}, ${formatBytes(bytes)}`,
-    );
-  }
-  const total = record.moves.reduce((sum, move) => sum + move.bytes, 0);
-  narrator.done(`${formatBytes(total)} in all, none of it through the coordinator`);
+function runsAt({ startedMs, completedMs = startedMs }: Step, atMs: number): boolean {
+  return startedMs <= atMs && atMs < completedMs;
+}
+
+function showTransfers(transfers: readonly Transfer[], fleet: DemoFleet, narrator: Narrator): void {
+  const named = transfers.map(({ from, toAgentId, bytes }) => ({
+    from: fleet.agents.find(({ address }) => address === from)?.name ?? from,
+    to: fleet.agentName(toAgentId),
+    bytes,
+  }));
+  const pairs = Map.groupBy(named, ({ from, to }) => `${from} to ${to}`);
+  narrator.table(
+    [...pairs]
+      .sort()
+      .map(([pair, blobs]) => [
+        pair,
+        `${blobs.length} ${blobs.length === 1 ? "layer" : "layers"}`,
+        formatBytes(sum(blobs)).padStart(8),
+      ]),
+  );
+  narrator.done(`${formatBytes(sum(named))} moved between agents, none of it through the coordinator`);
+}
+
+function sum(blobs: readonly { readonly bytes: number }[]): number {
+  return blobs.reduce((total, { bytes }) => total + bytes, 0);
 }
 
 /** @throws Error when a file under one of the directories has the text */

@@ -1,12 +1,13 @@
 import { connect, createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { MemoryTrace, renderWaterfall } from "../../src/telemetry/index.ts";
+import { MemoryTrace } from "../../src/telemetry/index.ts";
+import { BuildTrace } from "./build-trace.ts";
 
 /** Spans come in batches; when none has come for this long the last one has. */
 const quietMs = 700;
 const patienceMs = 5000;
 
-/** Collects the spans of all processes of the fleet, and draws them. */
+/** Collects the spans of all processes of the fleet. */
 export class TraceCollector implements AsyncDisposable {
   /** Makes a process send its spans here. */
   readonly env: Readonly<Record<string, string>>;
@@ -44,7 +45,7 @@ export class TraceCollector implements AsyncDisposable {
   }
 
   /** The largest trace since `clear`, once no more spans come. */
-  async waterfall(width: number, agentName: (id: string) => string): Promise<string> {
+  async build(): Promise<BuildTrace> {
     let count = -1;
     for (let waited = 0; waited < patienceMs && count !== this.#trace.spans().length; waited += quietMs) {
       count = this.#trace.spans().length;
@@ -52,13 +53,7 @@ export class TraceCollector implements AsyncDisposable {
     }
     const byTrace = Map.groupBy(this.#trace.spans(), (span) => span.traceId);
     const [largest = []] = [...byTrace.values()].sort((a, b) => b.length - a.length);
-    const named = largest.map((span) => {
-      const id = span.attributes["agent.id"];
-      return id === undefined
-        ? span
-        : { ...span, attributes: { ...span.attributes, "agent.id": agentName(String(id)) } };
-    });
-    return renderWaterfall(named, width);
+    return new BuildTrace(largest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

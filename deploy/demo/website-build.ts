@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { BuildRecord, type Step } from "./build-record.ts";
-import type { DemoFleet } from "./fleet.ts";
-import { buildfleet } from "./fleet.ts";
+import { buildfleet, type DemoFleet } from "./fleet.ts";
 import { formatSeconds, type Narrator } from "./narrator.ts";
 import { runCommand } from "./run-command.ts";
+import { isStep, shortName, stageOf } from "./step-name.ts";
 
 export interface WebsiteBuildOptions {
   readonly fleet: DemoFleet;
@@ -61,7 +61,7 @@ export async function buildWebsite(client: BuildClient, options: WebsiteBuildOpt
   const startedAt = Date.now();
   const record = new BuildRecord({
     completed: (step) => showStep(step, fleet, narrator),
-    output: ({ name }, line) => narrator.text(narrator.dim(`    ${stageOf(name)} | ${narrator.clean(line)}`)),
+    output: ({ name }, line) => narrator.text(narrator.dim(`    ${stageOf(name).padEnd(7)} | ${narrator.clean(line)}`)),
   });
   await runCommand(
     [
@@ -76,21 +76,11 @@ export async function buildWebsite(client: BuildClient, options: WebsiteBuildOpt
 }
 
 function showStep(step: Step, fleet: DemoFleet, narrator: Narrator): void {
-  if (!/^\[(?!internal\])|^export/.test(step.name)) return;
+  if (!isStep(step.name) && !step.name.startsWith("exporting")) return;
   const took = step.cached ? "CACHED" : formatSeconds((step.completedMs ?? step.startedMs) - step.startedMs);
   const agent = step.agentId === undefined ? "" : fleet.agentName(step.agentId);
   const nameWidth = narrator.width - 26;
   const text = `${shortName(step.name, nameWidth).padEnd(nameWidth)} ${took.padStart(7)}  ${agent}`.trimEnd();
   if (step.error !== "") narrator.note(text);
   else narrator.done(text);
-}
-
-/** `[pages 5/5] RUN --mount=type=cache,… sh x` without what is between the instruction and its command. */
-export function shortName(name: string, width: number): string {
-  const short = name.replace(/ --mount=\S+/g, "").replace(/\s+/g, " ");
-  return short.length > width ? `${short.slice(0, width - 1)}…` : short;
-}
-
-function stageOf(name: string): string {
-  return /^\[(\S+)/.exec(name)?.[1]?.padEnd(7) ?? "";
 }
