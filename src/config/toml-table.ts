@@ -44,7 +44,7 @@ export class TomlTable {
   stringMap(key: string): Readonly<Record<string, string>> | undefined {
     return this.#typed(key, "a table of strings", (value) => {
       if (!isTable(value) || !Object.values(value).every((item) => typeof item === "string")) return undefined;
-      return value as Record<string, string>;
+      return { ...(value as Record<string, string>) };
     });
   }
 

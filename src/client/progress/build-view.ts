@@ -70,7 +70,7 @@ export class BuildView {
       const view = this.#byDigest.get(vertex);
       if (view === undefined) continue;
       view.warnings.push(new TextDecoder().decode(short));
-      view.touch(this.#now());
+      this.#change(view);
     }
     for (const { vertex, timestamp, stream, msg } of status.logs) {
       const view = this.#byDigest.get(vertex);
