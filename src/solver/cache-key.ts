@@ -41,6 +41,8 @@ export class CacheKey<T> {
   /** True when the key means nothing beyond this session, so no store may learn it. */
   readonly ephemeral: boolean;
   readonly exportCache: boolean | undefined;
+  /** Keys of the graphs that the op built on its way to the result. For export only. */
+  nested: readonly CacheKey<T>[] = [];
   /** Stored results known for this key. */
   records: readonly CacheRecord<T>[] = [];
   /** The result that this build made or loaded under the key. Owned by the build. */

@@ -91,6 +91,7 @@ class ExportWalk<T, R, X> {
     if (known !== undefined) return known;
     this.#done.set(key, []);
     const records = await this.#export(key, mode);
+    for (const nested of key.nested) records.push(...(await this.#key(nested, mode)));
     this.#done.set(key, records);
     return records;
   }

@@ -262,6 +262,7 @@ export class SolverEdge<T> {
     for (const key of keys) {
       const record = await this.#inSpan("save cache", () => this.vertex.cache.save(key, shared.value, createdAt));
       key.fresh = { result: shared.value, createdAt };
+      key.nested = [...this.vertex.nestedKeys];
       if (record !== undefined) key.records = [record];
     }
     if (!this.vertex.ignoreCache) this.keys.push(...keys);

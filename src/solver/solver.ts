@@ -108,7 +108,9 @@ export class Solver<T> {
       }
     }
     const root = this.#load(edge.vertex, options.caches ?? [], state);
-    return this.#build(root, edge, options.signal);
+    const built = await this.#build(root, edge, options.signal);
+    state.nestedKeys.push(...built.cacheKeys.slice(0, 1));
+    return built;
   }
 
   /** Visits the op of every vertex below an edge that a job has built; an op that was not needed is undefined. For provenance. */

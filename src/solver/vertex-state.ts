@@ -6,6 +6,7 @@ import type { Digest } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
 import { allOrAbort } from "./all-or-abort.ts";
 import type { SolverCache } from "./cache.ts";
+import type { CacheKey } from "./cache-key.ts";
 import type { CacheManager } from "./cache-manager.ts";
 import { CombinedCacheManager } from "./combined-cache-manager.ts";
 import { SharedResult } from "./shared-result.ts";
@@ -38,6 +39,8 @@ export class VertexState<T> {
   readonly progress: VertexProgressWriter;
   readonly jobs = new Set<JobMember>();
   readonly exec: SharedTask<readonly SharedResult<T>[]>;
+  /** Keys of what the run has built so far, for cache export. */
+  readonly nestedKeys: CacheKey<T>[] = [];
   /** Vertices whose run asked for this one through a nested build. */
   readonly #parents = new Set<VertexState<T>>();
   /** Vertices that live as long as this one: of nested builds, and the runs it has joined. */
