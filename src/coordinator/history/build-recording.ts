@@ -44,22 +44,18 @@ export class BuildRecording {
   }
 
   /**
-   * Stores the record. A failure to do so is logged and not the build's.
+   * Stores the record, if need be without what cannot be stored. A failure to do so is logged and not the build's.
    * @param progress of the whole build; must end by itself
    */
   async end(outcome: BuildOutcome, progress: AsyncIterable<SolveProgress>): Promise<void> {
-    const { started, active, blobs, store, clock, logger } = this.#options;
+    const { started, active, blobs, store, clock } = this.#options;
     const { Ref } = started;
     const CompletedAt = timestampFromMs(clock.now());
-    const written: Descriptor[] = [];
+    const status = outcome.error === undefined ? undefined : errorToStatus(outcome.error);
+    const steps = new StepCounter();
+    const logs = await this.#write(statusLogType, statusLog(progress, steps));
+    const externalError = status && (await this.#write(errorType, once(Status.encode(status).finish())));
     try {
-      const steps = new StepCounter();
-      const logs = await blobs.write(Ref, statusLogType, statusLog(progress, steps));
-      written.push(logs);
-      const status = outcome.error === undefined ? undefined : errorToStatus(outcome.error);
-      const externalError =
-        status === undefined ? undefined : await blobs.write(Ref, errorType, once(Status.encode(status).finish()));
-      if (externalError !== undefined) written.push(externalError);
       await store(
         fitRecord({
           ...started,
@@ -73,11 +69,25 @@ export class BuildRecording {
         }),
       );
     } catch (error) {
-      logger.warn("build cannot be recorded", { ref: Ref, error: BuildError.from(error).message });
+      this.#warn(error);
     } finally {
-      blobs.settle(written);
+      blobs.settle([logs, externalError].filter((blob) => blob !== undefined));
       active.end(Ref);
     }
+  }
+
+  async #write(mediaType: string, bytes: AsyncIterable<Uint8Array>): Promise<Descriptor | undefined> {
+    try {
+      return await this.#options.blobs.write(this.#options.started.Ref, mediaType, bytes);
+    } catch (error) {
+      this.#warn(error);
+      return undefined;
+    }
+  }
+
+  #warn(error: unknown): void {
+    const { logger, started } = this.#options;
+    logger.warn("build is not recorded in full", { ref: started.Ref, error: BuildError.from(error).message });
   }
 }
 
