@@ -49,6 +49,7 @@ import { createFrontDoor } from "./front-door/index.ts";
 import { FleetHistory } from "./history/index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
+import { ResolvedSources } from "./ops/resolved-sources.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 
 export interface CoordinatorOptions {
@@ -138,9 +139,11 @@ export class Coordinator implements AsyncDisposable {
     const images = new ImageResolver({ registry: registryClient });
     const entitlements = new Set(frontDoor.insecureEntitlements);
     const tasks = new TracingDispatcher(dispatcher);
+    const resolvedSources = new ResolvedSources();
     const ops = new FleetOps({
       dispatcher: tasks,
       images,
+      resolvedSources,
       recordLayers: (layers) => catalog.record(layers),
       solveNested: async (parent, definition, context) => {
         const { result } = await solver.buildNested(parent, loadDefinition(definition), { signal: context.signal });
@@ -184,7 +187,7 @@ export class Coordinator implements AsyncDisposable {
       dispatcher: tasks,
       registry,
       usage: new FleetUsage(bus, registry, logger),
-      sourceMeta: new SourceMetaResolver(images, tasks),
+      sourceMeta: new SourceMetaResolver(images, tasks, resolvedSources),
       sessions: sessionGroup,
       exporters: new Map(exporters.map((exporter) => [exporter.type, new TracingExporter(exporter)])),
       cacheExporters: new Map(cacheExporters.map((exporter) => [exporter.type, exporter])),

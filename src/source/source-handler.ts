@@ -12,6 +12,8 @@ export type SourceContext = Pick<RunContext, "sessions" | "signal" | "progress" 
 export interface ResolveOptions {
   /** git: put the raw commit and tag objects into the details, as base64. */
   readonly gitObjects?: boolean;
+  /** What the same origin was found to be earlier in the build, maybe under other attributes: it is not asked again. */
+  readonly known?: ResolvedSource;
 }
 
 /** One kind of source on an agent: first made immutable, then fetched into a layer. Safe for concurrent use. */

@@ -110,6 +110,7 @@ export class FleetBuildService implements BuildService {
       dispatcher,
       layer,
       recording,
+      onEnd: () => sourceMeta.forget(params.sessionId),
       logger,
     });
   }

@@ -30,6 +30,8 @@ export interface FleetBuildOptions {
   readonly layer: (id: LayerId) => LayerInfo;
   /** Absent for builds that leave no record. */
   readonly recording: BuildRecording | undefined;
+  /** Called when the job is gone, before the record is complete. */
+  readonly onEnd: () => void;
   readonly logger: Logger;
 }
 
@@ -87,6 +89,7 @@ export class FleetBuild implements ActiveBuild {
     try {
       await job.discard();
     } finally {
+      this.#options.onEnd();
       await recording?.end(outcome, this.progress(AbortSignal.timeout(recordTimeoutMs)));
     }
   }

@@ -5,15 +5,23 @@ import { parseDigest, sha256 } from "../../core/values/digest.ts";
 import { hostPlatform } from "../../core/values/platform.ts";
 import type { ResolvedSource } from "../../core/values/task.ts";
 import type { ImageResolver } from "../../source/index.ts";
+import type { ResolvedSources } from "../ops/resolved-sources.ts";
 
 /** Immutable identity and metadata of sources: images here, git and http by an agent (map j7). */
 export class SourceMetaResolver {
   readonly #images: ImageResolver;
   readonly #dispatcher: TaskDispatcher;
+  readonly #known: ResolvedSources;
 
-  constructor(images: ImageResolver, dispatcher: TaskDispatcher) {
+  constructor(images: ImageResolver, dispatcher: TaskDispatcher, known: ResolvedSources) {
     this.#images = images;
     this.#dispatcher = dispatcher;
+    this.#known = known;
+  }
+
+  /** The build of a session is over: its sources are asked anew next time. */
+  forget(sessionId: string): void {
+    this.#known.forget(sessionId);
   }
 
   async resolve(request: SourceMetaRequest, context: DispatchContext): Promise<SourceMeta> {
@@ -24,15 +32,18 @@ export class SourceMetaResolver {
         : { ...request.source, attrs: { ...request.source.attrs, "image.resolvemode": mode } };
     const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
     if (scheme === "docker-image" || scheme === "oci-layout") return this.#image(source, request, context);
+    const known = this.#known.find(context.sessions.ids, source);
     const resolved = await this.#dispatcher.run(
       "source.resolve",
       {
         source: SourceOp.encode(source).finish(),
         platform: request.platform ?? hostPlatform(),
         gitObjects: request.git?.returnObject === true,
+        ...(known === undefined ? {} : { known }),
       },
       { ...context, affinity: `source ${sha256(source.identifier.replace(/#.*/, ""))}` },
     );
+    this.#known.remember(context.sessions.ids, source, resolved);
     if (scheme === "git") return { source, git: gitMeta(resolved) };
     if (scheme === "http" || scheme === "https") return { source, http: httpMeta(resolved) };
     return { source };

@@ -14,11 +14,13 @@ import { ImageSourceOp } from "./image-source-op.ts";
 import { MergeOp } from "./merge-op.ts";
 import { PassthroughOp } from "./passthrough-op.ts";
 import { RemoteSourceOp } from "./remote-source-op.ts";
+import type { ResolvedSources } from "./resolved-sources.ts";
 
 /** What ops need of the coordinator. */
 export interface OpDependencies {
   readonly dispatcher: TaskDispatcher;
   readonly images: ImageResolver;
+  readonly resolvedSources: ResolvedSources;
   /** Makes layers known to the fleet; durable when it resolves. */
   readonly recordLayers: (layers: readonly LayerInfo[]) => Promise<void>;
   /** Solves a nested definition as part of a vertex. */

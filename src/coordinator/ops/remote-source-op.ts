@@ -47,12 +47,24 @@ export class RemoteSourceOp implements Op<Ref> {
     const local = parseLocalSource(this.#source);
     if (local !== undefined)
       return localSourceKey({ ...local, sessionId: local.sessionId || (context.sessions.ids[0] ?? "") });
-    this.#resolved ??= await this.#dependencies.dispatcher.run(
+    this.#resolved ??= await this.#resolve(context);
+    return this.#resolved.cacheKey;
+  }
+
+  async #resolve(context: OpContext): Promise<ResolvedSource> {
+    const { dispatcher, resolvedSources } = this.#dependencies;
+    const known = resolvedSources.find(context.sessions.ids, this.#source);
+    const resolved = await dispatcher.run(
       "source.resolve",
-      { source: SourceOp.encode(this.#source).finish(), platform: this.#payload.platform },
+      {
+        source: SourceOp.encode(this.#source).finish(),
+        platform: this.#payload.platform,
+        ...(known === undefined ? {} : { known }),
+      },
       taskContext(this.#vertex, context, { affinity: await this.#affinity(context) }),
     );
-    return this.#resolved.cacheKey;
+    resolvedSources.remember(context.sessions.ids, this.#source, resolved);
+    return resolved;
   }
 
   /** What was fetched before is on the agent that did it: a repository's mirror, a download, the last copy of a directory. */

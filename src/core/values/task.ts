@@ -69,6 +69,8 @@ export interface TaskTable {
       readonly platform: Platform;
       /** git: also answer the raw objects, as base64 details `commitObject` and `tagObject`. */
       readonly gitObjects?: boolean;
+      /** What the same origin is known to be in this build: it is not asked again. */
+      readonly known?: ResolvedSource;
     };
     result: ResolvedSource;
   };

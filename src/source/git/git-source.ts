@@ -38,7 +38,7 @@ export class GitSource implements SourceHandler {
   /** Pin = the object the ref names. Details: `ref`, `commitChecksum` (behind an annotated tag), `defaultBranch`. */
   async resolve(source: SourceRequest, context: SourceContext, options: ResolveOptions = {}): Promise<ResolvedSource> {
     const id = parseGitIdentifier(source);
-    const found = await this.#resolve(id, context);
+    const found = options.known === undefined ? await this.#resolve(id, context) : recall(options.known);
     const resolved = describe(id, found);
     if (options.gitObjects !== true) return resolved;
     return { ...resolved, details: { ...resolved.details, ...(await this.#objects(id, found, context)) } };

@@ -6,7 +6,7 @@ import type { Digest } from "../../core/values/digest.ts";
 import type { OutputsResult, ResolvedSource } from "../../core/values/task.ts";
 import { readSecret } from "../session/secrets.ts";
 import { readUpload } from "../session/upload.ts";
-import { commitLayer, type SourceContext, type SourceHandler } from "../source-handler.ts";
+import { commitLayer, type ResolveOptions, type SourceContext, type SourceHandler } from "../source-handler.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
 import { writeSourceFile } from "../write-file.ts";
 import { type HttpAnswer, httpSend } from "./http-get.ts";
@@ -48,9 +48,14 @@ export class HttpSource implements SourceHandler {
   }
 
   /** With a checksum given nothing is asked; else the file is downloaded, unless its ETag says it is known. */
-  async resolve(source: SourceRequest, context: SourceContext): Promise<ResolvedSource> {
+  async resolve(source: SourceRequest, context: SourceContext, options: ResolveOptions = {}): Promise<ResolvedSource> {
     const id = parseHttpIdentifier(source);
     if (id.checksum !== undefined) return resolved(id, id.checksum, httpFilename(id, undefined), "");
+    if (options.known !== undefined) {
+      const { pin, details } = options.known;
+      const filename = id.filename === "" ? (details["filename"] ?? "") : httpFilename(id, undefined);
+      return resolved(id, pin as Digest, filename, details["lastModified"] ?? "");
+    }
     const headers = await this.#headers(id, context);
     const known = await this.#known(id);
     const unchanged = await this.#unchanged(id, headers, known, context);

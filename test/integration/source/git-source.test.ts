@@ -112,6 +112,15 @@ describe("GitSource", () => {
     assert.equal(readFileSync(join(path, "f"), "utf8"), "1");
   });
 
+  it("takes what is known for what the remote would say", async () => {
+    commit("main.git", { f: "1" });
+    const request = source("main.git");
+    const known = await box.git.resolve(request, box.context());
+    commit("main.git", { f: "2" });
+    assert.deepEqual(await box.git.resolve(request, box.context(), { known }), known);
+    assert.notEqual((await box.git.resolve(request, box.context())).pin, known.pin);
+  });
+
   it("follows a tag that was replaced and a branch that became a directory", async () => {
     commit("main.git", { f: "1" });
     server.git("main.git", "tag", "v1");

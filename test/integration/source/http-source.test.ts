@@ -105,6 +105,20 @@ describe("HttpSource", () => {
     await assert.rejects(fetchFile(`${base}/f`), /incorrect header check/);
   });
 
+  it("asks nobody for what is known, and applies its own attributes to it", async () => {
+    respond = (_request, response) => {
+      response.writeHead(200, { "last-modified": "Wed, 21 Oct 2015 07:28:00 GMT" }).end("x");
+    };
+    const identifier = `${base}/f`;
+    const known = await box.http.resolve({ identifier, attrs: {} }, box.context());
+    assert.deepEqual(await box.http.resolve({ identifier, attrs: {} }, box.context(), { known }), known);
+    const named = { identifier, attrs: { "http.filename": "g" } };
+    const renamed = await box.http.resolve(named, box.context(), { known });
+    assert.deepEqual([renamed.pin, renamed.details["filename"]], [known.pin, "g"]);
+    assert.notEqual(renamed.cacheKey, known.cacheKey);
+    assert.equal(requests.length, 1);
+  });
+
   it("takes a 304 without an ETag to mean the only one it asked about", async () => {
     respond = (request, response) => {
       if (request.headers["if-none-match"] !== undefined) {
