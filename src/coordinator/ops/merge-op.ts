@@ -21,8 +21,10 @@ export class MergeOp implements Op<Ref> {
   }
 
   async exec(inputs: readonly Ref[]): Promise<readonly Ref[]> {
-    const layers = this.#merge.inputs.flatMap(({ input }) => {
-      if (input < 0) return [];
+    const merged = this.#merge.inputs.filter(({ input }) => input >= 0);
+    // As in BuildKit: whoever wants what nothing makes is told that there is no such result.
+    if (merged.length === 0) return [];
+    const layers = merged.flatMap(({ input }) => {
       const ref = inputs[input];
       if (ref === undefined) throw new BuildError(Code.InvalidArgument, `merge input ${input} is not there`);
       return ref.layers;
