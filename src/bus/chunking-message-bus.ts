@@ -1,8 +1,8 @@
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { BusMessage, MessageBus } from "../core/seams/message-bus.ts";
+import { randomId } from "../core/values/random-id.ts";
 import { decode, encode } from "../util/msgpack.ts";
-import { randomId } from "../util/random-id.ts";
 
 /** First byte of every message. */
 const whole = 0;

@@ -23,7 +23,7 @@ import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source
 import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { encode } from "../util/msgpack.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
-import { randomId } from "../util/random-id.ts";
+import { randomId } from "../core/values/random-id.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { version } from "../version.ts";
 import { ControlServer } from "./control-server.ts";

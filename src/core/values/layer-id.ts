@@ -1,6 +1,6 @@
-import { idOf } from "../../util/random-id.ts";
 import type { Digest } from "./digest.ts";
 import type { LayerId } from "./layer.ts";
+import { idOf } from "./random-id.ts";
 
 /**
  * Name of a layer that comes from outside, the same whoever finds it. The blob is part of it: a document that claims a chain id

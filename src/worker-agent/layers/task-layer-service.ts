@@ -3,8 +3,8 @@ import type { ActiveSnapshot, MountedView } from "../../core/seams/snapshotter.t
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import { randomId } from "../../core/values/random-id.ts";
 import type { Compression } from "../../core/values/task.ts";
-import { randomId } from "../../util/random-id.ts";
 import { diffIdAnnotation, type LayerManager, type LayerSources } from "./layer-manager.ts";
 
 /** The layers one task may use: the agent's manager plus what the task's envelope says of where they are. */
