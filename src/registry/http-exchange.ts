@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { Readable } from "node:stream";
 import { type Dispatcher, request } from "undici";
 import type { Logger } from "../core/seams/logger.ts";
+import { networkErrorText } from "../util/network-error.ts";
 import { describeErrorBody, RegistryError, statusText } from "./registry-error.ts";
 
 export interface HttpRequest {
@@ -127,9 +128,8 @@ export function redactUrl(url: URL): string {
 const shownParameters = new Set(["ns", "service", "scope", "client_id"]);
 
 function unreachable(method: string, url: URL, error: unknown): RegistryError {
-  const reason =
-    error instanceof Error ? error.message || String((error as NodeJS.ErrnoException).code) : String(error);
-  return new RegistryError(`failed to do request: ${goMethod(method)} ${JSON.stringify(redactUrl(url))}: ${reason}`, {
+  const request = `${goMethod(method)} ${JSON.stringify(redactUrl(url))}`;
+  return new RegistryError(`failed to do request: ${request}: ${networkErrorText(error)}`, {
     host: url.host,
     path: url.pathname,
     cause: error,

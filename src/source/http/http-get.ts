@@ -2,6 +2,7 @@ import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { type Dispatcher, request } from "undici";
 import { BuildError } from "../../core/errors/build-error.ts";
+import { networkErrorText } from "../../util/network-error.ts";
 import { sourceError } from "../source-identifier.ts";
 
 export interface HttpAnswer extends AsyncDisposable {
@@ -93,9 +94,7 @@ async function* readBody(
 }
 
 function unreachable(method: string, url: URL, error: unknown): BuildError {
-  const reason =
-    error instanceof Error ? error.message || String((error as NodeJS.ErrnoException).code) : String(error);
-  return sourceError(`${verb(method)} ${quoted(url)}: ${reason}`, error);
+  return sourceError(`${verb(method)} ${quoted(url)}: ${networkErrorText(error)}`, error);
 }
 
 function quoted(url: URL): string {

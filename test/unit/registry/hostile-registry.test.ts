@@ -245,7 +245,7 @@ describe("RegistryClient with a registry that misbehaves", () => {
     const gone = await fakeRegistry(() => {});
     await gone[Symbol.asyncDispose]();
     await assert.rejects(setup.client.resolve(parseImageSpec(`${gone.host}/app:1`), callFor()), {
-      message: `failed to do request: Head "http://${gone.host}/v2/app/manifests/1": connect ECONNREFUSED ${gone.host}`,
+      message: `failed to do request: Head "http://${gone.host}/v2/app/manifests/1": dial tcp ${gone.host}: connect: connection refused`,
     });
   });
 
