@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { version } from "../version.ts";
 import { defineBuildCommand } from "./build/build-command.ts";
+import { defineBuildkitdCommand } from "./buildkitd/buildkitd-command.ts";
 import { addClientOptions } from "./client-options.ts";
 import type { CliContext } from "./context.ts";
 import { defineAgentCommand } from "./daemon/agent-command.ts";
@@ -18,6 +19,8 @@ interface CommandEntry {
   readonly summary: string;
   /** `client` commands talk to a running daemon. */
   readonly kind: "client" | "daemon" | "other";
+  /** Left out of the help. */
+  readonly hidden?: boolean;
   readonly define: (command: Command, context: CliContext) => void;
 }
 
@@ -41,6 +44,13 @@ const commands: readonly CommandEntry[] = [
   },
   { name: "coordinator", summary: "run a fleet's head", kind: "daemon", define: defineCoordinatorCommand },
   { name: "agent", summary: "run a fleet's worker on this machine", kind: "daemon", define: defineAgentCommand },
+  {
+    name: "buildkitd",
+    summary: "stand in for buildkitd",
+    kind: "daemon",
+    hidden: true,
+    define: defineBuildkitdCommand,
+  },
   { name: "version", summary: "show versions", kind: "other", define: defineVersionCommand },
 ];
 
@@ -61,7 +71,10 @@ export function createProgram(context: CliContext): Command {
   addClientOptions(program, false);
   for (const entry of commands) {
     program.commandsGroup(headings[entry.kind]);
-    const command = program.command(entry.name).summary(entry.summary).description(sentence(entry.summary));
+    const command = program
+      .command(entry.name, { hidden: entry.hidden ?? false })
+      .summary(entry.summary)
+      .description(sentence(entry.summary));
     if (entry.aliases !== undefined) command.aliases(entry.aliases);
     command.helpOption("-h, --help", "show help");
     entry.define(command, context);

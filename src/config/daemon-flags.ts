@@ -32,6 +32,7 @@ export interface WorkerFlags {
   readonly snapshotter?: string;
   readonly ociBinary?: string;
   readonly net?: string;
+  readonly gc?: boolean;
 }
 
 export interface CoordinatorFlags extends DaemonFlags, FrontDoorFlags, NatsFlags {

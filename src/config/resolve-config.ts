@@ -144,7 +144,7 @@ function worker(flags: WorkerFlags, settings: FileSettings, root: string): Worke
     dns: settings.dns ?? { nameservers: [], options: [], searchDomains: [] },
     cgroupParent: settings.cgroupParent ?? "",
     registries: settings.registries ?? {},
-    gcEnabled: settings.gc ?? true,
+    gcEnabled: flags.gc ?? settings.gc ?? true,
     gcRules: resolveGcRules(settings, diskBytes(root)),
   };
 }

@@ -1,15 +1,13 @@
-/** One flag of `buildkitd` and the key of buildkitd.toml that says the same. */
+import type { StandaloneFlags } from "../../config/index.ts";
+
+/** One flag of `buildkitd` and the flag of our daemon that says the same. */
 export interface DaemonFlag {
-  /** Shape of the value: a switch needs none, `labels` is `key=value`. */
-  readonly kind: "switch" | "text" | "number" | "labels";
-  /** Where the value goes in the configuration file; absent = nowhere. */
-  readonly key?: readonly string[];
+  /** Shape of the value; a switch needs none. */
+  readonly kind: "switch" | "text" | "number";
+  /** The flag of `buildfleet standalone`; absent = none. */
+  readonly means?: keyof StandaloneFlags;
   /** May be given more than once; the values add up to a list. */
   readonly many?: boolean;
-  /** The switch turns off what the key turns on. */
-  readonly inverted?: boolean;
-  /** Stands in when the flag is absent. */
-  readonly env?: string;
   /** The values that are offered; any other is refused. */
   readonly only?: readonly string[];
   /** Why the flag has no effect here, for the warning. */
@@ -18,71 +16,76 @@ export interface DaemonFlag {
 }
 
 const off = ["false", "0", "auto"];
+const byUser = "the defaults follow the user who runs it";
+const noDevices = "there are no CDI devices";
 const noContainerd = "there is no containerd worker";
 const noCni = "networks of steps are not made by CNI plugins";
 
 /** Every flag of cmd/buildkitd/main.go, main_oci_worker.go and main_containerd_worker.go for Linux. */
 export const daemonFlags: Readonly<Record<string, DaemonFlag>> = {
-  config: { kind: "text", help: "path to config file" },
-  rootless: { kind: "switch", key: ["worker", "oci", "rootless"], help: "defaults for an unprivileged user" },
-  debug: { kind: "switch", key: ["debug"], help: "enable debug output in logs" },
-  trace: { kind: "switch", key: ["trace"], help: "enable trace output in logs" },
-  root: { kind: "text", key: ["root"], help: "path to state directory" },
-  addr: { kind: "text", key: ["grpc", "address"], many: true, help: "listening address (unix, tcp or fd)" },
-  "log-format": { kind: "text", key: ["log", "format"], help: "json or text" },
-  "log-level": { kind: "text", key: ["log", "level"], env: "BUILDKITD_LOG_LEVEL", help: "error, warn, info or debug" },
-  group: { kind: "text", key: ["grpc", "gid"], help: "group (name or gid) of the listening unix sockets" },
+  config: { kind: "text", means: "config", help: "path to config file" },
+  rootless: { kind: "switch", ignored: byUser, help: "defaults for an unprivileged user" },
+  debug: { kind: "switch", means: "debug", help: "enable debug output in logs" },
+  trace: { kind: "switch", means: "debug", help: "enable trace output in logs" },
+  root: { kind: "text", means: "root", help: "path to state directory" },
+  addr: { kind: "text", means: "addr", many: true, help: "listening address (unix, tcp or fd)" },
+  "log-format": { kind: "text", means: "logFormat", help: "json or text" },
+  "log-level": { kind: "text", means: "logLevel", help: "error, warn, info or debug" },
+  group: { kind: "text", means: "group", help: "group (name or gid) of the listening unix sockets" },
   debugaddr: {
     kind: "text",
-    key: ["grpc", "debugAddress"],
-    env: "BUILDKITD_DEBUGADDR",
+    ignored: "there is no debug server",
     help: "address of the debug server",
   },
-  tlscert: { kind: "text", key: ["grpc", "tls", "cert"], help: "certificate file" },
-  tlskey: { kind: "text", key: ["grpc", "tls", "key"], help: "key file" },
-  tlscacert: { kind: "text", key: ["grpc", "tls", "ca"], help: "ca certificate to verify clients" },
+  tlscert: { kind: "text", means: "tlscert", help: "certificate file" },
+  tlskey: { kind: "text", means: "tlskey", help: "key file" },
+  tlscacert: { kind: "text", means: "tlscacert", help: "ca certificate to verify clients" },
   "allow-insecure-entitlement": {
     kind: "text",
-    key: ["insecure-entitlements"],
+    means: "allowInsecureEntitlement",
     many: true,
     help: "allow network.host, security.insecure or device",
   },
   "proxy-network": { kind: "switch", only: off, help: "proxy network for all builds" },
-  "otel-socket-path": { kind: "text", key: ["otel", "socketPath"], help: "socket of the trace collector" },
-  "cdi-disabled": { kind: "switch", key: ["cdi", "disabled"], help: "no devices by CDI" },
-  "cdi-spec-dir": { kind: "text", key: ["cdi", "specDirs"], many: true, help: "directories of CDI specs" },
+  "otel-socket-path": {
+    kind: "text",
+    ignored: "traces are sent by OTEL_EXPORTER_OTLP_ENDPOINT alone",
+    help: "socket of the trace collector",
+  },
+  "cdi-disabled": { kind: "switch", ignored: noDevices, help: "no devices by CDI" },
+  "cdi-spec-dir": { kind: "text", ignored: noDevices, many: true, help: "directories of CDI specs" },
   "save-cache-debug": { kind: "switch", ignored: "cache keys are not recorded", help: "record cache keys" },
 
   "oci-worker": { kind: "text", only: ["true", "1", "auto"], help: "enable the OCI worker" },
-  "oci-worker-labels": { kind: "labels", key: ["worker", "oci", "labels"], help: "labels of the worker" },
-  "oci-worker-snapshotter": { kind: "text", key: ["worker", "oci", "snapshotter"], help: "overlayfs, native or auto" },
+  "oci-worker-labels": { kind: "text", many: true, means: "label", help: "labels of the worker" },
+  "oci-worker-snapshotter": { kind: "text", means: "snapshotter", help: "overlayfs, native or auto" },
   "oci-worker-proxy-snapshotter-path": { kind: "text", only: [""], help: "socket of a proxy snapshotter" },
   "oci-worker-platform": {
     kind: "text",
-    key: ["worker", "oci", "platforms"],
+    means: "platform",
     many: true,
     help: "platforms of the worker",
   },
-  "oci-worker-net": { kind: "text", key: ["worker", "oci", "networkMode"], help: "network of steps" },
+  "oci-worker-net": { kind: "text", means: "net", help: "network of steps" },
   "oci-cni-config-path": { kind: "text", ignored: noCni, help: "CNI config file" },
   "oci-cni-binary-dir": { kind: "text", ignored: noCni, help: "CNI plugins" },
   "oci-cni-pool-size": { kind: "number", ignored: noCni, help: "pool of network namespaces" },
-  "oci-worker-binary": { kind: "text", key: ["worker", "oci", "binary"], help: "runc, crun or a path" },
+  "oci-worker-binary": { kind: "text", means: "ociBinary", help: "runc, crun or a path" },
   "oci-worker-apparmor-profile": { kind: "text", only: [""], help: "AppArmor profile of steps" },
   "oci-worker-selinux": { kind: "switch", only: off, help: "SELinux labels" },
-  "oci-max-parallelism": { kind: "number", key: ["worker", "oci", "max-parallelism"], help: "steps at the same time" },
-  "oci-worker-rootless": { kind: "switch", key: ["worker", "oci", "rootless"], help: "rootless mode" },
+  "oci-max-parallelism": { kind: "number", means: "slots", help: "steps at the same time" },
+  "oci-worker-rootless": { kind: "switch", ignored: byUser, help: "rootless mode" },
   "oci-worker-no-process-sandbox": { kind: "switch", only: off, help: "steps in the host's PID namespace" },
-  "oci-worker-gc": { kind: "switch", key: ["worker", "oci", "gc"], help: "clean up the cache automatically" },
+  "oci-worker-gc": { kind: "switch", means: "gc", help: "clean up the cache automatically" },
   "oci-worker-gc-keepstorage": {
     kind: "text",
-    key: ["worker", "oci", "gckeepstorage"],
+    ignored: "reservedSpace, maxUsedSpace and minFreeSpace of the configuration file say what is kept",
     help: "what clean-up keeps: reserved[,free[,maximum]] in MB",
   },
 
   "containerd-worker": { kind: "text", only: off, help: "containerd worker" },
   "containerd-worker-addr": { kind: "text", ignored: noContainerd, help: "containerd worker" },
-  "containerd-worker-labels": { kind: "labels", ignored: noContainerd, help: "containerd worker" },
+  "containerd-worker-labels": { kind: "text", ignored: noContainerd, help: "containerd worker" },
   "containerd-worker-net": { kind: "text", ignored: noContainerd, help: "containerd worker" },
   "containerd-cni-config-path": { kind: "text", ignored: noContainerd, help: "containerd worker" },
   "containerd-cni-binary-dir": { kind: "text", ignored: noContainerd, help: "containerd worker" },
