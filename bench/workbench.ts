@@ -133,7 +133,9 @@ export class Workbench implements AsyncDisposable {
       for (const endpoint of index % 2 === 0 ? endpoints : endpoints.toReversed()) {
         await round(endpoint, async (phase, work) => {
           const seconds = await secondsOf(work);
-          this.say(`  ${phase === "" ? "" : `${phase}, `}round ${index + 1}, ${endpoint.name}: ${seconds.toFixed(3)} s`);
+          this.say(
+            `  ${phase === "" ? "" : `${phase}, `}round ${index + 1}, ${endpoint.name}: ${seconds.toFixed(3)} s`,
+          );
           const both = samples.get(phase) ?? { ours: [], peer: [] };
           both[endpoint.name].push(seconds);
           samples.set(phase, both);

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
 import type { CoordinatorConfig } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
+import { weighBuffersWithHeap } from "../util/process/index.ts";
 import { Coordinator } from "./coordinator.ts";
 
 /** A running coordinator and its connection to NATS; dispose to end both. */
@@ -12,6 +13,7 @@ export interface StartedCoordinator extends AsyncDisposable {
 
 /** A coordinator of a fleet on NATS. */
 export async function startCoordinator(config: CoordinatorConfig, logger: Logger): Promise<StartedCoordinator> {
+  weighBuffersWithHeap();
   await using owned = new AsyncDisposableStack();
   const id = randomUUID();
   const connection = await connectNats(config.nats, `buildfleet-coordinator-${id}`);

@@ -6,6 +6,7 @@ import type { StandaloneConfig } from "../config/index.ts";
 import { Coordinator } from "../coordinator/coordinator.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { TransferTokens } from "../transfer/index.ts";
+import { weighBuffersWithHeap } from "../util/process/index.ts";
 import { Agent } from "../worker-agent/agent.ts";
 
 /** Coordinator and one agent in this process: what replaces `buildkitd` on one machine. */
@@ -53,5 +54,6 @@ export class Standalone implements AsyncDisposable {
 
 /** @returns the running process parts; dispose to end them */
 export async function startStandalone(config: StandaloneConfig, logger: Logger): Promise<Standalone> {
+  weighBuffersWithHeap();
   return Standalone.start(config, logger);
 }

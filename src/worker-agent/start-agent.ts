@@ -3,6 +3,7 @@ import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } fr
 import type { AgentConfig } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { fleetKey, TransferTokens } from "../transfer/index.ts";
+import { weighBuffersWithHeap } from "../util/process/index.ts";
 import { Agent } from "./agent.ts";
 
 /** A running agent and its connections; dispose to end them. */
@@ -17,6 +18,7 @@ export interface StartedAgent extends AsyncDisposable {
 
 /** An agent of a fleet on NATS. */
 export async function startAgent(config: AgentConfig, logger: Logger): Promise<StartedAgent> {
+  weighBuffersWithHeap();
   await using owned = new AsyncDisposableStack();
   const connection = await connectNats(config.nats, "buildfleet-agent");
   const bus = owned.use(new ChunkingMessageBus(new NatsMessageBus(connection)));
