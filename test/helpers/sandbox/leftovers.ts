@@ -1,33 +1,54 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { unmount } from "../../../src/util/sys/index.ts";
 
-/** A process that belongs to a directory: by its arguments, its working directory, or a mount it sees. */
-export interface DirectoryProcess {
+export interface FoundProcess {
   readonly pid: number;
   readonly command: string;
-  /** Runs in a mount namespace of its own: a container. */
-  readonly contained: boolean;
 }
 
-/** Processes that belong to a directory, this one left out. */
-export function processesOf(directory: string): DirectoryProcess[] {
-  const ownNamespace = readlinkSync("/proc/self/ns/mnt");
-  const found: DirectoryProcess[] = [];
+/** A process in a cgroup, which is the name of its container. */
+export interface ContainedProcess extends FoundProcess {
+  readonly container: string;
+}
+
+/** Processes that name a directory in their arguments or work in it, this one left out. */
+export function processesOf(directory: string): FoundProcess[] {
+  const found: FoundProcess[] = [];
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-      const contained = readlinkSync(`/proc/${pid}/ns/mnt`) !== ownNamespace;
-      const sees = contained && readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(`${directory}/`);
+      const command = commandOf(pid);
       const inside = `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${directory}/`);
-      if (sees || inside || command.includes(`${directory}/`)) found.push({ pid, command, contained });
+      if (inside || command.includes(`${directory}/`)) found.push({ pid, command });
     } catch {
       // It has ended meanwhile, or is a zombie.
     }
   }
   return found;
+}
+
+/** Processes in the cgroups below `parent`: those of containers. */
+export function processesInCgroups(parent: string): ContainedProcess[] {
+  const found = new Map<number, ContainedProcess>();
+  for (const directory of cgroupsUnder(parent)) {
+    try {
+      for (const line of readFileSync(join(directory, "cgroup.procs"), "utf8").split("\n")) {
+        const pid = Number(line);
+        if (pid > 0 && !found.has(pid)) {
+          found.set(pid, { pid, command: commandOf(pid), container: basename(directory) });
+        }
+      }
+    } catch {
+      // The container has ended meanwhile.
+    }
+  }
+  return [...found.values()];
+}
+
+function commandOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
 }
 
 /** Mount points under a directory, innermost first. */
@@ -64,8 +85,14 @@ function cgroupDirectories(parent: string): string[] {
 }
 
 function descend(directory: string): string[] {
-  const below = readdirSync(directory)
-    .map((name) => join(directory, name))
-    .filter((path) => statSync(path).isDirectory());
+  let below: string[];
+  try {
+    below = readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(directory, entry.name));
+  } catch {
+    // It has gone meanwhile.
+    return [];
+  }
   return [...below.flatMap(descend), directory];
 }

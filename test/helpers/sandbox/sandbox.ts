@@ -7,7 +7,14 @@ import type { AgentConfig, CoordinatorConfig, StandaloneConfig } from "../../../
 import { connectGrpc } from "../../../src/grpc/index.ts";
 import { BuildClient } from "./build-client.ts";
 import { DaemonProcess } from "./daemon-process.ts";
-import { cgroupsUnder, mountsUnder, processesOf, removeCgroups, unmountAllUnder } from "./leftovers.ts";
+import {
+  cgroupsUnder,
+  mountsUnder,
+  processesInCgroups,
+  processesOf,
+  removeCgroups,
+  unmountAllUnder,
+} from "./leftovers.ts";
 import { type NetworkHost, SandboxNetwork } from "./network.ts";
 import { busyboxEntries, makeLayer, pushImage } from "./oci-image.ts";
 import { type ServiceProcess, startNats, startRegistry } from "./service-process.ts";
@@ -165,11 +172,10 @@ export class Sandbox implements AsyncDisposable {
     return head;
   }
 
-  /** Processes of steps that run now on any agent of the sandbox. */
+  /** Steps that run now on any agent of the sandbox: the commands in each container. */
   containers(): readonly string[] {
-    return processesOf(this.root)
-      .filter((process) => process.contained)
-      .map((process) => process.command);
+    const byContainer = Map.groupBy(processesInCgroups(this.#cgroup), (process) => process.container);
+    return [...byContainer.values()].map((processes) => processes.map(({ command }) => command).join("; "));
   }
 
   /** Waits until no step runs and nothing of one is left. */
@@ -203,10 +209,12 @@ export class Sandbox implements AsyncDisposable {
     await Promise.all(stopped);
     await Promise.all([this.#nats?.stop(), this.#registry?.stop()]);
     // A lost host takes its containers and mounts with it.
+    if (killed.length > 0) for (const { pid } of processesInCgroups(this.#cgroup)) endProcess(pid);
     for (const agent of killed) endHost(agent.root);
+    if (killed.length > 0) await this.#cgroupsToEmpty();
     left.push(...this.#leftoversOfSteps());
     left.push(...processesOf(this.root).map(({ pid, command }) => `process ${pid}: ${command}`));
-    for (const { pid } of processesOf(this.root)) process.kill(pid, "SIGKILL");
+    for (const { pid } of processesOf(this.root)) endProcess(pid);
     unmountAllUnder(this.root);
     await this.#network?.[Symbol.asyncDispose]();
     try {
@@ -323,6 +331,12 @@ export class Sandbox implements AsyncDisposable {
     for (const { process } of [...this.heads, ...this.agents]) yield process;
   }
 
+  /** Removes the cgroups of containers that were killed, once the kernel lets go of them. */
+  async #cgroupsToEmpty(): Promise<void> {
+    await waitFor("killed containers to end", () => processesInCgroups(this.#cgroup).length === 0);
+    removeCgroups(this.#cgroup);
+  }
+
   /** What a running agent keeps mounted for itself. */
   get #ownMounts(): ReadonlySet<string> {
     const roots = this.#options.standalone
@@ -380,10 +394,14 @@ async function stopInTime(daemon: DaemonProcess): Promise<string> {
 
 /** Ends what an agent that was killed left running. */
 function endHost(root: string): void {
-  for (const { pid } of processesOf(root)) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {}
-  }
+  for (const { pid } of processesOf(root)) endProcess(pid);
   unmountAllUnder(root);
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
 }
