@@ -10,6 +10,7 @@ import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import { sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
+import { checkTerminal } from "../../llb/definition/index.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
@@ -24,6 +25,8 @@ export interface FleetBuildOptions {
   readonly job: Job<Ref>;
   readonly bridge: BuildBridge;
   readonly exporters: readonly ExporterInstance[];
+  /** Absent when the client decides nothing about exports while the build runs. */
+  readonly sessionExports: SessionExports | undefined;
   readonly caching: BuildCaching;
   readonly sessions: SessionGroup;
   readonly dispatcher: TaskDispatcher;
@@ -33,6 +36,12 @@ export interface FleetBuildOptions {
   /** Called when the job is gone, before the record is complete. */
   readonly onEnd: () => void;
   readonly logger: Logger;
+}
+
+export interface SessionExports {
+  /** Exporters besides those of the request. */
+  find(source: ExportSource, refIds: readonly string[], signal: AbortSignal): Promise<readonly ExporterInstance[]>;
+  finalize(response: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
 }
 
 export interface BuildCaching {
@@ -95,12 +104,14 @@ export class FleetBuild implements ActiveBuild {
   }
 
   async #export(result: FrontendResult, reached: Reached): Promise<Readonly<Record<string, string>>> {
-    const { params, exporters, job, signal } = this.#options;
+    const { params, sessionExports, job, signal } = this.#options;
     const source = await this.#evaluate(result);
     reached.metadata = source.metadata;
     for (const short of platformWarnings(requestedPlatforms(params.frontendOpt), source)) {
       job.warn(sha256(short), { level: 0, short, detail: [], url: "" });
     }
+    const refs = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => ref?.id ?? []);
+    const exporters = [...this.#options.exporters, ...((await sessionExports?.find(source, refs, signal)) ?? [])];
     const outcomes = await Promise.all(
       exporters.map((exporter) =>
         job.inVertex(
@@ -119,9 +130,13 @@ export class FleetBuild implements ActiveBuild {
     reached.results = outcomes.map(({ response }) => resultDescriptor(response));
     const response = Object.assign({}, ...outcomes.map((outcome: ExportOutcome) => outcome.response));
     Object.assign(response, await this.#exportCaches(result));
+    if (this.#options.recording !== undefined) {
+      for (const ref of [result.ref, ...(result.refs?.values() ?? [])]) if (ref) checkTerminal(ref.definition);
+    }
     for (const [key, value] of result.metadata) {
       if (key.startsWith("frontend.")) response[key] = new TextDecoder().decode(value);
     }
+    await sessionExports?.finalize(response, signal);
     return response;
   }
 

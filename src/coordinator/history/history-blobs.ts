@@ -114,8 +114,13 @@ export class HistoryBlobs implements ReadableContent {
 
   /** Removes the large blobs here which no record names any more. */
   async sweep(): Promise<void> {
-    for await (const { digest } of this.#options.store.list()) {
-      if (!this.#pending.has(digest) && this.#owner(digest) === undefined) await this.#options.store.delete(digest);
+    const { records, store } = this.#options;
+    const found: Digest[] = [];
+    for await (const { digest } of store.list()) found.push(digest);
+    if (found.length === 0) return;
+    const named = new Set<string>([...records()].flatMap(storedBlobs).map(({ digest }) => digest));
+    for (const digest of found) {
+      if (!this.#pending.has(digest) && !named.has(digest)) await store.delete(digest);
     }
   }
 
