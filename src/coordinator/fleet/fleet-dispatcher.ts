@@ -8,7 +8,7 @@ import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import { formatPlatform, samePlatform } from "../../core/values/platform.ts";
+import { formatPlatform, type Platform, samePlatform } from "../../core/values/platform.ts";
 import type { OutputsResult, Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
@@ -226,11 +226,12 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   #fitting(context: DispatchContext): readonly AgentRecord[] {
     const all = this.#options.registry.agents.filter((agent) => !agent.draining);
     const { platform, constraints = [] } = context;
-    const fitting = all.filter(
-      (agent) =>
-        (platform === undefined || agent.platforms.some((offered) => samePlatform(offered, platform))) &&
-        matchesWorkerFilters(constraints, agent),
-    );
+    const constrained = all.filter((agent) => matchesWorkerFilters(constraints, agent));
+    const runs = (matches: (offered: Platform) => boolean) =>
+      constrained.filter((agent) => platform === undefined || agent.platforms.some(matches));
+    let fitting = runs((offered) => platform !== undefined && samePlatform(offered, platform));
+    // A step may name a platform and yet run programs of this machine, as cross compilers do; BuildKit lets it try.
+    if (fitting.length === 0) fitting = runs((offered) => offered.os === platform?.os);
     if (all.length > 0 && fitting.length === 0) {
       const wanted = [
         ...(platform === undefined ? [] : [`platform ${formatPlatform(platform)}`]),

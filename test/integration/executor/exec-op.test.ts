@@ -306,11 +306,10 @@ describe("ExecOpRunner", () => {
     );
   });
 
-  test("a platform which nothing here runs is refused", async () => {
+  test("a step for another platform may run programs of this machine", async () => {
     const platform = { ...hostPlatform(), architecture: "loong64" };
-    await assert.rejects(step("true", { body: { platform } }), {
-      message: /^no support for running processes with linux\/loong64 platform, supported: linux\//,
-    });
+    const { log } = await step("echo ran", { body: { platform } });
+    assert.equal(log, "ran\n");
   });
 
   test("abort leaves no mounts", async () => {

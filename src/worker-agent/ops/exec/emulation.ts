@@ -1,14 +1,6 @@
 import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { BuildError } from "../../../core/errors/build-error.ts";
-import { Code } from "../../../core/errors/code.ts";
-import {
-  formatPlatform,
-  hostPlatform,
-  normalizePlatform,
-  type Platform,
-  samePlatform,
-} from "../../../core/values/platform.ts";
+import { hostPlatform, normalizePlatform, type Platform, samePlatform } from "../../../core/values/platform.ts";
 
 /** QEMU's names of architectures, where they differ from Go's. */
 const qemuNames: Readonly<Record<string, string>> = { arm64: "aarch64", amd64: "x86_64", "386": "i386" };
@@ -60,8 +52,8 @@ export const emulatorDestination = "/dev/.buildkit_qemu_emulator";
 
 /**
  * What a step for a platform needs to run here (BuildKit solver/llbsolver/ops/exec_binfmt.go).
- * @returns undefined when nothing
- * @throws BuildError when it cannot run
+ * @returns undefined when nothing, or when there is nothing that could help: programs for this machine run whatever platform
+ *   the step names, others fail with the kernel's `exec format error`
  */
 export function findEmulator(platform: Platform, searchPath = process.env["PATH"] ?? ""): Emulator | undefined {
   const wanted = normalizePlatform(platform);
@@ -80,10 +72,7 @@ export function findEmulator(platform: Platform, searchPath = process.env["PATH"
       }
     }
   }
-  throw new BuildError(
-    Code.FailedPrecondition,
-    `no support for running processes with ${formatPlatform(wanted)} platform, supported: ${runnable.map(formatPlatform).join(", ")}`,
-  );
+  return undefined;
 }
 
 function amd64Variants(): string[] {

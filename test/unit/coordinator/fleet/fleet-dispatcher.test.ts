@@ -156,9 +156,9 @@ describe("FleetDispatcher", () => {
     await using fleet = await FakeFleet.start();
     await fleet.agent("a", answer);
     await assert.rejects(
-      fleet.dispatcher.run("exec", execBody, fleet.context({ platform: parsePlatform("linux/s390x") })),
+      fleet.dispatcher.run("exec", execBody, fleet.context({ platform: parsePlatform("windows/amd64") })),
       (error) =>
-        error instanceof BuildError && error.code === Code.FailedPrecondition && /linux\/s390x/.test(error.message),
+        error instanceof BuildError && error.code === Code.FailedPrecondition && /windows\/amd64/.test(error.message),
     );
   });
 
