@@ -1,10 +1,11 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { closeSync, existsSync, constants as fsConstants, mkdirSync, openSync } from "node:fs";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
-import { ExecFailedError, unknownExitCode } from "../core/errors/exec-failed-error.ts";
-import type { ContainerProcess, ExecUsage, Executor, ProcessIo } from "../core/seams/executor.ts";
+import { ExecFailedError, exitDetail, unknownExitCode } from "../core/errors/exec-failed-error.ts";
+import type { AdditionalProcess, ContainerProcess, ExecUsage, Executor, ProcessIo } from "../core/seams/executor.ts";
 import { type Logger, silentLogger } from "../core/seams/logger.ts";
 import { hostPlatform } from "../core/values/platform.ts";
 import { sleep, withSignal } from "../util/abort.ts";
@@ -18,8 +19,11 @@ import { PseudoTerminal } from "./pseudo-terminal.ts";
 import { MountStubs } from "./rootfs/mount-stubs.ts";
 import { lookUpUser } from "./rootfs/user.ts";
 import { ensureWorkingDirectory } from "./rootfs/working-directory.ts";
+import { RunningContainer } from "./running-container.ts";
 import { signalNumber } from "./signal-number.ts";
-import { buildSpec, type SpecContext } from "./spec/build-spec.ts";
+import { buildSpec, mergeEnvironment, type SpecContext } from "./spec/build-spec.ts";
+import type { OciSpec } from "./spec/oci-spec.ts";
+import { StartedProcess } from "./started-process.ts";
 
 export interface OciExecutorOptions {
   readonly runtime: OciRuntime;
@@ -57,6 +61,7 @@ export class OciExecutor implements Executor, AsyncDisposable {
   readonly #hostFiles: HostFiles;
   readonly #stateRoot: string;
   readonly #bundles: string;
+  readonly #running = new Map<string, RunningContainer>();
   readonly #seccomp = existsSync("/proc/sys/kernel/seccomp/actions_avail");
 
   constructor(options: OciExecutorOptions) {
@@ -104,6 +109,39 @@ export class OciExecutor implements Executor, AsyncDisposable {
     }
   }
 
+  async exec(id: string, process: AdditionalProcess, io: ProcessIo, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const container = this.#running.get(id);
+    if (container === undefined) throw new BuildError(Code.Unknown, `container ${id} not found`);
+    await container.up(signal);
+    const directory = container.newDirectory();
+    try {
+      await mkdir(directory, { mode: 0o711 });
+      const { process: first } = JSON.parse(await readFile(join(container.bundle, "config.json"), "utf8")) as OciSpec;
+      const spec = {
+        ...first,
+        terminal: process.tty,
+        args: process.args,
+        env: mergeEnvironment(process.env),
+        cwd: process.cwd,
+        ...(process.user === "" ? {} : { user: lookUpUser(container.rootfs, process.user) }),
+      };
+      const path = join(directory, "process.json");
+      await writeFile(path, JSON.stringify(spec));
+      const { exitCode } = await this.#runToEnd({
+        argv: [...this.#command(directory), "exec", "--process", path, "--pid-file", pidFile(directory), id],
+        pidFile: pidFile(directory),
+        tty: process.tty,
+        kill: (started) => started.signal(constants.signals.SIGKILL),
+        io,
+        signal,
+      });
+      checkExit(exitCode, [], signal);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+
   async reap(): Promise<void> {
     for (const id of await namesIn(this.#stateRoot)) {
       this.#logger.warn("Removing a container left by an earlier process", { container: id });
@@ -147,40 +185,43 @@ export class OciExecutor implements Executor, AsyncDisposable {
     io: ProcessIo,
     signal: AbortSignal,
   ): Promise<ExecUsage> {
+    const { id, tty = false } = container;
     const startedAt = performance.now();
     let usage: CgroupUsage = { cpuNanos: 0, peakMemoryBytes: 0, oomKills: 0 };
     let exitCode = unknownExitCode;
+    const running = new RunningContainer({ id, bundle, rootfs: container.rootfs, pidFile: pidFile(bundle) });
+    this.#running.set(id, running);
     try {
-      const status = await this.#runToEnd(container, bundle, io, signal);
-      exitCode = status.code ?? 128 + signalNumber(status.signal);
+      const end = await this.#runToEnd({
+        argv: [...this.#command(bundle), ...["run", "--keep", "--bundle", bundle, "--pid-file", pidFile(bundle), id]],
+        pidFile: pidFile(bundle),
+        tty,
+        kill: () => this.#call(["kill", id, "KILL"]),
+        abandon: () => this.#forceDelete(id),
+        io,
+        signal,
+      });
+      exitCode = end.exitCode;
       usage = this.#cgroups.usage(cgroup);
     } finally {
-      await this.#remove(container.id, cgroup);
+      this.#running.delete(id);
+      running.ended();
+      await this.#remove(id, cgroup);
     }
-    if (signal.aborted) {
-      const reason = BuildError.from(signal.reason);
-      throw new BuildError(reason.code, `exit code: ${exitCode}: ${reason.message}`, { cause: reason });
-    }
-    const valid = container.validExitCodes.length === 0 ? [0] : container.validExitCodes;
-    if (!valid.includes(exitCode)) {
-      throw new ExecFailedError(exitCode, usage.oomKills > 0 ? "cannot allocate memory" : undefined);
-    }
+    checkExit(exitCode, container.validExitCodes, signal, usage.oomKills > 0 ? "cannot allocate memory" : undefined);
     const { cpuNanos, peakMemoryBytes } = usage;
     return { exitCode, cpuNanos, peakMemoryBytes, wallMs: performance.now() - startedAt };
   }
 
-  /** The exit status of `runtime run`, which is the container's. On abort it ends because the container was killed. */
-  async #runToEnd(
-    { id, tty }: ContainerProcess,
-    bundle: string,
-    io: ProcessIo,
-    signal: AbortSignal,
-  ): Promise<ExitStatus> {
+  /** The exit code of the runtime, which is the process's. On abort it ends because the process was killed. */
+  async #runToEnd(run: RuntimeRun): Promise<{ readonly exitCode: number }> {
+    const { argv, io, signal } = run;
     const ended = new AbortController();
     const lastResort = new AbortController();
+    const started = new StartedProcess(run.pidFile, ended.signal);
     let killing: Promise<void> | undefined;
     const onAbort = () => {
-      killing = this.#kill(id, ended.signal, lastResort);
+      killing = this.#kill(() => run.kill(started), ended.signal, lastResort);
     };
     signal.addEventListener("abort", onAbort, { once: true });
     // Nobody waits for output any more after an abort, but the pipe must be emptied for the process to end.
@@ -191,17 +232,26 @@ export class OciExecutor implements Executor, AsyncDisposable {
     };
     let outputError: { readonly error: unknown } | undefined;
     try {
-      const argv = [...this.#command(bundle), "run", "--keep", "--bundle", bundle, id];
-      const options = { env: runtimeEnvironment(), signal: lastResort.signal };
-      if (tty) return await this.#runOnTerminal(argv, options, { ...io, stdout: deliver((data) => io.stdout(data)) });
-      return await this.#options.spawner.run(argv, {
-        ...options,
-        ...(io.stdin === undefined ? {} : { stdin: io.stdin }),
-        stdout: deliver((data) => io.stdout(data)),
-        stderr: deliver((data) => io.stderr(data)),
-      });
+      const options: SpawnOptions = {
+        env: runtimeEnvironment(),
+        signal: lastResort.signal,
+        onStarted: (pid) => {
+          started.runtimePid = pid;
+          io.onStarted?.(started);
+        },
+      };
+      const stdout = deliver((data) => io.stdout(data));
+      const status = run.tty
+        ? await this.#runOnTerminal(argv, options, { ...io, stdout }, started)
+        : await this.#options.spawner.run(argv, {
+            ...options,
+            ...(io.stdin === undefined ? {} : { stdin: io.stdin }),
+            stdout,
+            stderr: deliver((data) => io.stderr(data)),
+          });
+      return { exitCode: status.code ?? 128 + signalNumber(status.signal) };
     } catch (error) {
-      if (lastResort.signal.aborted) return { code: null, signal: "SIGKILL" };
+      if (lastResort.signal.aborted) return { exitCode: 128 + constants.signals.SIGKILL };
       outputError = { error };
       throw toBuildError(error);
     } finally {
@@ -209,20 +259,26 @@ export class OciExecutor implements Executor, AsyncDisposable {
       ended.abort();
       await killing;
       // The runtime may live on when a callback threw or the helper died; removing the container ends it.
-      if (outputError !== undefined) await this.#forceDelete(id);
+      if (outputError !== undefined) await run.abandon?.();
     }
   }
 
   /** The runtime passes its own terminal on to the container's. All output is stdout then. */
-  async #runOnTerminal(argv: readonly string[], options: SpawnOptions, io: ProcessIo): Promise<ExitStatus> {
+  async #runOnTerminal(
+    argv: readonly string[],
+    options: SpawnOptions,
+    io: ProcessIo,
+    started: StartedProcess,
+  ): Promise<ExitStatus> {
     await using terminal = new PseudoTerminal();
+    started.terminal = terminal;
     const typing = (async () => {
       for await (const data of io.stdin ?? []) await terminal.write(data);
     })();
     typing.catch((error) => this.#logger.warn("Cannot write to terminal", { error: String(error) }));
     const running = this.#options.spawner.run(argv, { ...options, terminal: terminal.path });
     // Until the process has opened its end, ours reads as closed.
-    const own = openSync(terminal.path, constants.O_RDWR | constants.O_NOCTTY);
+    const own = openSync(terminal.path, fsConstants.O_RDWR | fsConstants.O_NOCTTY);
     running.finally(() => closeSync(own)).catch(() => {});
     const printing = (async () => {
       for await (const data of terminal.output()) await io.stdout(data);
@@ -233,16 +289,16 @@ export class OciExecutor implements Executor, AsyncDisposable {
     return status;
   }
 
-  /** Kills until the container is seen to have ended. It may not exist yet when the abort comes early. */
-  async #kill(id: string, ended: AbortSignal, lastResort: AbortController): Promise<void> {
+  /** Kills until the process is seen to have ended. It may not exist yet when the abort comes early. */
+  async #kill(kill: () => unknown, ended: AbortSignal, lastResort: AbortController): Promise<void> {
     const giveUpAt = performance.now() + killPatienceMs;
     while (!ended.aborted) {
       if (performance.now() > giveUpAt) {
-        this.#logger.warn("Container does not end after kill", { container: id });
+        this.#logger.warn("Container does not end after kill");
         lastResort.abort(new Error("container does not end"));
         return;
       }
-      await this.#call(["kill", id, "KILL"]);
+      await kill();
       await sleep(killRetryMs, ended).catch(() => {});
     }
   }
@@ -284,6 +340,35 @@ export class OciExecutor implements Executor, AsyncDisposable {
     const log = join(logDirectory, "runtime-log.json");
     return [this.#options.runtime.path, "--root", this.#stateRoot, "--log", log, "--log-format", "json"];
   }
+}
+
+/** One call of the runtime that lasts as long as a process. */
+interface RuntimeRun {
+  readonly argv: readonly string[];
+  /** Where the runtime writes the process's id once it runs. */
+  readonly pidFile: string;
+  readonly tty: boolean;
+  /** Called again and again until the process has ended. */
+  readonly kill: (started: StartedProcess) => unknown;
+  /** Ends what the runtime left running when it is lost itself. */
+  readonly abandon?: () => Promise<void>;
+  readonly io: ProcessIo;
+  readonly signal: AbortSignal;
+}
+
+function pidFile(directory: string): string {
+  return join(directory, "pid");
+}
+
+/** @throws BuildError for a process that was killed by an abort, or ended with a code not asked for */
+function checkExit(exitCode: number, validExitCodes: readonly number[], signal: AbortSignal, message?: string): void {
+  if (signal.aborted) {
+    const reason = BuildError.from(signal.reason);
+    const details = [exitDetail(exitCode), ...reason.details];
+    throw new BuildError(reason.code, `exit code: ${exitCode}: ${reason.message}`, { cause: reason, details });
+  }
+  const valid = validExitCodes.length === 0 ? [0] : validExitCodes;
+  if (!valid.includes(exitCode)) throw new ExecFailedError(exitCode, message);
 }
 
 function runtimeEnvironment(): Record<string, string> {

@@ -2,10 +2,14 @@ import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
 import { ReadStream } from "node:tty";
 import koffi from "koffi";
+import type { TerminalSize } from "../core/seams/executor.ts";
 
 const libc = koffi.load("libc.so.6");
 const unlockpt = libc.func("int unlockpt(int)");
 const ptsname = libc.func("int ptsname_r(int, _Out_ char*, size_t)");
+
+const ioctl = libc.func("int ioctl(int, unsigned long, void*)");
+const setWindowSize = 0x5414;
 
 /** A terminal whose one end a process gets as its stdin, stdout and stderr, and whose other end is ours. */
 export class PseudoTerminal implements AsyncDisposable {
@@ -13,6 +17,7 @@ export class PseudoTerminal implements AsyncDisposable {
   readonly path: string;
   /** Readable and writable, whatever its name; no thread of the pool waits in it as one would with node:fs. */
   readonly #ours: ReadStream;
+  readonly #fd: number;
 
   constructor() {
     const fd = openSync("/dev/ptmx", constants.O_RDWR | constants.O_NOCTTY);
@@ -22,6 +27,7 @@ export class PseudoTerminal implements AsyncDisposable {
       throw new Error("Cannot open a pseudo-terminal");
     }
     this.path = name.toString("utf8", 0, name.indexOf(0));
+    this.#fd = fd;
     this.#ours = new ReadStream(fd);
     // Seen by whoever reads; between reads there is nobody to tell.
     this.#ours.on("error", () => {});
@@ -39,6 +45,12 @@ export class PseudoTerminal implements AsyncDisposable {
 
   async write(data: Uint8Array): Promise<void> {
     if (!this.#ours.write(data)) await once(this.#ours, "drain");
+  }
+
+  /** The process is told by whoever started it (SIGWINCH). */
+  resize({ rows, columns }: TerminalSize): void {
+    if (this.#ours.destroyed) return;
+    ioctl(this.#fd, setWindowSize, Uint16Array.of(rows, columns, 0, 0));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,4 @@
-import type { ContainerProcess, ExecUsage, Executor, ProcessIo } from "../core/seams/executor.ts";
+import type { AdditionalProcess, ContainerProcess, ExecUsage, Executor, ProcessIo } from "../core/seams/executor.ts";
 import { inSpan } from "../telemetry/index.ts";
 
 /** A span for the life of each container: its making, the process, its removal. No arguments, no environment. */
@@ -23,6 +23,11 @@ export class TracingExecutor implements Executor {
       });
       return usage;
     });
+  }
+
+  exec(container: string, process: AdditionalProcess, io: ProcessIo, signal: AbortSignal): Promise<void> {
+    const attributes = { "container.id": container, "container.runtime": this.name };
+    return inSpan("run in container", { attributes }, () => this.#inner.exec(container, process, io, signal));
   }
 
   reap(): Promise<void> {

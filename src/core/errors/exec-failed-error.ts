@@ -22,9 +22,17 @@ export class ExecFailedError extends BuildError {
   }
 }
 
-function exitDetail(exitCode: number): ErrorDetail {
+/** The exit code that an error tells of; undefined when it tells of none. */
+export function exitCodeOf(error: BuildError): number | undefined {
+  const detail = error.details.find(({ typeUrl }) => typeUrl === exitDetailType);
+  return detail === undefined ? undefined : JSON.parse(new TextDecoder().decode(detail.value)).Code;
+}
+
+const exitDetailType = "github.com/moby/buildkit/gatewayapi.ExitMessage+json";
+
+export function exitDetail(exitCode: number): ErrorDetail {
   return {
-    typeUrl: "github.com/moby/buildkit/gatewayapi.ExitMessage+json",
+    typeUrl: exitDetailType,
     value: new TextEncoder().encode(JSON.stringify({ Code: exitCode })),
   };
 }

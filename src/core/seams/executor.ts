@@ -13,6 +13,12 @@ export interface Executor {
    * @throws BuildError for everything that kept the process from running
    */
   run(process: ContainerProcess, io: ProcessIo, signal: AbortSignal): Promise<ExecUsage>;
+  /**
+   * Runs one more process in a container whose `run` has not ended; waits until that is up. It ends with the container.
+   * @param container the id given to `run`
+   * @throws as `run`
+   */
+  exec(container: string, process: AdditionalProcess, io: ProcessIo, signal: AbortSignal): Promise<void>;
   /** Kills containers left by an earlier process of this agent. */
   reap(): Promise<void>;
 }
@@ -43,6 +49,16 @@ export interface ContainerProcess {
   readonly tty?: boolean;
 }
 
+/** What a further process of a container has of its own; everything else is as for the first. */
+export interface AdditionalProcess {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** Empty: as the first process. */
+  readonly user: string;
+  readonly tty: boolean;
+}
+
 export interface ContainerMount {
   readonly source: string;
   readonly destination: string;
@@ -65,6 +81,21 @@ export interface ProcessIo {
   /** Called in order; returning a promise applies back-pressure. */
   stdout(data: Uint8Array): void | Promise<void>;
   stderr(data: Uint8Array): void | Promise<void>;
+  /** Called once, before any output. */
+  onStarted?(control: ProcessControl): void;
+}
+
+/** Acts on a running process; does nothing once it has ended. */
+export interface ProcessControl {
+  /** @param signal number on Linux */
+  signal(signal: number): void;
+  /** Of its terminal, if it has one. */
+  resize(size: TerminalSize): void;
+}
+
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /** What the step cost. Zero where the kernel does not tell. */

@@ -132,7 +132,7 @@ function dedupe(mounts: readonly OciMount[]): OciMount[] {
 }
 
 /** Later values replace earlier ones in place; an entry without `=` is dropped. */
-function mergeEnvironment(env: readonly string[]): string[] {
+export function mergeEnvironment(env: readonly string[]): string[] {
   const merged = new Map<string, string>();
   for (const entry of env) {
     const at = entry.indexOf("=");
