@@ -2,7 +2,7 @@ import type { Definition } from "../../api/gen/ops.ts";
 import type { WorkerRecord } from "../../api/gen/worker.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { Exporter } from "../../core/seams/exporter.ts";
+import type { Exporter, ExporterInstance } from "../../core/seams/exporter.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
 import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
@@ -17,19 +17,21 @@ import { loadDefinition, requiredEntitlements } from "../../llb/definition/index
 import type { Solver } from "../../solver/index.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import { type CacheImportServices, CacheImports } from "../caching/cache-imports.ts";
+import { SessionExporters } from "../exporting/session-exporters.ts";
 import type { AgentRegistry } from "../fleet/agent-registry.ts";
 import { matchesWorkerFilters } from "../fleet/worker-filter.ts";
 import type {
   ActiveBuild,
   BuildService,
   DiskUsageQuery,
+  ExporterEntry,
   PruneQuery,
   SolveParams,
   UsageRecord,
 } from "../front-door/index.ts";
 import type { FleetHistory } from "../history/index.ts";
 import { BuildBridge } from "./build-bridge.ts";
-import { FleetBuild } from "./fleet-build.ts";
+import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
 
@@ -68,12 +70,7 @@ export class FleetBuildService implements BuildService {
     const { solver, dispatcher, frontends, sourceMeta, layer } = this.#options;
     const logger = this.#options.logger.child({ build: params.ref });
     this.#refuseUnsupported(params);
-    const exporters = params.exporters.map(({ type, attrs }, index) => {
-      const exporter = this.#options.exporters.get(type);
-      if (exporter === undefined)
-        throw new BuildError(Code.Unknown, `exporter ${JSON.stringify(type)} could not be found`);
-      return exporter.resolve(attrs, index);
-    });
+    const exporters = params.exporters.map((entry, index) => this.#exporter(entry, index));
     const cacheExporters = params.cacheExports
       .filter(({ type }) => type !== "inline")
       .map(({ type, attrs, mode, ignoreError }) => {
@@ -97,6 +94,9 @@ export class FleetBuildService implements BuildService {
       ...trace,
     });
     logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });
+    const sessionExports = params.enableSessionExporter
+      ? this.#sessionExports(new SessionExporters(sessions, params.sessionId), exporters.length)
+      : undefined;
     const recording = params.internal ? undefined : this.#options.history.record(params);
     const caching = { exports: this.#options.cacheExports, exporters: cacheExporters };
     return new FleetBuild({
@@ -105,6 +105,7 @@ export class FleetBuildService implements BuildService {
       job,
       bridge,
       exporters,
+      sessionExports,
       caching,
       sessions,
       dispatcher,
@@ -113,6 +114,23 @@ export class FleetBuildService implements BuildService {
       onEnd: () => sourceMeta.forget(params.sessionId),
       logger,
     });
+  }
+
+  #exporter({ type, attrs }: ExporterEntry, index: number): ExporterInstance {
+    const exporter = this.#options.exporters.get(type);
+    if (exporter === undefined)
+      throw new BuildError(Code.Unknown, `exporter ${JSON.stringify(type)} could not be found`);
+    return exporter.resolve(attrs, index);
+  }
+
+  #sessionExports(client: SessionExporters, firstIndex: number): SessionExports {
+    return {
+      find: async ({ metadata }, refIds, signal) => {
+        const entries = await client.find(metadata, refIds, signal);
+        return entries.map((entry, index) => this.#exporter(entry, firstIndex + index));
+      },
+      finalize: (response, signal) => client.finalize(response, signal),
+    };
   }
 
   async diskUsage(query: DiskUsageQuery, signal: AbortSignal): Promise<readonly UsageRecord[]> {
