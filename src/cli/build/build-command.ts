@@ -23,6 +23,7 @@ import { collect } from "../client-command.ts";
 import { clientFlags, daemonAddress } from "../client-options.ts";
 import type { CliContext } from "../context.ts";
 import { UsageError } from "../usage-error.ts";
+import { ContentStores } from "./content-stores.ts";
 import { type DockerfileFlags, dockerfileRequest, wantsDockerfile, withTags } from "./dockerfile-request.ts";
 import { metadataJson, writeFileAtomically } from "./metadata-file.ts";
 import { parseCacheExport, parseCacheImport } from "./parse-cache.ts";
@@ -32,6 +33,7 @@ import { parseRegistryTls } from "./parse-registry-tls.ts";
 import { parseSecret } from "./parse-secret.ts";
 import { parseSsh } from "./parse-ssh.ts";
 import { readDefinition } from "./read-definition.ts";
+import { StdinContext } from "./stdin-context.ts";
 
 interface BuildFlags extends DockerfileFlags {
   readonly output: readonly string[];
@@ -85,7 +87,7 @@ Two ways to say what to build:
 
 Outputs (--output, any number):
   type=image,name=<name>[,push=true]     an image, in the fleet and in a registry
-  type=oci|docker[,name=<name>],dest=<file>   an image archive ("-" or no dest: stdout)
+  type=oci|docker[,name=<name>],dest=<file>   an image archive ("-" or no dest: stdout); tar=false: a directory
   type=local,dest=<dir>                  the files of the result; "-o <dir>" for short
   type=tar,dest=<file>                   the same as a tar; "-o -" for a tar on stdout
 
@@ -96,7 +98,7 @@ SOURCE_DATE_EPOCH (passed as a build argument), NO_COLOR, BUILDKIT_COLORS, BUILD
 export function defineBuildCommand(command: Command, context: CliContext): void {
   const list = (flags: string, help: string) => command.addOption(command.createOption(flags, help).argParser(collect));
   const group = (heading: string) => command.optionsGroup(heading);
-  command.argument("[path]", "directory or URL with a Dockerfile");
+  command.argument("[path]", 'directory or URL with a Dockerfile; "-": a Dockerfile or an archive with one on stdin');
   group("Dockerfile builds:");
   command.option("-f, --file <file>", "Dockerfile (default: PATH/Dockerfile)");
   list("-t, --tag <name>", "name of the image; may be repeated");
@@ -113,8 +115,11 @@ export function defineBuildCommand(command: Command, context: CliContext): void 
   command.option("--no-cache", "run every step, whatever is in the cache");
   group("Results:");
   list("-o, --output <spec>", "what to make of the result; see below");
-  list("--export-cache <spec>", "where to keep the cache, e.g. type=registry,ref=<name>[,mode=max], type=inline");
-  list("--import-cache <spec>", "where to look for cache, e.g. type=registry,ref=<name>");
+  list(
+    "--export-cache <spec>",
+    "where to keep the cache, e.g. type=registry,ref=<name>[,mode=max], type=local,dest=<dir>",
+  );
+  list("--import-cache <spec>", "where to look for cache, e.g. type=registry,ref=<name>, type=local,src=<dir>");
   command.option("--metadata-file <file>", "write digests and names of what was made, as JSON");
   command.option("--ref-file <file>", "write the build's id");
   group("What steps may use:");
@@ -143,8 +148,16 @@ async function build(
 ): Promise<void> {
   const mode = progressMode(flags.progress);
   const address = await daemonAddress(clientFlags(command));
-  const request = await buildRequest(path, flags, stdin);
-  if (request.outputs.length === 0 && request.frontendOptions["requestid"] === undefined && mode !== "quiet") {
+  const stores = new ContentStores();
+  await using context = path === "-" ? await StdinContext.read(stdin) : undefined;
+  const request = await buildRequest(path, flags, { stores, context, stdin });
+  const isRequest = request.frontendOptions["requestid"] !== undefined;
+  if (
+    request.outputs.length + request.cacheExports.length === 0 &&
+    !isRequest &&
+    mode !== "quiet" &&
+    mode !== "rawjson"
+  ) {
     stderr.write("note: no --output: the result stays in the build cache\n");
   }
   const display = openDisplay(mode, stderr);
@@ -167,10 +180,11 @@ async function build(
     trace?.end();
     if (flags.refFile !== undefined) await writeFileAtomically(flags.refFile, request.ref);
   }
+  await stores.finish(outcome.exporterResponse);
   if (flags.metadataFile !== undefined) {
     await writeFileAtomically(flags.metadataFile, metadataJson(outcome.exporterResponse));
   }
-  if (request.frontendOptions["requestid"] !== undefined) stdout.write(answerText(outcome.resultMetadata));
+  if (isRequest) stdout.write(answerText(outcome.resultMetadata));
 }
 
 /** The answer of a request that only asks, e.g. `--opt requestid=frontend.outline`. */
@@ -192,33 +206,46 @@ function progressMode(flag: string | undefined): ProgressMode {
   return mode;
 }
 
+interface RequestParts {
+  readonly stores: ContentStores;
+  /** Set for `buildfleet build -`. */
+  readonly context: StdinContext | undefined;
+  readonly stdin: CliContext["stdin"];
+}
+
 async function buildRequest(
   path: string | undefined,
   flags: BuildFlags,
-  stdin: CliContext["stdin"],
+  { stores, context, stdin }: RequestParts,
 ): Promise<BuildRequest> {
   for (const entitlement of flags.allow) {
     if (!/^(network\.host|security\.insecure|device(=.*)?)$/.test(entitlement)) {
       throw new UsageError(`unknown entitlement ${entitlement}: expected network.host, security.insecure or device`);
     }
   }
-  if (flags.ociLayout.length > 0) throw new UsageError("--oci-layout is not supported yet");
   const outputs = await Promise.all(flags.output.map((text) => parseOutput(text)));
   if (outputs.filter((output) => output.target?.kind === "stdout").length > 1) {
     throw new UsageError("only one --output can write to stdout");
   }
-  const frontendOptions = { ...sourceDateEpoch(), ...parsePairs("--opt", flags.opt) };
   const localDirectories = await parseDirectories("--local", flags.local);
+  const cacheExports = flags.exportCache.map((text) => parseCacheExport(text));
+  const cacheImports = await Promise.all(
+    flags.importCache.map((text) => stores.resolveCacheImport(parseCacheImport(text))),
+  );
+  await stores.addLayouts(flags.ociLayout);
+  const frontendOptions = await stores.withDigests({ ...sourceDateEpoch(), ...parsePairs("--opt", flags.opt) });
+  for (const option of cacheExports) stores.addCacheExport(option);
+  for (const output of outputs) stores.addOutput(output);
   const common = {
     ref: randomBytes(16).toString("hex"),
     outputs: withTags(outputs, flags),
-    cacheExports: flags.exportCache.map((text) => parseCacheExport(text)),
-    cacheImports: flags.importCache.map((text) => parseCacheImport(text)),
+    cacheExports,
+    cacheImports: cacheImports.filter((option) => option !== undefined),
     entitlements: flags.allow,
-    services: await sessionServices(flags),
+    services: [...(await sessionServices(flags)), ...stores.services, ...(context?.services ?? [])],
   };
   if (wantsDockerfile(path, flags)) {
-    const dockerfile = await dockerfileRequest(path, flags);
+    const dockerfile = await dockerfileRequest(path, flags, context);
     return {
       ...common,
       frontend: flags.frontend ?? "dockerfile.v0",

@@ -32,16 +32,25 @@ export function wantsDockerfile(path: string | undefined, flags: DockerfileFlags
   );
 }
 
-/** Options of the Dockerfile frontend. @param path directory or URL; default the current directory */
+/**
+ * Options of the Dockerfile frontend.
+ * @param path directory or URL; default the current directory
+ * @param stdin in place of the path
+ */
 export async function dockerfileRequest(
   path: string | undefined,
   flags: DockerfileFlags,
+  stdin: DockerfileRequest | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<DockerfileRequest> {
   const options: Record<string, string> = {};
   const directories = new Map<string, string>();
   const context = path ?? ".";
-  if (isUrl(context)) {
+  if (stdin !== undefined) {
+    Object.assign(options, stdin.frontendOptions);
+    if (flags.file !== undefined) options["filename"] = flags.file;
+    for (const [name, directory] of stdin.localDirectories) directories.set(name, directory);
+  } else if (isUrl(context)) {
     options["context"] = context;
     if (flags.file !== undefined) options["filename"] = flags.file;
   } else {

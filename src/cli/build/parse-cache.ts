@@ -17,11 +17,8 @@ function parse(flag: string, text: string, env: NodeJS.ProcessEnv): CacheOption 
   if (!text.includes("type=")) return { type: "registry", attributes: { ref: text } };
   const { type = "", ...attributes } = Object.fromEntries(csvPairs(text)) as Record<string, string>;
   if (type === "") throw new UsageError(`${flag} requires type=<type>`);
-  if (type === "local") {
-    throw new UsageError(`${flag} type=local is not supported yet: use type=registry or type=inline`);
-  }
-  if (type === "registry" && flag === "--import-cache" && !attributes["ref"]) {
-    throw new UsageError("registry cache importer requires ref");
+  if (type === "registry" && !attributes["ref"]) {
+    throw new UsageError(`registry cache ${flag === "--import-cache" ? "importer" : "exporter"} requires ref`);
   }
   return type === "gha" ? { type, attributes: withGithubEnv(attributes, env) } : { type, attributes };
 }

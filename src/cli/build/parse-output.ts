@@ -36,7 +36,8 @@ async function exportTarget(
 ): Promise<ExportTarget | undefined> {
   const archive = type === "oci" || type === "docker";
   if (archive && parseBool(attributes["tar"]) === false) {
-    throw new UsageError(`--output type=${type},tar=false is not supported yet: leave tar=false out to get an archive`);
+    if (dest === "") throw new UsageError(`output directory is required for ${type} exporter: add dest=<dir>`);
+    return { kind: "layout", path: resolve(dest) };
   }
   if (type === "local") return directory(dest, attributes["mode"]);
   if (type === "tar" || archive) return file(type, dest, stdoutIsTerminal);

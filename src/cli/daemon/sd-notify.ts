@@ -19,7 +19,7 @@ export function notifySystemd(state: string, env: NodeJS.ProcessEnv = process.en
   const message = Buffer.from(state, "utf8");
   const socket = check("socket", bind("socket", "int", ["int", "int", "int"])(unixDomain, datagram | closeOnExec, 0));
   try {
-    const sendTo = bind("sendto", "ssize_t", ["int", "uint8_t *", "size_t", "int", "uint8_t *", "uint32_t"]);
+    const sendTo = bind("sendto", "long", ["int", "uint8_t *", "size_t", "int", "uint8_t *", "uint32_t"]);
     check("sendto", sendTo(socket, message, message.length, 0, address, address.length), name);
   } finally {
     bind("close", "int", ["int"])(socket);

@@ -12,7 +12,9 @@ export type ExportTarget =
   | { readonly kind: "directory"; readonly path: string; readonly deleteOthers: boolean }
   /** Written from the first byte on: a build that fails leaves the old file. */
   | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "stdout" };
+  | { readonly kind: "stdout" }
+  /** An OCI layout; the daemon writes blobs into it through the session's content service. */
+  | { readonly kind: "layout"; readonly path: string };
 
 /** `moby.filesync.v1.FileSend` (map b6): takes what local, tar, oci and docker outputs send. */
 export class ExportTargets implements SessionService {
@@ -32,7 +34,8 @@ export class ExportTargets implements SessionService {
     server.handle("/moby.filesync.v1.FileSend/DiffCopy", async (call) => {
       const id = Number.parseInt(metadataValue(call.metadata, "buildkit-attachable-exporter-id") ?? "0", 10) || 0;
       const target = this.#targets.get(id);
-      if (target === undefined) throw new BuildError(Code.Unknown, `exporter ${id} not found`);
+      if (target === undefined || target.kind === "layout")
+        throw new BuildError(Code.Unknown, `exporter ${id} not found`);
       if (target.kind === "file") return receiveStream(call, createWriteStream(target.path));
       if (target.kind === "stdout") return receiveStream(call, process.stdout);
       if (target.deleteOthers && !call.metadata["buildkit-exporter-multi-platform"]?.includes("1")) {

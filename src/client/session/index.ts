@@ -1,4 +1,5 @@
 export { AuthService } from "./auth-service.ts";
+export { ContentService, type OfferedLayout } from "./content-service.ts";
 export type { ExportTarget } from "./export-targets.ts";
 export type { RegistryTls } from "./registry-token.ts";
 export { type SecretSource, SecretsService } from "./secrets-service.ts";

@@ -155,6 +155,7 @@ describe("Dockerfile builds", () => {
     const request = await dockerfileRequest(
       join(directory, "ctx"),
       { ...noFlags, buildArg: ["A=1", "FROM_ENV", "UNSET"], platform: ["linux/amd64", "linux/arm64"], target: "t" },
+      undefined,
       { FROM_ENV: "e" },
     );
     assert.deepEqual(request.frontendOptions, {
@@ -169,14 +170,14 @@ describe("Dockerfile builds", () => {
 
   it("leave URLs to the daemon", async () => {
     const url = "https://example.com/repo.git#main:sub";
-    const request = await dockerfileRequest(url, { ...noFlags, file: "a/Dockerfile" }, {});
+    const request = await dockerfileRequest(url, { ...noFlags, file: "a/Dockerfile" }, undefined, {});
     assert.deepEqual(request.frontendOptions, { context: url, filename: "a/Dockerfile" });
     assert.equal(request.localDirectories.size, 0);
   });
 
   it("say which file is missing", async () => {
-    await assert.rejects(dockerfileRequest(directory, noFlags, {}), /no such Dockerfile/);
-    await assert.rejects(dockerfileRequest("/no/such", noFlags, {}), /no such directory: \/no\/such/);
+    await assert.rejects(dockerfileRequest(directory, noFlags, undefined, {}), /no such Dockerfile/);
+    await assert.rejects(dockerfileRequest("/no/such", noFlags, undefined, {}), /no such directory: \/no\/such/);
   });
 
   it("name outputs by tags, and push", () => {
