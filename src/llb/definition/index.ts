@@ -2,4 +2,4 @@ export { checkTerminal } from "./check-terminal.ts";
 export { assembleDefinition, type DefinitionParts, type EncodedOp, encodeOp } from "./encode-op.ts";
 export type { LlbEdge, LlbPayload, LlbVertex } from "./llb-payload.ts";
 export { type LoadDefinitionOptions, loadDefinition, sourceOps } from "./load-definition.ts";
-export { requiredEntitlements } from "./required-entitlements.ts";
+export { requiredDevices, requiredEntitlements } from "./required-entitlements.ts";
