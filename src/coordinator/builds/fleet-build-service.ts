@@ -13,7 +13,7 @@ import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
-import { loadDefinition, requiredEntitlements } from "../../llb/definition/index.ts";
+import { loadDefinition, requiredDevices, requiredEntitlements } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import { type CacheImportServices, CacheImports } from "../caching/cache-imports.ts";
@@ -169,6 +169,11 @@ export class FleetBuildService implements BuildService {
       check: (op) => {
         for (const entitlement of requiredEntitlements(op)) {
           if (!requested.has(entitlement)) throw new BuildError(Code.Unknown, `${entitlement} is not allowed`);
+        }
+        // No agent offers devices yet.
+        const [device] = requiredDevices(op);
+        if (device !== undefined) {
+          throw new BuildError(Code.Unknown, `required device ${JSON.stringify(device)} is not registered`);
         }
       },
     });
