@@ -1,7 +1,7 @@
 import { isStep } from "./step-name.ts";
 
-/** One line of `--progress=rawjson`, which docker buildx and buildfleet build write alike (BuildKit client/graph.go). */
-interface ProgressLine {
+/** One message of `--progress=rawjson`, which docker buildx and buildfleet build write alike (BuildKit client/graph.go). */
+interface ProgressMessage {
   readonly vertexes?: readonly {
     readonly digest: string;
     readonly name?: string;
@@ -39,6 +39,7 @@ export class BuildRecord {
   readonly #steps = new Map<string, Step>();
   readonly #partialLines = new Map<string, string>();
   readonly #listener: BuildListener;
+  #openMessage = "";
 
   constructor(listener: BuildListener) {
     this.#listener = listener;
@@ -49,9 +50,22 @@ export class BuildRecord {
     return [...this.#steps.values()].filter((step) => isStep(step.name)).sort((a, b) => a.startedMs - b.startedMs);
   }
 
-  /** @returns false for text that is no progress */
+  /**
+   * Takes one line. A message is one line; older versions of buildx spread it over several, of which the first and the last are
+   * a lone brace. @returns false for text that is no progress
+   */
   add(line: string): boolean {
-    const message = parse(line);
+    if (line === "{" || this.#openMessage !== "") {
+      this.#openMessage += line;
+      if (line !== "}") return true;
+      const message = parse(this.#openMessage);
+      this.#openMessage = "";
+      return this.#take(message);
+    }
+    return this.#take(parse(line));
+  }
+
+  #take(message: ProgressMessage | undefined): boolean {
     if (message === undefined) return false;
     for (const status of message.statuses ?? []) this.#status(status);
     for (const log of message.logs ?? []) this.#log(log.vertex, Buffer.from(log.data, "base64").toString());
@@ -59,7 +73,7 @@ export class BuildRecord {
     return true;
   }
 
-  #vertex(vertex: NonNullable<ProgressLine["vertexes"]>[number]): void {
+  #vertex(vertex: NonNullable<ProgressMessage["vertexes"]>[number]): void {
     const before = this.#steps.get(vertex.digest);
     const step: Step = {
       digest: vertex.digest,
@@ -74,7 +88,7 @@ export class BuildRecord {
     if (step.completedMs !== undefined && before?.completedMs === undefined) this.#listener.completed(step);
   }
 
-  #status({ id, vertex }: NonNullable<ProgressLine["statuses"]>[number]): void {
+  #status({ id, vertex }: NonNullable<ProgressMessage["statuses"]>[number]): void {
     const step = this.#steps.get(vertex);
     const agentId = /^agent (\S+)/.exec(id)?.[1];
     if (step !== undefined && agentId !== undefined) this.#steps.set(vertex, { ...step, agentId });
@@ -88,10 +102,10 @@ export class BuildRecord {
   }
 }
 
-function parse(line: string): ProgressLine | undefined {
+function parse(line: string): ProgressMessage | undefined {
   if (!line.startsWith("{")) return undefined;
   try {
-    return JSON.parse(line) as ProgressLine;
+    return JSON.parse(line) as ProgressMessage;
   } catch {
     return undefined;
   }

@@ -23,4 +23,4 @@ const narrator = new Narrator(process.stdout);
 const install = !process.env["DEMO_NO_INSTALL"];
 const keep = process.argv.includes("--keep");
 const ok = await runDemo({ narrator, install, keep, signal: abort.signal });
-process.exitCode = stoppedBy === undefined ? (ok ? 0 : 1) : 128 + constants.signals[stoppedBy];
+process.exitCode = ok ? 0 : stoppedBy === undefined ? 1 : 128 + constants.signals[stoppedBy];

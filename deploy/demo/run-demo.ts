@@ -156,21 +156,26 @@ async function tell(started: Started, root: string, options: DemoOptions): Promi
   await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
   const common = { fleet, narrator, context, keyFile, image, metadataFile: join(root, "metadata.json"), signal };
 
-  narrator.part(
-    "A build by docker buildx",
-    "deploy/examples/web: three stages that wait for nothing from each other, then a stage that copies from all of them. " +
-      "buildx is Docker's own client, unchanged; it takes the fleet for a remote buildkitd.",
-  );
   const buildx = await findBuildx({ install: options.install, narrator, signal });
-  const stock = buildx === undefined ? undefined : await dockerBuildx(buildx, fleet, join(root, "docker"), signal);
-  if (stock === undefined)
-    narrator.note("there is no docker buildx for this machine; buildfleet's own client builds instead");
-  else {
-    narrator.text(narrator.dim(stock.version));
+  const stages =
+    "deploy/examples/web: three stages that wait for nothing from each other, then a stage that copies from all of them.";
+  let first: WebsiteBuild;
+  if (buildx === undefined) {
+    narrator.part("A build by buildfleet build", stages);
+    narrator.note("docker buildx, which could do the same, is neither here nor to be had");
+    trace.clear();
+    first = await buildWebsite(ownClient(fleet), common);
+  } else {
+    narrator.part(
+      "A build by docker buildx",
+      `${stages} buildx is Docker's own client, unchanged; it takes the fleet for a remote buildkitd.`,
+    );
+    const client = await dockerBuildx(buildx, fleet, join(root, "docker"), signal);
+    narrator.text(narrator.dim(client.version));
     narrator.command(`docker buildx create --name fleet --driver remote ${fleet.address}`);
+    trace.clear();
+    first = await buildWebsite(client, common);
   }
-  trace.clear();
-  const first = await buildWebsite(stock ?? ownClient(fleet), common);
   narrator.done(`built and pushed in ${formatSeconds(first.durationMs)}`);
 
   narrator.part("Which agent ran which step", "Start and end in seconds since the first of them.");
@@ -202,7 +207,10 @@ async function tell(started: Started, root: string, options: DemoOptions): Promi
   const id = `website-${randomBytes(4).toString("hex")}`;
   narrator.text(await runImage(pushed.config, { directory, runtime, id, signal }));
 
-  narrator.part("The same again, by buildfleet build", "What one client built is a cache hit for every other one.");
+  narrator.part(
+    "The same again, by buildfleet build",
+    buildx === undefined ? "" : "What one client built is a cache hit for every other one.",
+  );
   const second = await buildWebsite(ownClient(fleet), common);
   const cached = second.record.steps.filter((step) => step.cached).length;
   const all = second.record.steps.length;
@@ -223,7 +231,7 @@ async function tell(started: Started, root: string, options: DemoOptions): Promi
     "By hand",
     "The same without the demo. More agents: the same line with another --root, here or on another host.",
   );
-  narrator.text(byHand(stock !== undefined));
+  narrator.text(byHand);
   if (!options.keep) return;
   narrator.part("Left running", `The fleet stays until Ctrl-C. Logs: ${logDirectory}`);
   narrator.text(`export BUILDFLEET_ADDR=${fleet.address}\nbin/buildfleet.mjs workers`);
@@ -284,30 +292,27 @@ async function mustNotContain(text: string, directories: readonly string[], sign
   if (found !== "") throw new Error(`the secret is in ${found.trim()}`);
 }
 
-function byHand(buildx: boolean): string {
-  const lines = [
-    "# a fleet (install: apt-get install runc nats-server)",
-    "nats-server -js -sd /tmp/fleet/nats &",
-    "bin/buildfleet.mjs coordinator --addr tcp://127.0.0.1:1234 --root /tmp/fleet/coordinator &",
-    "bin/buildfleet.mjs agent --root /tmp/fleet/agent-1 &",
-    "bin/buildfleet.mjs agent --root /tmp/fleet/agent-2 &",
-    "export BUILDFLEET_ADDR=tcp://127.0.0.1:1234",
-    "bin/buildfleet.mjs workers",
-    "",
-    "# a build, with the result in a registry or here",
-    "echo any words > key",
-    "bin/buildfleet.mjs build --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
-    "bin/buildfleet.mjs build --secret id=signing-key,src=key -o type=local,dest=box/rootfs deploy/examples/web",
-    "",
-    ...(buildx ? ["# the same with docker buildx"] : ["# the same with docker buildx, where there is one"]),
-    "docker buildx create --name fleet --driver remote tcp://127.0.0.1:1234",
-    "docker buildx build --builder fleet --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
-    "",
-    "# the result, run",
-    `cd box && runc spec && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"website", "try"/' config.json && runc run website`,
-  ];
-  return lines.join("\n");
-}
+const byHand = [
+  "# a fleet (install: apt-get install runc nats-server)",
+  "nats-server -js -sd /tmp/fleet/nats &",
+  "bin/buildfleet.mjs coordinator --addr tcp://127.0.0.1:1234 --root /tmp/fleet/coordinator &",
+  "bin/buildfleet.mjs agent --root /tmp/fleet/agent-1 &",
+  "bin/buildfleet.mjs agent --root /tmp/fleet/agent-2 &",
+  "export BUILDFLEET_ADDR=tcp://127.0.0.1:1234",
+  "bin/buildfleet.mjs workers",
+  "",
+  "# a build, with the result in a registry or here",
+  "echo any words > key",
+  "bin/buildfleet.mjs build --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
+  "bin/buildfleet.mjs build --secret id=signing-key,src=key -o type=local,dest=box/rootfs deploy/examples/web",
+  "",
+  "# the same with docker buildx",
+  "docker buildx create --name fleet --driver remote tcp://127.0.0.1:1234",
+  "docker buildx build --builder fleet --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
+  "",
+  "# the result, run",
+  `cd box && runc spec && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"website", "try"/' config.json && runc run website`,
+].join("\n");
 
 function explain(error: unknown, fleet: DemoFleet | undefined, narrator: Narrator, signal: AbortSignal): void {
   if (error instanceof Told) return;

@@ -63,9 +63,9 @@ function leftovers(text: string): string[] {
       // It has ended meanwhile.
     }
   }
-  const bridge = /on bridge (\S+)/.exec(text)?.[1];
-  if (bridge !== undefined) {
-    left.push(...["/sys/class/net", "/run/netns"].flatMap((directory) => named(directory, bridge)));
+  const network = /network namespaces (\S+)-1 /.exec(text)?.[1];
+  if (network !== undefined) {
+    left.push(...["/sys/class/net", "/run/netns"].flatMap((directory) => named(directory, network)));
   }
   return left;
 }
