@@ -34,6 +34,7 @@ export function encodeCacheManifest(
 
 /** What a document found at a cache's reference says. */
 export interface CacheManifest {
+  readonly mediaType: string;
   /** Absent when it is an image or index without a cache of its own: there may be an inline cache. */
   readonly config?: Descriptor;
   readonly layers: readonly Descriptor[];
@@ -55,6 +56,7 @@ export function parseCacheManifest(bytes: Uint8Array): CacheManifest {
   if (isManifest) {
     const imageConfig = config === undefined ? undefined : descriptor(config);
     return {
+      mediaType: declared || MediaType.dockerManifest,
       ...(imageConfig === undefined ? {} : { imageConfig }),
       ...(imageConfig?.mediaType === cacheConfigMediaType ? { config: imageConfig } : {}),
       layers: list(layers).map(descriptor),
@@ -64,6 +66,7 @@ export function parseCacheManifest(bytes: Uint8Array): CacheManifest {
   const all = list(manifests).map(descriptor);
   const cacheConfig = all.findLast(({ mediaType }) => mediaType === cacheConfigMediaType);
   return {
+    mediaType: declared || MediaType.dockerIndex,
     ...(cacheConfig === undefined ? {} : { config: cacheConfig }),
     layers: all.filter(({ mediaType }) => mediaType !== cacheConfigMediaType),
     manifests: all,

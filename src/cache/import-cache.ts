@@ -23,8 +23,7 @@ export async function importCache(
 ): Promise<readonly ImportedCache[]> {
   const manifest = parseCacheManifest(await readDocument(source, source.root, signal));
   const now = Date.now();
-  const kind = manifest.imageConfig === undefined ? "index" : "manifest";
-  progress.status({ id: `inferred cache manifest type: ${kind}`, startedAt: now, completedAt: now });
+  progress.status({ id: `inferred cache manifest type: ${manifest.mediaType}`, startedAt: now, completedAt: now });
   if (manifest.config === undefined) return readInlineCache(source, manifest, signal);
   const config = parseCacheConfig(await readDocument(source, manifest.config, signal));
   return [new ImportedCache(config, new Map(manifest.layers.map((layer) => [layer.digest, layer])))];

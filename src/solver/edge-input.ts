@@ -9,9 +9,9 @@ import type { SolverEdge } from "./solver-edge.ts";
  * than the one before, and is only taken when that found nothing.
  *
  * `fast`     keys the input has from definitions alone
- * `slow`     keys the input finds by the content of its own inputs; then, for an op that looks at content, the input's result
- *            and its digest. False: no key of the edge can follow from this input.
- * `deepest`  the same without stopping at the first match
+ * `slow`     keys the input finds by its inputs, at last by their content; then, for an op that looks at content, the input's
+ *            result and its digest. Ends with the first match. False: no key of the edge can follow from this input.
+ * `deepest`  all of that without stopping at the first match
  */
 export class EdgeInput<T> {
   readonly index: number;
@@ -36,7 +36,7 @@ export class EdgeInput<T> {
     });
     this.slow = new SharedTask((signal) => this.#findSlow(signal));
     this.deepest = new SharedTask(async (signal) => {
-      await source.slow.get(signal);
+      await source.deep.get(signal);
       await this.#probe(source.keys, signal);
       if (await this.#looksAtContent(signal)) await this.#content.get(signal);
     });
@@ -74,6 +74,9 @@ export class EdgeInput<T> {
     await this.fast.get(signal);
     if (this.candidates.size > 0) return true;
     await this.source.slow.get(signal);
+    await this.#probe(this.source.keys, signal);
+    if (this.candidates.size > 0) return true;
+    await this.source.deep.get(signal);
     await this.#probe(this.source.keys, signal);
     if (this.candidates.size > 0) return true;
     if (await this.#looksAtContent(signal)) await this.#content.get(signal);

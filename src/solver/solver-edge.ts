@@ -1,11 +1,12 @@
 /*
- * An edge is one output of a vertex and goes through four states (map d3). Each is a task that is done once for everybody who
+ * An edge is one output of a vertex and goes through five states (map d3). Each is a task that is done once for everybody who
  * asks (SharedTask); a state is reached when its task has settled:
  *
- *   initial → fast → slow → complete
+ *   initial → fast → slow → deep → complete
  *
  *   fast   keys that follow from definitions: the op's cache map and the keys of its inputs. Runs nothing.
- *   slow   further keys: later cache maps of a source; keys by the content of inputs, for which these may have to run.
+ *   slow   further keys: later cache maps of a source; keys through slow keys of inputs. Ends with the first that is found.
+ *   deep   only when no key has a record: keys by the content of inputs, for which these may have to run.
  *   result from cache by one of the keys, or by running the op on the results of its inputs.
  *
  * Invariants
@@ -16,8 +17,9 @@
  *     the successor of a dropped vertex waits for that one's end.
  *  3. Who asks holds a signal. A task whose last asker is gone is aborted, and so lets go of everything it asked for. An aborted
  *     task leaves no outcome and starts anew when asked again; any other outcome, value or error, stays until the vertex dies.
- *  4. An edge asks an input for no more than it needs: `fast` of all; `slow` of an input whose keys lead nowhere; the result of
- *     an input whose content decides; and the results of all only when no record can match any more.
+ *  4. An edge asks an input for no more than it needs: `fast` of all; `slow`, then `deep` of an input whose keys lead nowhere;
+ *     the result of an input whose content decides; and the results of all only when no record can match any more. A key that
+ *     has no record itself, as in a cache of mode min, is enough to look further up.
  *  5. Once one input is known to lead nowhere the edge stops looking: its askers learn at once that there will be no key.
  *  6. Keys are only ever added. A vertex that ignores cache has none before its run and gives none to others, but its run is
  *     stored like any other (map d22).
@@ -47,6 +49,7 @@ export class SolverEdge<T> {
   readonly keys: CacheKey<T>[] = [];
   readonly fast: SharedTask<void>;
   readonly slow: SharedTask<void>;
+  readonly deep: SharedTask<void>;
   readonly result: SharedTask<HeldResult<T>>;
   /** Run and store, without a look at the cache. Also asked by edges with an equal key. */
   readonly run: SharedTask<HeldResult<T>>;
@@ -56,6 +59,8 @@ export class SolverEdge<T> {
   readonly #records = new Map<string, CacheRecord<T>>();
   readonly #loadedMaps: CacheMap<T>[] = [];
   readonly #tried = new Set<string>();
+  /** `deep` did not look at content, as there were records. */
+  #stoppedAtRecords = false;
 
   constructor(vertex: VertexState<T>, index: number) {
     this.vertex = vertex;
@@ -63,13 +68,14 @@ export class SolverEdge<T> {
     this.#inputs = vertex.inputs.map((input, i) => new EdgeInput(this, i, input.state.edge(input.index)));
     this.fast = new SharedTask((signal) => this.#findFast(signal));
     this.slow = new SharedTask((signal) => this.#findSlow(signal));
+    this.deep = new SharedTask((signal) => this.#findDeep(signal));
     this.result = new SharedTask((signal) => this.#complete(signal));
     this.run = new SharedTask((signal) => this.#run(signal));
   }
 
   /** All that must come to rest before the vertex can go. */
   tasks(): SharedTask<unknown>[] {
-    return [this.fast, this.slow, this.result, this.run, ...this.#inputs.flatMap((input) => input.tasks())];
+    return [this.fast, this.slow, this.deep, this.result, this.run, ...this.#inputs.flatMap((input) => input.tasks())];
   }
 
   async #findFast(signal: AbortSignal): Promise<void> {
@@ -93,15 +99,31 @@ export class SolverEdge<T> {
       }
       return;
     }
-    if (this.vertex.ignoreCache || this.#records.size > 0) return;
-    if (!(await this.#everyInput(signal, (input, task) => input.slow.get(task)))) return;
-    await this.#combine(signal);
-    if (this.#records.size > 0) return;
+    if (this.vertex.ignoreCache || this.keys.length > 0) return;
+    await this.#findThroughInputs(signal);
+  }
+
+  async #findDeep(signal: AbortSignal): Promise<void> {
+    await this.slow.get(signal);
+    if (this.vertex.ignoreCache || this.#inputs.length === 0) return;
+    if (this.#records.size > 0) this.#stoppedAtRecords = true;
+    else await this.#findByContent(signal);
+  }
+
+  async #findByContent(signal: AbortSignal): Promise<void> {
+    if (!(await this.#findThroughInputs(signal)) || this.#records.size > 0) return;
     await allOrAbort(
       signal,
       this.#inputs.map((input) => (task: AbortSignal) => input.deepest.get(task)),
     );
     await this.#combine(signal);
+  }
+
+  /** @returns false when one of the inputs leads nowhere */
+  async #findThroughInputs(signal: AbortSignal): Promise<boolean> {
+    const open = await this.#everyInput(signal, (input, task) => input.slow.get(task));
+    if (open) await this.#combine(signal);
+    return open;
   }
 
   /** Looks through all inputs at once; false as soon as one of them leads nowhere. */
@@ -130,6 +152,15 @@ export class SolverEdge<T> {
     await this.slow.get(signal);
     const cached = await this.#load(signal);
     if (cached !== undefined) return cached;
+    await this.deep.get(signal);
+    const deeper = await this.#load(signal);
+    if (deeper !== undefined) return deeper;
+    if (this.#stoppedAtRecords) {
+      // None of them could be loaded: what the search was spared then may lead further.
+      await this.#findByContent(signal);
+      const last = await this.#load(signal);
+      if (last !== undefined) return last;
+    }
 
     const inputs = await allOrAbort(
       signal,
