@@ -200,10 +200,10 @@ export class Coordinator implements AsyncDisposable {
       frontends: new Map([["dockerfile.v0", new DockerfileFrontend()]]),
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,
-      forgetLazyResults: async () => {
+      forgetResults: async (pruned) => {
         const inUse = new Set(held.layers);
-        const isLazy = (id: LayerId) => !inUse.has(id) && (catalog.get(id)?.holders ?? []).length === 0;
-        await results.forget((layers) => layers.some(isLazy));
+        const isGone = (id: LayerId) => pruned.has(id) || (catalog.get(id)?.holders ?? []).length === 0;
+        await results.forget((layers) => layers.some((id) => !inUse.has(id) && isGone(id)));
       },
       entitlements,
       history,
