@@ -3,3 +3,6 @@ export const version = "0.1.0";
 
 /** The BuildKit release whose API and behaviour are matched; clients show and compare it. */
 export const buildkitVersion = "v0.32.2";
+
+/** `package` of the version that clients are told. */
+export const packageName = "github.com/buildfleet/buildfleet";

@@ -31,7 +31,7 @@ import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.t
 import { ImageResolver } from "../source/index.ts";
 import { otlpForwarder } from "../telemetry/index.ts";
 import { systemClock } from "../util/system-clock.ts";
-import { buildkitVersion, version } from "../version.ts";
+import { buildkitVersion, packageName, version } from "../version.ts";
 import { FleetBuildService } from "./builds/fleet-build-service.ts";
 import { FleetUsage } from "./builds/fleet-usage.ts";
 import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
@@ -219,7 +219,7 @@ export class Coordinator implements AsyncDisposable {
       ...(traceSink === undefined ? {} : { traceSink }),
       llbCapabilities: [...llbCapabilities],
       version: {
-        package: "github.com/buildfleet/buildfleet",
+        package: packageName,
         version: buildkitVersion,
         revision: version,
         dockerfileVersion: "",
