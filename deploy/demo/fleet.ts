@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -8,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { ControlClient, connectDaemon } from "../../src/client/index.ts";
 import { unmount } from "../../src/util/sys/index.ts";
 import { DaemonProcess } from "./daemon-process.ts";
+import { mountsUnder, removeCgroups } from "./leftovers.ts";
 import { createNetwork, type DemoNetwork } from "./network.ts";
 import { searchPath } from "./requirements.ts";
 
@@ -19,8 +19,6 @@ export interface FleetOptions {
   readonly root: string;
   readonly logDirectory: string;
   readonly runtime: string;
-  /** Variables of coordinator and agents, once it is known where they can reach this machine. */
-  readonly env: (hostAddress: string, owned: AsyncDisposableStack) => Promise<Readonly<Record<string, string>>>;
   readonly onStarted: (what: string, where: string) => void;
   readonly onNote: (text: string) => void;
   readonly signal: AbortSignal;
@@ -56,12 +54,10 @@ export class DemoFleet implements AsyncDisposable {
     this.address = `tcp://${coordinator}`;
   }
 
-  /** Servers that are started before a base image is there. */
+  /** Makes the network; nothing runs yet. */
   static async create(options: FleetOptions): Promise<DemoFleet> {
     const network = await createNetwork(options.agents, (reason) =>
-      options.onNote(
-        `no network namespaces here (${reason}): agents share this machine's network, on addresses 127.0.0.x`,
-      ),
+      options.onNote(`no network namespaces: ${reason}; agents get addresses 127.0.0.x of this machine instead`),
     );
     try {
       const fleet = new DemoFleet(network, await freePorts(network.address, 3), options);
@@ -71,6 +67,11 @@ export class DemoFleet implements AsyncDisposable {
       await network[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Takes something that is to end with the fleet, after its processes. */
+  use<T extends AsyncDisposable>(owned: T): T {
+    return this.#owned.use(owned);
   }
 
   /** What an agent is called: `agent-1`. */
@@ -87,6 +88,7 @@ export class DemoFleet implements AsyncDisposable {
     return Promise.race(this.#daemons.map((daemon) => daemon.failed));
   }
 
+  /** Starts NATS and the registry. */
   async startServers(): Promise<void> {
     const { root } = this.#options;
     const { host, port } = hostPort(this.#nats.slice("nats://".length));
@@ -109,9 +111,9 @@ export class DemoFleet implements AsyncDisposable {
     this.#options.onStarted("registry", this.registry);
   }
 
-  async startFleet(): Promise<void> {
-    const { root, env, onStarted, runtime } = this.#options;
-    const variables = await env(this.network.address, this.#owned);
+  /** Starts coordinator and agents. @param variables of their environments, beside this process's */
+  async startFleet(variables: Readonly<Record<string, string>>): Promise<void> {
+    const { root, onStarted, runtime } = this.#options;
     const config = join(root, "buildkitd.toml");
     await writeFile(config, this.#configuration(runtime));
     const common = ["--nats", this.#nats, "--config", config];
@@ -233,58 +235,4 @@ async function freePorts(host: string, count: number): Promise<number[]> {
   const taken = await Promise.all(ports);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return taken;
-}
-
-/** Innermost first. */
-export function mountsUnder(directory: string): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => line.split(" ")[4] ?? "")
-    .filter((path) => path.startsWith(`${directory}/`))
-    .reverse();
-}
-
-/** Removes the cgroups of steps, and kills what an agent that died has left in them. */
-async function removeCgroups(name: string): Promise<void> {
-  const root = "/sys/fs/cgroup";
-  const hierarchies = existsSync(join(root, "cgroup.controllers"))
-    ? [root]
-    : readdirSync(root).map((hierarchy) => join(root, hierarchy));
-  for (const hierarchy of hierarchies) {
-    const directories = treeOf(join(hierarchy, name));
-    for (const directory of directories) killAll(directory);
-    for (const directory of directories) await removeDirectory(directory);
-  }
-}
-
-/** Deepest first. */
-function treeOf(directory: string): string[] {
-  if (!existsSync(directory)) return [];
-  const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [...below.flatMap(({ name }) => treeOf(join(directory, name))), directory];
-}
-
-function killAll(cgroup: string): void {
-  const pids = readFileSync(join(cgroup, "cgroup.procs"), "utf8")
-    .split("\n")
-    .filter((line) => line !== "");
-  for (const pid of pids) {
-    try {
-      process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // It has just ended.
-    }
-  }
-}
-
-/** A cgroup can be removed when the last process in it is gone, which takes a moment after a kill. */
-async function removeDirectory(path: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return rmdirSync(path);
-    } catch (error) {
-      if (attempt === 50) throw error;
-      await sleep(20);
-    }
-  }
 }

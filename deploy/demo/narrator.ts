@@ -28,8 +28,15 @@ export class Narrator {
     this.line(`   ${this.#paint("32", "✓")} ${text}`);
   }
 
+  failed(text: string): void {
+    this.line(`   ${this.#paint("31", "✗")} ${text}`);
+  }
+
+  /** Something to know that is not as one would expect. */
   note(text: string): void {
-    this.line(`   ${this.#paint("33", "!")} ${text}`);
+    const [first = "", ...more] = wrap(text, this.width - 5);
+    this.line(`   ${this.#paint("33", "!")} ${first}`);
+    for (const line of more) this.line(`     ${line}`);
   }
 
   /** A command as one would type it. */

@@ -6,16 +6,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findRuntime } from "../../src/executor/index.ts";
 import { busyboxEntries, makeLayer, pushImage } from "./base-image.ts";
-import type { Step } from "./build-record.ts";
-import type { Transfer } from "./build-trace.ts";
 import { findBuildx } from "./buildx.ts";
-import { DemoFleet, mountsUnder } from "./fleet.ts";
+import { byHand } from "./by-hand.ts";
+import { DemoFleet } from "./fleet.ts";
+import { mountsUnder } from "./leftovers.ts";
 import { formatBytes, formatSeconds, type Narrator } from "./narrator.ts";
 import { RegistryImage } from "./registry-image.ts";
 import { installPackages, missingRequirements, requirements, searchPath } from "./requirements.ts";
 import { runCommand } from "./run-command.ts";
 import { runImage } from "./run-image.ts";
-import { shortName } from "./step-name.ts";
+import { showPlacement, showTransfers } from "./show-build.ts";
 import { TraceCollector } from "./trace-collector.ts";
 import { buildWebsite, dockerBuildx, ownClient, type WebsiteBuild } from "./website-build.ts";
 
@@ -45,8 +45,11 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const root = await mkdtemp(join(tmpdir(), "buildfleet-demo-"));
   try {
     await prepare(options);
-    const started = await startFleet(root, options);
-    fleet = started.fleet;
+    announceFleet(narrator);
+    const { path: runtime } = findRuntime({ searchPath: searchPath() });
+    fleet = await createFleet(root, runtime, options);
+    const trace = await startFleet(fleet, narrator);
+    const started = { fleet, trace, runtime };
     await whileRunning(fleet, signal, (limit) => tell(started, root, { ...options, signal: limit }));
   } catch (error) {
     failure = error;
@@ -95,55 +98,46 @@ async function prepare({ narrator, install, signal }: DemoOptions): Promise<void
   for (const { program, use } of requirements) narrator.done(`${program.padEnd(15)} ${use}`);
 }
 
-interface Started {
-  readonly fleet: DemoFleet;
-  readonly trace: TraceCollector;
-  readonly runtime: string;
-}
-
-async function startFleet(root: string, { narrator, signal }: DemoOptions): Promise<Started> {
+function announceFleet(narrator: Narrator): void {
   narrator.part(
     "A fleet",
     "The coordinator is what clients talk to, as if it were buildkitd. It cuts builds into tasks; agents run them, each with " +
       "an address and a data directory of its own. NATS carries tasks and results, never layers.",
   );
+}
+
+async function createFleet(root: string, runtime: string, { narrator, signal }: DemoOptions): Promise<DemoFleet> {
   await rm(logDirectory, { recursive: true, force: true });
   await mkdir(logDirectory, { recursive: true });
-  const { path: runtime } = findRuntime({ searchPath: searchPath() });
-  let trace: TraceCollector | undefined;
-  const fleet = await DemoFleet.create({
+  return DemoFleet.create({
     agents: 3,
     root,
     logDirectory,
     runtime,
-    env: async (hostAddress, owned) => {
-      trace = owned.use(await TraceCollector.listen(hostAddress));
-      return trace.env;
-    },
     onStarted: (what, where) => narrator.done(`${what.padEnd(12)} ${where}`),
     onNote: (text) => narrator.note(text),
     signal,
   });
-  try {
-    narrator.text(`Addresses: ${fleet.network.description}`);
-    await fleet.startServers();
-    const layer = makeLayer(busyboxEntries());
-    await pushImage(`${fleet.registry}/library/busybox:stable`, [layer], { Cmd: ["sh"] });
-    narrator.done(
-      `base image   busybox:stable, made of Debian's busybox (${formatBytes(layer.blob.length)}), in the registry`,
-    );
-    await fleet.startFleet();
-    if (trace === undefined) throw new Error("unreachable");
-    return { fleet, trace, runtime };
-  } catch (error) {
-    explain(error, fleet, narrator, signal);
-    await fleet[Symbol.asyncDispose]();
-    throw new Told(messageOf(error));
-  }
 }
 
-/** An error the user has been told of. */
-class Told extends Error {}
+async function startFleet(fleet: DemoFleet, narrator: Narrator): Promise<TraceCollector> {
+  narrator.text(`Addresses: ${fleet.network.description}`);
+  await fleet.startServers();
+  const layer = makeLayer(busyboxEntries());
+  await pushImage(`${fleet.registry}/library/busybox:stable`, [layer], { Cmd: ["sh"] });
+  const size = formatBytes(layer.blob.length);
+  narrator.done(`base image   busybox:stable, made of Debian's busybox (${size}), in the registry`);
+  const trace = fleet.use(await TraceCollector.listen(fleet.network.address));
+  await fleet.startFleet(trace.env);
+  return trace;
+}
+
+interface Started {
+  readonly fleet: DemoFleet;
+  readonly trace: TraceCollector;
+  /** The program that runs containers. */
+  readonly runtime: string;
+}
 
 async function tell(started: Started, root: string, options: DemoOptions): Promise<void> {
   const { fleet, trace, runtime } = started;
@@ -239,83 +233,13 @@ async function tell(started: Started, root: string, options: DemoOptions): Promi
   while (!signal.aborted) await sleep(1000, undefined, { signal }).catch(() => {});
 }
 
-function showPlacement({ record }: WebsiteBuild, fleet: DemoFleet, narrator: Narrator): void {
-  const steps = record.steps.filter((step) => step.agentId !== undefined);
-  const origin = Math.min(...steps.map((step) => step.startedMs));
-  const since = (ms: number) => ((ms - origin) / 1000).toFixed(1);
-  narrator.table([
-    ["agent", "start", "end", "step"],
-    ...steps.map((step) => [
-      fleet.agentName(step.agentId ?? ""),
-      since(step.startedMs).padStart(5),
-      since(step.completedMs ?? step.startedMs).padStart(5),
-      shortName(step.name, narrator.width - 32),
-    ]),
-  ]);
-  const used = new Set(steps.map((step) => step.agentId)).size;
-  const together = Math.max(...steps.map((step) => steps.filter((other) => runsAt(other, step.startedMs)).length));
-  narrator.done(
-    `${steps.length} container steps on ${used} of ${fleet.agents.length} agents, up to ${together} at the same time`,
-  );
-}
-
-function runsAt({ startedMs, completedMs = startedMs }: Step, atMs: number): boolean {
-  return startedMs <= atMs && atMs < completedMs;
-}
-
-function showTransfers(transfers: readonly Transfer[], fleet: DemoFleet, narrator: Narrator): void {
-  const named = transfers.map(({ from, toAgentId, bytes }) => ({
-    from: fleet.agents.find(({ address }) => address === from)?.name ?? from,
-    to: fleet.agentName(toAgentId),
-    bytes,
-  }));
-  const pairs = Map.groupBy(named, ({ from, to }) => `${from} to ${to}`);
-  narrator.table(
-    [...pairs]
-      .sort()
-      .map(([pair, blobs]) => [
-        pair,
-        `${blobs.length} ${blobs.length === 1 ? "layer" : "layers"}`,
-        formatBytes(sum(blobs)).padStart(8),
-      ]),
-  );
-  narrator.done(`${formatBytes(sum(named))} moved between agents, none of it through the coordinator`);
-}
-
-function sum(blobs: readonly { readonly bytes: number }[]): number {
-  return blobs.reduce((total, { bytes }) => total + bytes, 0);
-}
-
 /** @throws Error when a file under one of the directories has the text */
 async function mustNotContain(text: string, directories: readonly string[], signal: AbortSignal): Promise<void> {
   const found = await runCommand(["grep", "-rlF", "-e", text, ...directories], { signal }).catch(() => "");
   if (found !== "") throw new Error(`the secret is in ${found.trim()}`);
 }
 
-const byHand = [
-  "# a fleet (install: apt-get install runc nats-server)",
-  "nats-server -js -sd /tmp/fleet/nats &",
-  "bin/buildfleet.mjs coordinator --addr tcp://127.0.0.1:1234 --root /tmp/fleet/coordinator &",
-  "bin/buildfleet.mjs agent --root /tmp/fleet/agent-1 &",
-  "bin/buildfleet.mjs agent --root /tmp/fleet/agent-2 &",
-  "export BUILDFLEET_ADDR=tcp://127.0.0.1:1234",
-  "bin/buildfleet.mjs workers",
-  "",
-  "# a build, with the result in a registry or here",
-  "echo any words > key",
-  "bin/buildfleet.mjs build --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
-  "bin/buildfleet.mjs build --secret id=signing-key,src=key -o type=local,dest=box/rootfs deploy/examples/web",
-  "",
-  "# the same with docker buildx",
-  "docker buildx create --name fleet --driver remote tcp://127.0.0.1:1234",
-  "docker buildx build --builder fleet --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
-  "",
-  "# the result, run",
-  `cd box && runc spec && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"website", "try"/' config.json && runc run website`,
-].join("\n");
-
 function explain(error: unknown, fleet: DemoFleet | undefined, narrator: Narrator, signal: AbortSignal): void {
-  if (error instanceof Told) return;
   narrator.line();
   if (signal.aborted) {
     narrator.note("stopped");

@@ -81,6 +81,6 @@ function showStep(step: Step, fleet: DemoFleet, narrator: Narrator): void {
   const agent = step.agentId === undefined ? "" : fleet.agentName(step.agentId);
   const nameWidth = narrator.width - 26;
   const text = `${shortName(step.name, nameWidth).padEnd(nameWidth)} ${took.padStart(7)}  ${agent}`.trimEnd();
-  if (step.error !== "") narrator.note(text);
-  else narrator.done(text);
+  if (step.error === "") narrator.done(text);
+  else narrator.failed(text);
 }

@@ -1,0 +1,22 @@
+/** How to do without the demo what it does, on one machine. */
+export const byHand = [
+  "# a fleet (install: apt-get install runc nats-server)",
+  "nats-server -js -sd /tmp/fleet/nats &",
+  "bin/buildfleet.mjs coordinator --addr tcp://127.0.0.1:1234 --root /tmp/fleet/coordinator &",
+  "bin/buildfleet.mjs agent --root /tmp/fleet/agent-1 &",
+  "bin/buildfleet.mjs agent --root /tmp/fleet/agent-2 &",
+  "export BUILDFLEET_ADDR=tcp://127.0.0.1:1234",
+  "bin/buildfleet.mjs workers",
+  "",
+  "# a build, with the result in a registry or here",
+  "echo any words > key",
+  "bin/buildfleet.mjs build --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
+  "bin/buildfleet.mjs build --secret id=signing-key,src=key -o type=local,dest=box/rootfs deploy/examples/web",
+  "",
+  "# the same with docker buildx",
+  "docker buildx create --name fleet --driver remote tcp://127.0.0.1:1234",
+  "docker buildx build --builder fleet --secret id=signing-key,src=key -t REGISTRY/website:1 --push deploy/examples/web",
+  "",
+  "# the result, run",
+  `cd box && runc spec && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"website", "try"/' config.json && runc run website`,
+].join("\n");
