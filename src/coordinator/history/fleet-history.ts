@@ -17,6 +17,7 @@ import { fitRecord } from "./fit-record.ts";
 import { HistoryBlobs } from "./history-blobs.ts";
 import { historyFilter } from "./history-filter.ts";
 import { HistoryRecords, noRecord, type RecordChange } from "./history-records.ts";
+import { redactAttributes } from "./redact-attributes.ts";
 import { decodeStatusLog } from "./status-log.ts";
 
 const collectEveryMs = 120_000;
@@ -93,8 +94,8 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
         BuildHistoryRecord.fromPartial({
           Ref: build.ref,
           Frontend: build.frontend,
-          FrontendAttrs: { ...build.frontendOpt },
-          Exporters: build.exporters.map(({ type, attrs }) => ({ Type: type, Attrs: { ...attrs } })),
+          FrontendAttrs: redactAttributes(build.frontendOpt),
+          Exporters: build.exporters.map(({ type, attrs }) => ({ Type: type, Attrs: redactAttributes(attrs) })),
           CreatedAt: timestampFromMs(clock.now()),
         }),
       ),
