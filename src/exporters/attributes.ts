@@ -11,10 +11,9 @@ export function parseFlag(key: string, value: string): boolean {
 export function parseEpoch(key: string, value: string): number | undefined {
   if (value === "") return undefined;
   if (!/^[+-]?\d+$/.test(value)) {
-    throw new BuildError(
-      Code.Unknown,
-      `invalid ${key}: strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`,
-    );
+    // BuildKit says it twice.
+    const cause = `strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`;
+    throw new BuildError(Code.Unknown, `invalid ${key}: ${cause}: ${cause}`);
   }
   return Number(value);
 }
