@@ -118,12 +118,22 @@ function merge(known: LayerInfo, more: LayerInfo): LayerInfo {
   const diffId = known.diffId ?? more.diffId;
   return {
     ...known,
+    ...earlierBirth(known, more),
     ...(diffId === undefined ? {} : { diffId }),
     blobs: union(known.blobs, more.blobs, (blob: Descriptor) => blob.digest),
     origins: union(withoutOldSessions(known.origins, more.origins), more.origins, originKey),
     holders: union(known.holders, more.holders, (holder) => holder),
     sizeBytes: known.sizeBytes || more.sizeBytes,
   };
+}
+
+/**
+ * A layer that nobody holds takes the account of who knows an earlier birth: an imported cache remembers when and by what it
+ * was made, a pulled image does not, and exported configs show it.
+ */
+function earlierBirth(known: LayerInfo, more: LayerInfo): Pick<LayerInfo, "createdAt" | "description"> {
+  const { createdAt, description } = known.holders.length === 0 && more.createdAt < known.createdAt ? more : known;
+  return { createdAt, ...(description === undefined ? {} : { description }) };
 }
 
 /** A client's store is gone with its session: a newer one takes its place. */
@@ -150,6 +160,8 @@ function sameInfo(a: LayerInfo, b: LayerInfo): boolean {
     a.origins.length === b.origins.length &&
     a.origins.every((origin, index) => originKey(origin) === originKey(b.origins[index] ?? origin)) &&
     a.holders.length === b.holders.length &&
+    a.createdAt === b.createdAt &&
+    a.description === b.description &&
     a.sizeBytes === b.sizeBytes
   );
 }
