@@ -7,6 +7,7 @@ export {
   pushOutput,
   type TestBuild,
 } from "./build-client.ts";
+export { type FaultRule, FaultyProxy } from "./faulty-proxy.ts";
 export { mountsUnder, processesOf } from "./leftovers.ts";
 export { makeLayer, pushImage } from "./oci-image.ts";
 export { Sandbox, type SandboxAgent, type SandboxHead, type SandboxOptions } from "./sandbox.ts";

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { ControlClient } from "../../../src/client/index.ts";
 import type { AgentConfig, CoordinatorConfig, StandaloneConfig } from "../../../src/config/index.ts";
 import { connectGrpc } from "../../../src/grpc/index.ts";
+import { mount, unmount } from "../../../src/util/sys/index.ts";
 import { BuildClient } from "./build-client.ts";
 import { DaemonProcess } from "./daemon-process.ts";
+import { FaultyProxy } from "./faulty-proxy.ts";
 import {
   cgroupsUnder,
   mountsUnder,
@@ -38,9 +40,9 @@ export interface SandboxOptions {
   readonly coordinators?: number;
   /** Each agent in a network namespace of its own. */
   readonly namespaces?: boolean;
+  /** A proxy in front of the registry that fails when told to; images have the same names behind both. */
+  readonly proxy?: boolean;
   readonly insecureEntitlements?: readonly string[];
-  /** More registries than the sandbox's own, by host. */
-  readonly registries?: AgentConfig["registries"];
 }
 
 /** An agent and what is known of it. */
@@ -77,9 +79,11 @@ export class Sandbox implements AsyncDisposable {
   readonly #owned = new AsyncDisposableStack();
   readonly #cgroup: string;
   readonly #ended: DaemonProcess[] = [];
+  readonly #disks: string[] = [];
   #network: SandboxNetwork | undefined;
   #registry: ServiceProcess | undefined;
   #nats: ServiceProcess | undefined;
+  #proxy: FaultyProxy | undefined;
 
   private constructor(root: string, options: SandboxOptions) {
     this.root = root;
@@ -105,6 +109,17 @@ export class Sandbox implements AsyncDisposable {
   /** Host name of the registry, with port. */
   get registry(): string {
     return this.#registry?.address ?? "";
+  }
+
+  /** The proxy in front of the registry. */
+  get proxy(): FaultyProxy {
+    if (this.#proxy === undefined) throw new Error("the sandbox was started without proxy");
+    return this.#proxy;
+  }
+
+  /** Called when the sandbox is disposed, before daemons end. */
+  defer(end: () => Promise<void> | void): void {
+    this.#owned.defer(end);
   }
 
   /** The NATS server; stopping and starting it is a test's right. */
@@ -172,6 +187,15 @@ export class Sandbox implements AsyncDisposable {
     return head;
   }
 
+  /** A disk of its own for an agent: a file system of so many bytes. @returns where it is mounted */
+  async mountDisk(sizeBytes: number): Promise<string> {
+    const path = join(this.root, `disk-${this.#disks.length}`);
+    await mkdir(path);
+    mount("disk", path, "tmpfs", 0, `size=${sizeBytes}`);
+    this.#disks.push(path);
+    return path;
+  }
+
   /** Steps that run now on any agent of the sandbox: the commands in each container. */
   containers(): readonly string[] {
     const byContainer = Map.groupBy(processesInCgroups(this.#cgroup), (process) => process.container);
@@ -207,11 +231,12 @@ export class Sandbox implements AsyncDisposable {
       if (ended && how !== "code 0") left.push(`${daemon.name} ended with ${how}: ${daemon.log.slice(-1000)}`);
     });
     await Promise.all(stopped);
-    await Promise.all([this.#nats?.stop(), this.#registry?.stop()]);
+    await Promise.all([this.#nats?.stop(), this.#proxy?.[Symbol.asyncDispose](), this.#registry?.stop()]);
     // A lost host takes its containers and mounts with it.
     if (killed.length > 0) for (const { pid } of processesInCgroups(this.#cgroup)) endProcess(pid);
     for (const agent of killed) endHost(agent.root);
     if (killed.length > 0) await this.#cgroupsToEmpty();
+    for (const disk of this.#disks.splice(0)) unmount(disk);
     left.push(...this.#leftoversOfSteps());
     left.push(...processesOf(this.root).map(({ pid, command }) => `process ${pid}: ${command}`));
     for (const { pid } of processesOf(this.root)) endProcess(pid);
@@ -234,6 +259,7 @@ export class Sandbox implements AsyncDisposable {
     const registry = async () => {
       this.#registry = await startRegistry(this.hostAddress, join(this.root, "registry"));
       await pushBaseImages(this.registry);
+      if (this.#options.proxy) this.#proxy = await FaultyProxy.start(this.registry, this.hostAddress);
     };
     if (standalone) {
       await registry();
@@ -309,7 +335,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   get #registries(): AgentConfig["registries"] {
-    return { [this.registry]: { http: true }, ...this.#options.registries };
+    const hosts = [this.registry, ...(this.#proxy === undefined ? [] : [this.#proxy.address])];
+    return Object.fromEntries(hosts.map((host) => [host, { http: true }]));
   }
 
   /** Every running coordinator knows every running agent. */
@@ -342,7 +369,7 @@ export class Sandbox implements AsyncDisposable {
     const roots = this.#options.standalone
       ? this.heads.map(({ name }) => join(this.root, name))
       : this.agents.map(({ root }) => root);
-    return new Set(roots.map((root) => `mount: ${join(root, "executor")}`));
+    return new Set([...roots.map((root) => join(root, "executor")), ...this.#disks].map((path) => `mount: ${path}`));
   }
 
   #leftoversOfSteps(): string[] {
