@@ -3,7 +3,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { CacheMap, Op, OpContext, Vertex } from "../../core/seams/op.ts";
 import type { Ref } from "../../core/values/layer.ts";
-import type { LlbPayload } from "../../llb/definition/index.ts";
+import { type LlbPayload, protoError } from "../../llb/definition/index.ts";
 import type { OpDependencies } from "./fleet-ops.ts";
 import { plainCacheMap } from "./op-cache-map.ts";
 import { taskContext } from "./task-context.ts";
@@ -59,6 +59,6 @@ function decodeDefinition(data: Uint8Array): Definition {
   try {
     return Definition.decode(data);
   } catch (cause) {
-    throw new BuildError(Code.Unknown, `proto: ${(cause as Error).message}`, { cause });
+    throw protoError(cause);
   }
 }
