@@ -50,11 +50,13 @@ const maxAttempts = 5;
 /** First pause between attempts; doubles. The sum outlasts the six seconds in which a lost agent is noticed. */
 const retryDelayMs = 500;
 const offerTimeoutMs = 2000;
+/** How long a step waits for the agent that has its cache mount, before it starts with a cold one elsewhere. */
+const affinityWaitMs = 5000;
 /** No agent at all for this long: the build fails rather than wait for ever. */
 const noAgentTimeoutMs = 60_000;
 
-/** Kinds that read or write the client's files at its end: trying twice could send twice. */
-const notRepeatable: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files"]);
+/** Kinds that read or write the client's files at its end, or run a frontend's processes: what was done once is not done twice. */
+const notRepeatable: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files", "container"]);
 
 /**
  * Runs tasks on agents over the bus. A waiting task is not bound to an agent until one can take it now, so an idle agent, also
@@ -129,7 +131,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     await this.#lineage.ensureAvailable(ids, context);
     const infos = ids.map((id) => this.#options.catalog.require(id));
     const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress);
-    const token = this.#options.sessions.issue(context.sessions);
+    const token = this.#options.sessions.issue(context.sessions, context.onChannel);
     let agent: AgentRecord | undefined;
     try {
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
@@ -188,7 +190,8 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     attempt: TaskAttempt,
     token: string,
   ): Promise<AgentRecord> {
-    const deadline = this.#options.clock.now() + noAgentTimeoutMs;
+    const since = this.#options.clock.now();
+    const deadline = since + noAgentTimeoutMs;
     const refused = new Set<string>();
     for (;;) {
       context.signal.throwIfAborted();
@@ -196,7 +199,8 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       const fitting = this.#fitting(context);
       // An agent that failed this task before is better than none.
       const shunned = fitting.every(({ id }) => avoided.has(id)) ? refused : new Set([...avoided, ...refused]);
-      const agent = this.#choose(kind, infos, context, fitting, shunned);
+      const patient = this.#options.clock.now() - since < affinityWaitMs;
+      const agent = this.#choose(kind, infos, context, fitting, shunned, patient);
       if (agent !== undefined) {
         this.#occupy(agent.id, kind);
         if (await this.#offer(agent, kind, body, infos, context, attempt, token)) {
@@ -252,6 +256,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     context: DispatchContext,
     fitting: readonly AgentRecord[],
     excluded: ReadonlySet<string>,
+    patient: boolean,
   ): AgentRecord | undefined {
     const candidates = fitting.map((agent): Candidate => {
       const load = this.#load.get(agent.id);
@@ -263,10 +268,11 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       needsSlot: kind === "exec",
       ...(preferred === undefined ? {} : { preferredAgent: preferred }),
     };
-    return this.#options.placement.choose(
-      request,
-      candidates.filter(({ agent }) => !excluded.has(agent.id)),
-    );
+    const open = candidates.filter(({ agent }) => !excluded.has(agent.id));
+    const warm = open.find(({ agent }) => agent.id === preferred);
+    // What is warm there is worth a short wait for its slot.
+    if (patient && warm !== undefined && request.needsSlot && warm.busySlots >= warm.agent.slots) return undefined;
+    return this.#options.placement.choose(request, open);
   }
 
   async #offer<K extends TaskKind>(

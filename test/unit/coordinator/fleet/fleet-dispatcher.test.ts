@@ -72,6 +72,24 @@ describe("FleetDispatcher", () => {
     );
   });
 
+  it("waits a little for the slot of an agent with a warm cache mount", async () => {
+    await using fleet = await FakeFleet.start();
+    const gate = Promise.withResolvers<void>();
+    const result = { outputs: [], layers: [], usage: {} };
+    const a = await fleet.agent("a", async () => {
+      await gate.promise;
+      return result;
+    });
+    const first = fleet.dispatcher.run("exec", execBody, fleet.context({ affinity: "mount" }));
+    await new Promise(setImmediate);
+    const b = await fleet.agent("b", async () => result);
+    const second = fleet.dispatcher.run("exec", execBody, fleet.context({ affinity: "mount" }));
+    await new Promise(setImmediate);
+    gate.resolve();
+    await Promise.all([first, second]);
+    assert.deepEqual([a.accepted.length, b.accepted.length], [2, 0]);
+  });
+
   it("runs a task elsewhere when its agent restarts, and drops the late result of the first", async () => {
     await using fleet = await FakeFleet.start();
     const late = Promise.withResolvers<object>();
