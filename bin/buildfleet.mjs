@@ -45,8 +45,14 @@ function findNode() {
 
 /** Runs the entry as a child and becomes its shadow: signals go on to it, its end is ours. */
 function runWith(node) {
-  const env = cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
-  const child = spawn(node, [entry, ...process.argv.slice(2)], { stdio: "inherit", env });
+  const env = cache === undefined ? { ...process.env } : { ...process.env, NODE_COMPILE_CACHE: cache };
+  const stdio = ["inherit", "inherit", "inherit"];
+  // Sockets of systemd: descriptors from 3 on, meant for this process and so also for its shadow.
+  if (Number(env.LISTEN_PID) === process.pid) {
+    delete env.LISTEN_PID;
+    for (let i = 0; i < Number(env.LISTEN_FDS ?? 0); i++) stdio.push(3 + i);
+  }
+  const child = spawn(node, [entry, ...process.argv.slice(2)], { stdio, env });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"]) {
     process.on(signal, () => child.kill(signal));
   }
