@@ -66,6 +66,8 @@ export interface CoordinatorOptions {
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly onPlaced?: (placed: PlacedTask) => void;
+  /** Runs when all is ready and before the first client can connect. */
+  readonly beforeListening?: (parts: Pick<Coordinator, "taskSessions" | "registry">) => Promise<void>;
 }
 
 /** The fleet's head: front door, sessions, solver, dispatch. Dispose cancels running builds and stops listening. */
@@ -227,6 +229,7 @@ export class Coordinator implements AsyncDisposable {
       clock,
     });
     owned.defer(() => server.close());
+    await options.beforeListening?.({ taskSessions, registry });
     const listeners: GrpcListener[] = [];
     for (const address of frontDoor.addresses) {
       listeners.push(owned.use(await listenGrpc(server, address, await listenOptions(frontDoor))));
@@ -244,7 +247,7 @@ async function listenForAgents(
 ): Promise<string> {
   const { agentLink, logger } = options;
   if (agentLink === undefined) return "";
-  const server = owned.use(new AgentLinkServer({ access, logger }));
+  const server = owned.use(new AgentLinkServer({ access, channels: access, logger }));
   const port = await server.listen(agentLink.listen);
   return agentLink.advertise ?? `${agentLink.listen.slice(0, agentLink.listen.lastIndexOf(":"))}:${port}`;
 }

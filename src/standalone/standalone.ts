@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { LocalChannels } from "../agent-link/index.ts";
 import { MemoryMessageBus, SqliteKeyValueStore } from "../bus/index.ts";
 import type { StandaloneConfig } from "../config/index.ts";
 import { Coordinator } from "../coordinator/coordinator.ts";
@@ -28,6 +29,8 @@ export class Standalone implements AsyncDisposable {
     await mkdir(config.root, { recursive: true, mode: 0o711 });
     const bus = owned.use(new MemoryMessageBus());
     const keyValues = owned.use(new SqliteKeyValueStore(join(config.root, "coordinator.db")));
+    // Disposed last of the two: the coordinator's builds end their tasks while the agent can still clean up after them.
+    const agents = owned.use(new AsyncDisposableStack());
     const coordinator = await Coordinator.start({
       id: randomUUID(),
       frontDoor: config,
@@ -36,17 +39,21 @@ export class Standalone implements AsyncDisposable {
       keyValues,
       stateDir: join(config.root, "coordinator"),
       logger,
+      beforeListening: async ({ taskSessions, registry }) => {
+        agents.use(
+          await Agent.start({
+            config,
+            bus,
+            tokens: new TransferTokens(randomBytes(32)),
+            blobListen: { host: "127.0.0.1", port: 0 },
+            sessions: (task) => taskSessions.group(task.coordinator.token),
+            channels: (task) => new LocalChannels(taskSessions, task.coordinator.token),
+            logger,
+          }),
+        );
+        await registry.waitForAgent();
+      },
     });
-    const agent = await Agent.start({
-      config,
-      bus,
-      tokens: new TransferTokens(randomBytes(32)),
-      blobListen: { host: "127.0.0.1", port: 0 },
-      sessions: (task) => coordinator.taskSessions.group(task.coordinator.token),
-      logger,
-    });
-    // The coordinator goes first: its builds end their tasks while the agent can still clean up after them.
-    owned.use(agent);
     owned.use(coordinator);
     return new Standalone(coordinator.addresses, owned.move());
   }

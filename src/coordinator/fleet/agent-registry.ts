@@ -3,6 +3,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
+import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
 /** Three missed heartbeats of two seconds. */
@@ -49,6 +50,14 @@ export class AgentRegistry implements Disposable {
 
   get(id: string): AgentRecord | undefined {
     return this.#agents.get(id)?.record;
+  }
+
+  /** Resolves once an agent is there. */
+  async waitForAgent(signal?: AbortSignal): Promise<void> {
+    if (this.#agents.size > 0) return;
+    const heard = Promise.withResolvers<void>();
+    using _listener = this.listen({ agentHeard: () => heard.resolve(), agentLost: () => {} });
+    await withSignal(heard.promise, signal);
   }
 
   listen(listener: FleetListener): Disposable {
