@@ -8,10 +8,12 @@ import {
 import { BuildError, type WireError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { SessionCaller, SessionCallOptions, SessionGroup, SessionStream } from "../core/seams/session-caller.ts";
+import type { TaskChannels } from "../core/seams/task-channel.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import {
   agentLinkService,
   type CallHeader,
+  type ChannelHeader,
   errorTrailer,
   flowControlWindowBytes,
   maxMessageBytes,
@@ -30,6 +32,14 @@ export class AgentLinkClient implements Disposable {
   /** Sessions of one task, as its coordinator lets the token reach them. */
   group(coordinator: string, token: string, ids: readonly string[]): SessionGroup {
     return new LinkedSessionGroup(this.#client(coordinator), token, ids);
+  }
+
+  /** Channels of one task. */
+  channels(coordinator: string, token: string): TaskChannels {
+    const client = this.#client(coordinator);
+    return {
+      open: (name, { signal }) => openLink(client, agentLinkService.channel, { token, name }, signal),
+    };
   }
 
   [Symbol.dispose](): void {
@@ -94,6 +104,7 @@ class LinkedSessionGroup implements SessionGroup {
   async #describe(id: string, signal: AbortSignal | undefined): Promise<SessionCaller> {
     await using stream = openLink(
       this.#client,
+      agentLinkService.call,
       { token: this.#token, sessionId: id, method: "", metadata: {} },
       signal,
     );
@@ -126,13 +137,18 @@ class LinkedSessionCaller implements SessionCaller {
 
   open(method: string, options: SessionCallOptions = {}): SessionStream {
     const header = { token: this.#token, sessionId: this.id, method, metadata: options.metadata ?? {} };
-    return openLink(this.#client, header, options.signal);
+    return openLink(this.#client, agentLinkService.call, header, options.signal);
   }
 }
 
-function openLink(client: Client, header: CallHeader, signal: AbortSignal | undefined): SessionStream {
+function openLink(
+  client: Client,
+  method: (typeof agentLinkService)["call" | "channel"],
+  header: CallHeader | ChannelHeader,
+  signal: AbortSignal | undefined,
+): SessionStream {
   signal?.throwIfAborted();
-  const { path, requestSerialize, responseDeserialize } = agentLinkService.call;
+  const { path, requestSerialize, responseDeserialize } = method;
   const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
   // Errors surface where messages are read; a listener keeps Node from treating them as unhandled.
   call.on("error", () => {});

@@ -7,17 +7,19 @@ import { decode, encode } from "../util/msgpack.ts";
 import {
   agentLinkService,
   type CallHeader,
+  type ChannelHeader,
   errorTrailer,
   maxMessageBytes,
   type SessionDescription,
   sessionMethods,
 } from "./protocol.ts";
-import type { SessionAccess } from "./session-access.ts";
+import type { ChannelAccess, SessionAccess } from "./session-access.ts";
 
 type Call = ServerDuplexStream<Uint8Array, Uint8Array>;
 
 export interface AgentLinkServerOptions {
   readonly access: SessionAccess;
+  readonly channels?: ChannelAccess;
   readonly logger: Logger;
   /** TLS or mutual TLS; default plain. */
   readonly credentials?: ServerCredentials;
@@ -34,7 +36,10 @@ export class AgentLinkServer implements AsyncDisposable {
       "grpc.max_receive_message_length": maxMessageBytes,
       "grpc.max_send_message_length": maxMessageBytes,
     });
-    this.#server.addService(agentLinkService, { call: (call: Call) => void this.#serve(call) });
+    this.#server.addService(agentLinkService, {
+      call: (call: Call) => void this.#serve(call, (signal) => this.#relay(call, signal)),
+      channel: (call: Call) => void this.#serve(call, (signal) => this.#channel(call, signal)),
+    });
   }
 
   /** @param address `host:port`; port 0 takes a free one. @returns the port */
@@ -55,7 +60,7 @@ export class AgentLinkServer implements AsyncDisposable {
     this.#server.forceShutdown();
   }
 
-  async #serve(call: Call): Promise<void> {
+  async #serve(call: Call, body: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const abort = new AbortController();
     let ended = false;
     call.on("cancelled", () => {
@@ -63,7 +68,7 @@ export class AgentLinkServer implements AsyncDisposable {
     });
     call.on("error", () => abort.abort(new BuildError(Code.Canceled, "agent link broke")));
     try {
-      await this.#relay(call, abort.signal);
+      await body(abort.signal);
       ended = true;
       call.end();
     } catch (error) {
@@ -75,6 +80,20 @@ export class AgentLinkServer implements AsyncDisposable {
       const status: Partial<StatusObject> = { code: failure.code, details: failure.message, metadata };
       call.emit("error", status);
     }
+  }
+
+  async #channel(call: Call, signal: AbortSignal): Promise<void> {
+    const { channels } = this.#options;
+    if (channels === undefined) throw new BuildError(Code.Unimplemented, "tasks have no channels here");
+    const requests = requestsOf(call)[Symbol.asyncIterator]();
+    const first = await requests.next();
+    if (first.done === true) throw new BuildError(Code.InvalidArgument, "agent link channel without header");
+    const { token, name } = decode<ChannelHeader>(first.value);
+    const send = async (message: Uint8Array) => {
+      signal.throwIfAborted();
+      if (!call.write(message)) await drained(call, signal);
+    };
+    await channels.serve(token, name, { send, messages: { [Symbol.asyncIterator]: () => requests } }, signal);
   }
 
   async #relay(call: Call, signal: AbortSignal): Promise<void> {

@@ -14,6 +14,16 @@ export interface CallHeader {
   readonly metadata: Readonly<Record<string, readonly string[]>>;
 }
 
+/**
+ * Second method: a channel of a task (core/seams/task-channel.ts). Request: first message `ChannelHeader`, then the agent's
+ * messages. Response: the coordinator's messages; errors as for session calls.
+ */
+export interface ChannelHeader {
+  /** Given with the task; opens only that task's channels. */
+  readonly token: string;
+  readonly name: string;
+}
+
 export interface SessionDescription {
   readonly sharedKey: string;
   readonly methods: readonly string[];
@@ -28,16 +38,18 @@ export const maxMessageBytes = 16 << 20;
 
 const asBuffer = (data: Uint8Array): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
+const streamOfBytes = {
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: asBuffer,
+  requestDeserialize: (data: Buffer): Uint8Array => data,
+  responseSerialize: asBuffer,
+  responseDeserialize: (data: Buffer): Uint8Array => data,
+} as const;
+
 export const agentLinkService = {
-  call: {
-    path: "/buildfleet.v1.AgentLink/Call",
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: asBuffer,
-    requestDeserialize: (data: Buffer): Uint8Array => data,
-    responseSerialize: asBuffer,
-    responseDeserialize: (data: Buffer): Uint8Array => data,
-  },
+  call: { path: "/buildfleet.v1.AgentLink/Call", ...streamOfBytes },
+  channel: { path: "/buildfleet.v1.AgentLink/Channel", ...streamOfBytes },
 } as const satisfies ServiceDefinition;
 
 /** Session methods an agent may ask for; what a client serves of them is told in the description. */

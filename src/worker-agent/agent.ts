@@ -12,8 +12,10 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
+import type { TaskChannels } from "../core/seams/task-channel.ts";
 import type { AgentRecord } from "../core/values/agent.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
+import { randomId } from "../core/values/random-id.ts";
 import type { Task } from "../core/values/task.ts";
 import { findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
@@ -23,16 +25,16 @@ import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source
 import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { encode } from "../util/msgpack.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
-import { randomId } from "../core/values/random-id.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { version } from "../version.ts";
+import { ContainerRunner } from "./containers/container-runner.ts";
 import { ControlServer } from "./control-server.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { AgentInventory } from "./inventory/agent-inventory.ts";
 import { LayerManager } from "./layers/layer-manager.ts";
 import { ChecksumRunner } from "./ops/checksum-op.ts";
 import { DiffOp } from "./ops/diff-op.ts";
-import { CacheMountStore, MountArea, runnablePlatforms, stepLogLimits } from "./ops/exec/index.ts";
+import { CacheMountStore, copyTree, MountArea, runnablePlatforms, stepLogLimits } from "./ops/exec/index.ts";
 import { ExecOpRunner } from "./ops/exec-op.ts";
 import { ExportArchiveOp } from "./ops/export-archive-op.ts";
 import { ExportContentOp } from "./ops/export-content-op.ts";
@@ -59,6 +61,8 @@ export interface AgentOptions {
   readonly blobListen: { readonly host: string; readonly port: number; readonly advertise?: string };
   /** Sessions of a task's builds. */
   readonly sessions: (task: Task) => SessionGroup;
+  /** Channels of a task to its coordinator. */
+  readonly channels: (task: Task) => TaskChannels;
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly tracer?: TaskTracer;
@@ -179,9 +183,11 @@ export class Agent implements AsyncDisposable {
       blob: new BlobSource({ registry, snapshotter }),
       local,
     });
+    const reader = owned.use(new ReadRunner());
+    const tracingExecutor = new TracingExecutor(executor);
     const runners: OpRunners = {
       exec: new ExecOpRunner({
-        executor: new TracingExecutor(executor),
+        executor: tracingExecutor,
         spawner,
         area,
         cacheMounts,
@@ -189,7 +195,15 @@ export class Agent implements AsyncDisposable {
       }),
       file: owned.use(new FileOpRunner()),
       checksum: new ChecksumRunner({ hasher, agentId: id }),
-      read: owned.use(new ReadRunner()),
+      container: new ContainerRunner({
+        executor: tracingExecutor,
+        area,
+        cacheMounts,
+        copyTree: copyTree(spawner),
+        reader,
+        channels: options.channels,
+      }),
+      read: reader,
       "export.files": owned.use(new ExportFilesRunner()),
       "export.archive": new ExportArchiveOp(),
       "export.content": new ExportContentOp(),

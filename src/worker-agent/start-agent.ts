@@ -36,6 +36,7 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
         ...(advertise === undefined ? {} : { advertise }),
       },
       sessions: ({ coordinator, sessionIds }) => link.group(coordinator.address, coordinator.token, sessionIds),
+      channels: ({ coordinator }) => link.channels(coordinator.address, coordinator.token),
       logger,
     }),
   );

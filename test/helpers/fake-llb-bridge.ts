@@ -4,6 +4,7 @@ import { type Definition, Op, type SourceOp } from "../../src/api/gen/ops.ts";
 import { BuildError } from "../../src/core/errors/build-error.ts";
 import { Code } from "../../src/core/errors/code.ts";
 import type {
+  BridgeLog,
   BridgeRef,
   BridgeSolveRequest,
   BridgeWarning,
@@ -47,6 +48,14 @@ export class FakeLlbBridge implements LlbBridge {
     const { definition } = request;
     if (definition === undefined || definition.def.length === 0) return { metadata: new Map() };
     return { ref: this.#ref(definition), metadata: new Map() };
+  }
+
+  async newContainer(): Promise<never> {
+    throw new BuildError(Code.Unimplemented, "no containers here");
+  }
+
+  log(): BridgeLog {
+    return { write: () => {}, end: () => {} };
   }
 
   async resolveSourceMeta(request: SourceMetaRequest): Promise<SourceMeta> {

@@ -3,7 +3,9 @@ import type { Definition } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
+import type { ContainerRequest, GatewayContainer } from "../../core/seams/gateway-container.ts";
 import type {
+  BridgeLog,
   BridgeRef,
   BridgeSolveRequest,
   BridgeWarning,
@@ -22,6 +24,8 @@ import type { Platform } from "../../core/values/platform.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import type { CacheImports } from "../caching/cache-imports.ts";
+import { FleetContainer } from "../gateway/fleet-container.ts";
+import { LogVertex } from "../gateway/log-vertex.ts";
 import { withDefinitionSource } from "./definition-source.ts";
 import { SolvedRef } from "./solved-ref.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
@@ -36,6 +40,10 @@ export interface BuildBridgeOptions {
   /** Checks and loads a definition under this build's entitlements. */
   readonly load: (definition: Definition) => Edge;
   readonly workers: () => ReturnType<LlbBridge["workers"]>;
+  /** Of the whole build: what is made for it ends with it. */
+  readonly signal: AbortSignal;
+  /** Entitlements granted to this build. */
+  readonly entitlements: readonly string[];
   readonly traceparent?: string;
 }
 
@@ -86,6 +94,18 @@ export class BuildBridge implements LlbBridge {
   warn(warning: BridgeWarning): void {
     const { vertex, ...rest } = warning;
     this.#options.job.warn(vertex ?? ("" as Digest), rest);
+  }
+
+  async newContainer(request: ContainerRequest, signal: AbortSignal): Promise<GatewayContainer> {
+    const refs = await Promise.all(request.mounts.map(({ ref }) => ref?.evaluate(signal)));
+    const { dispatcher, entitlements } = this.#options;
+    const context = this.#context(this.#options.signal, noProgress);
+    return FleetContainer.open({ dispatcher, entitlements, context }, request, refs, signal);
+  }
+
+  log(name: string): BridgeLog {
+    const { job, signal } = this.#options;
+    return new LogVertex((body) => job.inVertex(name, body, signal));
   }
 
   /** The solved result behind a ref which this bridge gave out, with its cache keys; undefined before it is solved. */

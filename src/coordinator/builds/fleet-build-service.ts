@@ -95,6 +95,8 @@ export class FleetBuildService implements BuildService {
       cacheImports: new CacheImports({ ...this.#options.cacheImports, job, sessions, signal, logger }),
       load: (definition) => this.#load(definition, new Set(params.entitlements)),
       workers: () => this.#bridgeWorkers(),
+      entitlements: params.entitlements,
+      signal,
       ...trace,
     });
     logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });

@@ -20,5 +20,6 @@ const collectors: { readonly [K in TaskKind]: (body: TaskBody<K>) => readonly La
   "export.content": (body) => body.blobs.flatMap((blob) => blob.layer ?? []),
   "export.files": (body) => body.roots.flatMap((root) => root.ref.layers),
   read: (body) => body.ref.layers,
+  container: (body) => body.inputs.flatMap((ref) => ref.layers),
   materialize: (body) => body.ref.layers,
 };

@@ -25,6 +25,7 @@ import type { BridgeRef, FrontendResult, LlbBridge, SourceMeta } from "../../cor
 import type { Digest } from "../../core/values/digest.ts";
 import { normalizePlatform, type Platform } from "../../core/values/platform.ts";
 import { statusToError } from "../../grpc/index.ts";
+import { BridgeContainers } from "../gateway/bridge-containers.ts";
 import { resultFromMessage, resultToMessage } from "./result-messages.ts";
 import { timestampFromMs } from "./timestamp.ts";
 
@@ -41,6 +42,8 @@ export interface BridgeForwarderOptions {
  * LlbBridge, keeps the refs it has handed out, and takes the result. Serves a build client as well as a frontend image.
  */
 export class BridgeForwarder {
+  /** Containers in which the frontend runs processes. */
+  readonly containers: BridgeContainers;
   readonly #bridge: LlbBridge;
   readonly #options: BridgeForwarderOptions;
   readonly #refs = new Map<string, BridgeRef>();
@@ -50,6 +53,11 @@ export class BridgeForwarder {
   constructor(options: BridgeForwarderOptions) {
     this.#bridge = options.bridge;
     this.#options = options;
+    this.containers = new BridgeContainers({
+      bridge: options.bridge,
+      ref: (id) => this.#ref(id),
+      platform: platformFromMessage,
+    });
     this.#result.promise.catch(() => {});
   }
 
@@ -228,10 +236,11 @@ export class BridgeForwarder {
     };
   }
 
-  /** The build is over: refs are dropped and a frontend that has not returned never will. */
-  discard(): void {
+  /** The build is over: refs are dropped, containers end, and a frontend that has not returned never will. */
+  async discard(): Promise<void> {
     this.#refs.clear();
     this.#settled(() => this.#result.reject(new BuildError(Code.Canceled, "context canceled")));
+    await this.containers.discard();
   }
 
   #settle(settle: () => void): void {

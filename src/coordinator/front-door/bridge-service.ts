@@ -9,8 +9,15 @@ const service = "moby.buildkit.v1.frontend.LLBBridge";
 /** Finds the build a bridge call belongs to; may wait for it. */
 export type BridgeLookup = (call: ServerCall) => Promise<BridgeForwarder>;
 
-/** Registers `LLBBridge`. Interactive containers are not served: their calls answer Unimplemented. */
+/** Registers `LLBBridge`. */
 export function serveBridge(server: GrpcServer, lookup: BridgeLookup): void {
+  const find = async (name: string, call: ServerCall): Promise<BridgeForwarder> => {
+    try {
+      return await lookup(call);
+    } catch (error) {
+      throw BuildError.from(error).wrap(`forwarding ${name}`);
+    }
+  };
   const method = <Req, Res>(
     name: string,
     request: MessageCodec<Req>,
@@ -19,15 +26,7 @@ export function serveBridge(server: GrpcServer, lookup: BridgeLookup): void {
   ) => {
     server.handle(
       `/${service}/${name}`,
-      unary(request, response, async (message, call) => {
-        let bridge: BridgeForwarder;
-        try {
-          bridge = await lookup(call);
-        } catch (error) {
-          throw BuildError.from(error).wrap(`forwarding ${name}`);
-        }
-        return serve(bridge, message, call.signal);
-      }),
+      unary(request, response, async (message, call) => serve(await find(name, call), message, call.signal)),
     );
   };
   method("Ping", gateway.PingRequest, gateway.PongResponse, (bridge) => bridge.ping());
@@ -66,6 +65,38 @@ export function serveBridge(server: GrpcServer, lookup: BridgeLookup): void {
   method("Warn", gateway.WarnRequest, gateway.WarnResponse, (bridge, message) => {
     bridge.warn(message);
     return {};
+  });
+  method(
+    "NewContainer",
+    gateway.NewContainerRequest,
+    gateway.NewContainerResponse,
+    async ({ containers }, message, signal) => {
+      await containers.create(message, signal);
+      return {};
+    },
+  );
+  method(
+    "ReleaseContainer",
+    gateway.ReleaseContainerRequest,
+    gateway.ReleaseContainerResponse,
+    async ({ containers }, message) => {
+      await containers.release(message.ContainerID);
+      return {};
+    },
+  );
+  method("ReadFileContainer", gateway.ReadFileRequest, gateway.ReadFileResponse, ({ containers }, message, signal) =>
+    containers.readFile(message, signal),
+  );
+  method("ReadDirContainer", gateway.ReadDirRequest, gateway.ReadDirResponse, ({ containers }, message, signal) =>
+    containers.readDir(message, signal),
+  );
+  method("StatFileContainer", gateway.StatFileRequest, gateway.StatFileResponse, ({ containers }, message, signal) =>
+    containers.statFile(message, signal),
+  );
+  server.handle(`/${service}/ExecProcess`, async (call) => {
+    const { containers } = await find("ExecProcess", call);
+    call.sendHeaders();
+    await containers.exec(call);
   });
 }
 

@@ -117,7 +117,7 @@ export class ControlService {
       return await build.finish(result);
     } finally {
       reservation.ended();
-      forwarder?.discard();
+      await forwarder?.discard();
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * Frontend API capabilities that work here (BuildKit frontend/gateway/pb/caps.go). A client that misses one either falls back
- * or refuses; one that is promised and does not work fails in the middle of a build. Not served: `gateway.exec*`,
+ * or refuses; one that is promised and does not work fails in the middle of a build. Not served:
  * `source.metaresolver.image.attestations`, `source.metaresolver.http.checksumrequest`.
  */
 export const frontendCapabilities: readonly string[] = [
@@ -18,6 +18,11 @@ export const frontendCapabilities: readonly string[] = [
   "reference.output",
   "frontend.inputs",
   "gateway.solve.metadata",
+  "gateway.exec",
+  "gateway.exec.extrahosts",
+  "gateway.exec.secretenv",
+  "gateway.exec.signals",
+  "gateway.exec.filesystem",
   "frontend.caps",
   "gateway.solve.evaluate",
   "gateway.evaluate",

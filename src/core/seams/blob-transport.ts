@@ -15,4 +15,9 @@ export interface BlobTransport {
    * @throws as `readBlob`
    */
   layerBlob(peerUrl: string, id: LayerId, signal: AbortSignal): Promise<Descriptor>;
+  /**
+   * Tells a peer that a blob it gave was not what its digest says: it looks at what it stores and drops it if that is so.
+   * @throws as `readBlob`
+   */
+  checkBlob(peerUrl: string, digest: Digest, signal: AbortSignal): Promise<void>;
 }

@@ -5,6 +5,7 @@ import type { Policy } from "../../api/gen/sourcepolicy.ts";
 import type { Digest } from "../values/digest.ts";
 import type { Ref } from "../values/layer.ts";
 import type { Platform } from "../values/platform.ts";
+import type { ContainerRequest, GatewayContainer } from "./gateway-container.ts";
 
 /** What a frontend may ask of the build it serves (BuildKit frontend.FrontendLLBBridge). Refs live until the build ends. */
 export interface LlbBridge {
@@ -13,6 +14,10 @@ export interface LlbBridge {
   /** Immutable identity and metadata of a source; image configs come from here. Shows as a vertex named `logName`. */
   resolveSourceMeta(request: SourceMetaRequest, signal: AbortSignal): Promise<SourceMeta>;
   warn(warning: BridgeWarning): void;
+  /** Makes what its mounts need and resolves when processes can start. */
+  newContainer(request: ContainerRequest, signal: AbortSignal): Promise<GatewayContainer>;
+  /** A vertex of this name that shows what is written to it; it appears with the first byte and ends with `end`. */
+  log(name: string): BridgeLog;
   /** Workers that could run steps now, native platform first. */
   workers(): readonly {
     readonly id: string;
@@ -79,6 +84,11 @@ export interface SourceMeta {
     readonly tagObject?: Uint8Array;
   };
   readonly http?: { readonly checksum: Digest; readonly filename: string; readonly lastModified?: number };
+}
+
+export interface BridgeLog {
+  write(stream: 1 | 2, data: Uint8Array): void;
+  end(error?: Error): void;
 }
 
 export interface BridgeWarning {

@@ -3,6 +3,7 @@ import type { Platform } from "../values/platform.ts";
 import type { TaskBody, TaskKind, TaskResult } from "../values/task.ts";
 import type { ProgressWriter } from "./progress.ts";
 import type { SessionGroup } from "./session-caller.ts";
+import type { ChannelHandler } from "./task-channel.ts";
 
 /** Runs tasks somewhere in the fleet: places, leases, retries infrastructure faults elsewhere, records new layers. */
 export interface TaskDispatcher {
@@ -21,6 +22,8 @@ export interface DispatchContext {
   readonly platform?: Platform;
   /** Worker filters of the op (`constraints`). */
   readonly constraints?: readonly string[];
+  /** Serves the channels which the task opens; without it there are none. */
+  readonly onChannel?: ChannelHandler;
   /** Same value → same agent when it lives: local contexts, git mirrors, cache mounts. */
   readonly affinity?: string;
   /** Ids for the layers the task makes: they are made again (lineage). */

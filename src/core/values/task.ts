@@ -151,6 +151,22 @@ export interface TaskTable {
     /** file: the bytes. dir: concatenated length-delimited fsutil Stats in a ReadDirResponse. stat: a marshalled fsutil Stat. */
     result: { readonly data: Uint8Array };
   };
+  /** Mounts and processes for a frontend; lasts until its control channel ends (core/values/container-messages.ts). */
+  container: {
+    body: {
+      /** Marshalled pb.Mounts; `input` is an index into `inputs`. */
+      readonly mounts: readonly Uint8Array[];
+      readonly inputs: readonly Ref[];
+      readonly platform?: Platform;
+      readonly network: "sandbox" | "host" | "none";
+      readonly hostname: string;
+      readonly extraHosts: readonly { readonly host: string; readonly ip: string }[];
+      readonly files: readonly import("../seams/gateway-container.ts").ContainerFile[];
+      /** Entitlements of the build. */
+      readonly entitlements: readonly string[];
+    };
+    result: Readonly<Record<string, never>>;
+  };
   /** Makes layers present on the agent (unlazy). */
   materialize: { body: { readonly ref: Ref }; result: OutputsResult };
 }

@@ -191,16 +191,25 @@ export class LayerManager {
         infrastructure: true,
       },
     );
-    for await (const candidate of this.#candidates(info, sources, signal)) {
-      try {
-        const { from, blob } = candidate;
-        const attributes = { "layer.id": id, "fetch.from": from, "blob.size_bytes": blob.size };
-        await inSpan("fetch layer", { attributes }, () => this.#unpack(id, info, candidate, lower, sources, signal));
-        return;
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#options.logger.warn("cannot fetch layer", { layer: id, from: candidate.from, error: String(error) });
-        failure = error;
+    // A holder that is told of a corrupt blob cuts the layer anew when it is asked again.
+    for (let round = 1, corrupt = true; corrupt && round <= 2; round++) {
+      corrupt = false;
+      for await (const candidate of this.#candidates(info, sources, signal)) {
+        try {
+          const { from, blob } = candidate;
+          const attributes = { "layer.id": id, "fetch.from": from, "blob.size_bytes": blob.size };
+          await inSpan("fetch layer", { attributes }, () => this.#unpack(id, info, candidate, lower, sources, signal));
+          return;
+        } catch (error) {
+          signal.throwIfAborted();
+          this.#options.logger.warn("cannot fetch layer", { layer: id, from: candidate.from, error: String(error) });
+          if (error instanceof BuildError && (error.code === Code.DataLoss || error.code === Code.InvalidArgument)) {
+            corrupt = true;
+            // Unpacking may stumble over damaged bytes before their digest is known.
+            if (error.code === Code.InvalidArgument) await candidate.sources[0]?.disown?.(signal).catch(() => {});
+          }
+          failure = error;
+        }
       }
     }
     throw failure;
@@ -287,6 +296,10 @@ export class LayerManager {
     return {
       name: "content store",
       open: (offset, signal) => this.#options.content.read(digest, { offset }, signal),
+      disown: async () => {
+        this.#options.logger.warn("stored blob is corrupt and goes", { digest });
+        await this.#options.content.delete(digest);
+      },
     };
   }
 
@@ -305,6 +318,7 @@ export class LayerManager {
       {
         name: `agent ${holder}`,
         open: (offset, signal) => this.#options.transport.readBlob(url, digest, offset, signal),
+        disown: (signal) => this.#options.transport.checkBlob(url, digest, signal),
       },
     ];
   }

@@ -7,6 +7,8 @@ import type { Digest } from "../../core/values/digest.ts";
 export interface BlobSource {
   readonly name: string;
   open(offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Called when all bytes came from here and were wrong, so that they are not offered again. */
+  disown?(signal: AbortSignal): Promise<void>;
 }
 
 export interface ExpectedBlob {
@@ -31,6 +33,7 @@ export async function* resumingRead(
     infrastructure: true,
   });
   for (const source of [...sources, ...sources]) {
+    const alone = offset === 0;
     try {
       for await (const chunk of source.open(offset, signal)) {
         offset += chunk.length;
@@ -47,7 +50,11 @@ export async function* resumingRead(
       if (offset < expected.size) continue;
     }
     const actual = `sha256:${hash.digest("hex")}`;
-    if (actual !== expected.digest) throw lied(expected, source, `content with digest ${actual}`);
+    if (actual !== expected.digest) {
+      // Whether or not the source can be told, the bytes are wrong.
+      if (alone) await source.disown?.(signal).catch(() => {});
+      throw lied(expected, source, `content with digest ${actual}`);
+    }
     return;
   }
   throw failure;

@@ -6,13 +6,14 @@ import { Code } from "../../core/errors/code.ts";
 import type { ContainerProcess, ExecUsage, Executor } from "../../core/seams/executor.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
-import { getSecret, SecretNotFoundError } from "../../session-services/index.ts";
 import type { ProcessSpawner } from "../../util/process/index.ts";
 import type { CacheMountStore } from "./exec/cache-mount-store.ts";
+import { copyTree } from "./exec/copy-tree.ts";
 import { emulatorDestination, findEmulator } from "./exec/emulation.ts";
 import { stepEnvironment } from "./exec/environment.ts";
 import { goQuote } from "./exec/go-quote.ts";
 import type { MountArea } from "./exec/mount-area.ts";
+import { loadSecretEnvironment } from "./exec/secret-environment.ts";
 import { StepLog, type StepLogLimits } from "./exec/step-log.ts";
 import { StepMounts } from "./exec/step-mounts.ts";
 
@@ -52,11 +53,11 @@ export class ExecOpRunner implements OpRunner<"exec"> {
         sessions: context.sessions,
         area: this.#options.area,
         cacheMounts: this.#options.cacheMounts,
-        copyTree: (source, target, signal) => this.#copyTree(source, target, signal),
+        copyTree: copyTree(this.#options.spawner),
       },
       context.signal,
     );
-    const secretEnvironment = await loadSecretEnvironment(exec, context);
+    const secretEnvironment = await loadSecretEnvironment(exec.secretenv, context);
     const container: ContainerProcess = {
       id: randomUUID().replaceAll("-", ""),
       rootfs: mounts.root.path,
@@ -113,15 +114,6 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       stderr.end(failed);
     }
   }
-
-  /** By coreutils, in a process of its own: clones where the filesystem can, and keeps holes. */
-  async #copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
-    const result = await this.#options.spawner.capture(
-      ["cp", "-a", "--reflink=auto", "--no-target-directory", source, target],
-      { signal },
-    );
-    if (result.code !== 0) throw new BuildError(Code.Unknown, `Cannot fill cache mount: ${result.stderr.trim()}`);
-  }
 }
 
 function decode(bytes: Uint8Array): ExecOp {
@@ -166,27 +158,4 @@ function networkName(mode: number): ContainerProcess["network"] {
 function checkedIp(ip: string): string {
   if (isIP(ip) === 0) throw new BuildError(Code.Unknown, `failed to parse IP ${ip}`);
   return ip;
-}
-
-/** `NAME=value` of each secret; an optional one that is missing is empty, not absent (BuildKit ops/exec.go loadSecretEnv). */
-async function loadSecretEnvironment(
-  exec: ExecOp,
-  context: RunContext,
-): Promise<{ readonly entries: readonly string[]; readonly values: readonly Uint8Array[] }> {
-  const entries: string[] = [];
-  const values: Uint8Array[] = [];
-  for (const { ID, name, optional } of exec.secretenv) {
-    if (ID === "") {
-      throw new BuildError(Code.Unknown, `secret ID missing for ${JSON.stringify(name)} environment variable`);
-    }
-    let value: Uint8Array = new Uint8Array();
-    try {
-      value = await getSecret(context.sessions, ID, context.signal);
-      values.push(value);
-    } catch (error) {
-      if (!optional || !(error instanceof SecretNotFoundError)) throw error;
-    }
-    entries.push(`${name}=${Buffer.from(value).toString()}`);
-  }
-  return { entries, values };
 }

@@ -101,6 +101,10 @@ export class FakeBuild implements ActiveBuild {
           config: Buffer.from("{}"),
         },
       }),
+      newContainer: async () => {
+        throw new BuildError(Code.Unimplemented, "no containers here");
+      },
+      log: () => ({ write: () => {}, end: () => {} }),
       warn: (warning) => {
         this.warnings.push(warning.short);
       },

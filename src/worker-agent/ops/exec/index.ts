@@ -1,4 +1,5 @@
 export { type CacheMountRecord, CacheMountStore, type CacheMountStoreOptions } from "./cache-mount-store.ts";
+export { copyTree } from "./copy-tree.ts";
 export { runnablePlatforms } from "./emulation.ts";
 export { MountArea } from "./mount-area.ts";
 export { StepLog, type StepLogLimits, stepLogLimits } from "./step-log.ts";
