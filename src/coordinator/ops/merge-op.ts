@@ -6,7 +6,10 @@ import type { Ref } from "../../core/values/layer.ts";
 import type { LlbPayload } from "../../llb/definition/index.ts";
 import { plainCacheMap } from "./op-cache-map.ts";
 
-/** Stacks refs: layers are diffs, so a merge is their concatenation and moves no byte. */
+/**
+ * Stacks refs: layers are diffs, so a merge is their concatenation and moves no byte. A layer may come twice, as in BuildKit
+ * (cache/refs.go, layerWalk): images show it twice, and a diff sees which refs the merge began with.
+ */
 export class MergeOp implements Op<Ref> {
   readonly #payload: LlbPayload;
   readonly #merge: PbMergeOp;
@@ -29,11 +32,6 @@ export class MergeOp implements Op<Ref> {
       if (ref === undefined) throw new BuildError(Code.InvalidArgument, `merge input ${input} is not there`);
       return ref.layers;
     });
-    return [{ layers: lastOccurrences(layers) }];
+    return [{ layers }];
   }
-}
-
-/** A layer that comes twice counts where it comes last: applying a diff again changes nothing below what follows it. */
-function lastOccurrences<T>(items: readonly T[]): readonly T[] {
-  return items.filter((item, index) => items.lastIndexOf(item) === index);
 }
