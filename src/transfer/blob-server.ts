@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,7 +8,7 @@ import { Code } from "../core/errors/code.ts";
 import type { FileContentStore } from "../core/seams/content-store.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
-import { parseDigest } from "../core/values/digest.ts";
+import { type Digest, parseDigest } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { inSpan } from "../telemetry/index.ts";
 import { blobPath, layerPath } from "./paths.ts";
@@ -26,7 +27,7 @@ const readSizeBytes = 1 << 20;
 
 /**
  * Serves this agent's blobs to other agents over HTTP/1.1: `GET /v1/blobs/<digest>` with `Range: bytes=N-`, and
- * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob. Every request carries a token for its path.
+ * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob; `POST /v1/blobs/<digest>` asks to check a blob. Every request carries a token for its path.
  */
 export class BlobServer implements AsyncDisposable {
   readonly #options: BlobServerOptions;
@@ -73,7 +74,10 @@ export class BlobServer implements AsyncDisposable {
     const blob = blobPath.match(path);
     const layer = layerPath.match(path);
     if (request.method === "GET" && blob !== undefined) await this.#sendBlob(blob, request, response);
-    else if (request.method === "POST" && layer !== undefined) {
+    else if (request.method === "POST" && blob !== undefined) {
+      await this.#checkBlob(parseDigest(blob), signal);
+      response.writeHead(200).end();
+    } else if (request.method === "POST" && layer !== undefined) {
       const descriptor = await this.#options.packLayer(layer as LayerId, signal);
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(descriptor));
     } else throw new BuildError(Code.NotFound, `no such resource ${path}`);
@@ -96,6 +100,16 @@ export class BlobServer implements AsyncDisposable {
         createReadStream(this.#options.content.path(digest), { start, highWaterMark: readSizeBytes }),
         response,
       );
+  }
+
+  /** A blob gone bad on this disk goes, so that it is cut or fetched anew. One that is right was damaged on its way. */
+  async #checkBlob(digest: Digest, signal: AbortSignal): Promise<void> {
+    const { content, logger } = this.#options;
+    const hash = createHash("sha256");
+    for await (const chunk of content.read(digest, {}, signal)) hash.update(chunk);
+    if (`sha256:${hash.digest("hex")}` === digest) return;
+    logger.warn("stored blob is corrupt and goes", { digest });
+    await content.delete(digest);
   }
 
   #fail(response: ServerResponse, error: BuildError): void {

@@ -52,6 +52,12 @@ export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
     return (await response.body.json()) as Descriptor;
   }
 
+  async checkBlob(peerUrl: string, digest: Digest, signal: AbortSignal): Promise<void> {
+    const path = blobPath.of(digest);
+    const response = await this.#send(peerUrl, path, { method: "POST", signal, headersTimeout: packTimeoutMs });
+    await response.body.dump();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }

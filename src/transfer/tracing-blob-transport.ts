@@ -42,4 +42,11 @@ export class TracingBlobTransport implements BlobTransport {
     const attributes = { "peer.url": peerUrl, "layer.id": id };
     return inSpan("request layer", { kind: "client", attributes }, () => this.#inner.layerBlob(peerUrl, id, signal));
   }
+
+  async checkBlob(peerUrl: string, digest: Digest, signal: AbortSignal): Promise<void> {
+    const attributes = { "peer.url": peerUrl, "blob.digest": digest };
+    return inSpan("request check", { kind: "client", attributes }, () =>
+      this.#inner.checkBlob(peerUrl, digest, signal),
+    );
+  }
 }

@@ -155,6 +155,7 @@ describe("tracing decorators", () => {
         yield Buffer.from("def");
       },
       layerBlob: () => Promise.reject(new Error("gone")),
+      checkBlob: () => Promise.reject(new Error("gone")),
     };
     const transport = new TracingBlobTransport(inner);
     const read = async (url: string, limit: number) => {

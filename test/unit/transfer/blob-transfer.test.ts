@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -16,7 +16,12 @@ const data = Buffer.alloc(3 << 20, "layer bytes ");
 const digest = sha256(data);
 
 async function withPeers(
-  use: (transport: HttpBlobTransport, url: string, stranger: HttpBlobTransport) => Promise<void>,
+  use: (
+    transport: HttpBlobTransport,
+    url: string,
+    stranger: HttpBlobTransport,
+    content: LocalContentStore,
+  ) => Promise<void>,
 ): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "buildfleet-transfer-"));
   try {
@@ -35,7 +40,7 @@ async function withPeers(
     const port = await server.listen("127.0.0.1", 0);
     await using transport = new HttpBlobTransport(tokens);
     await using stranger = new HttpBlobTransport(new TransferTokens(Buffer.from("another key")));
-    await use(transport, `http://127.0.0.1:${port}`, stranger);
+    await use(transport, `http://127.0.0.1:${port}`, stranger, content);
   } finally {
     await rm(root, { recursive: true });
   }
@@ -51,6 +56,16 @@ const withCode = (code: number) => (error: unknown) =>
   error instanceof BuildError && error.code === code && error.infrastructure;
 
 describe("transfer between agents", () => {
+  it("drops a blob that is found corrupt, and only such a one", () =>
+    withPeers(async (transport, url, _stranger, content) => {
+      await transport.checkBlob(url, digest, signal);
+      assert.ok((await content.stat(digest)) !== undefined);
+      await writeFile(content.path(digest), "not what it was");
+      await transport.checkBlob(url, digest, signal);
+      assert.equal(await content.stat(digest), undefined);
+      await assert.rejects(transport.checkBlob(url, digest, signal), withCode(Code.NotFound));
+    }));
+
   it("reads a blob whole, from an offset, and from its end", () =>
     withPeers(async (transport, url) => {
       assert.ok((await collect(transport.readBlob(url, digest, 0, signal))).equals(data));
