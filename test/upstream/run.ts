@@ -61,6 +61,8 @@ if (binary === undefined || values.help) {
   process.exit(values.help ? 0 : 2);
 }
 
+const stop = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
 const home = await mkdtemp(join(tmpdir(), "upstream-"));
 try {
   const logs = resolve(values.logs ?? (await mkdtemp(join(tmpdir(), "upstream-logs-"))));
@@ -78,6 +80,7 @@ try {
     logs,
     disabledFeatures: values["all-features"] ? [] : notOffered,
     timeoutMs: Number(values.timeout) * 1000,
+    signal: stop.signal,
   });
   const names = await runner.discover(values.run);
   const baseline = await readBaseline(values.baseline);
@@ -118,6 +121,7 @@ async function runAll(
   const lane = async (): Promise<void> => {
     for (const name of queue) {
       const result = await runner.run(name);
+      if (stop.signal.aborted) return;
       const verdict = judge(result, baseline.get(name));
       verdicts.push(verdict);
       const label = verdict.applicable ? verdict.outcome : "n/a";

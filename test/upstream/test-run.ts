@@ -27,6 +27,8 @@ export interface TestRunnerOptions {
   readonly logs: string;
   readonly disabledFeatures: readonly string[];
   readonly timeoutMs: number;
+  /** Ends the running tests. */
+  readonly signal: AbortSignal;
 }
 
 /** Runs single tests of a compiled Go test binary, each in a process of its own, and cleans up after those that hang. */
@@ -62,7 +64,7 @@ export class TestRunner {
     args: readonly string[],
     withDaemon: boolean,
   ): Promise<{ text: string; seconds: number; timedOut: boolean }> {
-    const { binary, programs, mirror, scratch, logs, disabledFeatures, timeoutMs } = this.#options;
+    const { binary, programs, mirror, scratch, logs, disabledFeatures, timeoutMs, signal } = this.#options;
     await mkdir(scratch, { recursive: true });
     const directory = await mkdtemp(join(scratch, "t"));
     const inherited = process.env["PATH"]?.split(":") ?? [];
@@ -86,12 +88,15 @@ export class TestRunner {
     });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
+    const kill = () => child.kill("SIGKILL");
+    signal.addEventListener("abort", kill, { once: true });
     const timer = setTimeout(() => {
       timedOut = true;
-      child.kill("SIGKILL");
+      kill();
     }, timeoutMs);
     await new Promise<void>((resolve, reject) => child.once("exit", () => resolve()).once("error", reject));
     clearTimeout(timer);
+    signal.removeEventListener("abort", kill);
     const seconds = Math.round((performance.now() - started) / 100) / 10;
     await cleanUp(directory);
     log.end();
