@@ -105,6 +105,37 @@ describe("exportCacheKeys", () => {
     );
   });
 
+  it("withholds results by export_cache only where the build had no need of them", async () => {
+    const graph = () => {
+      const a = vertex({ name: "a", inputs: [edge(image())], compute: () => 5 });
+      const withheld = { ...a, options: { ...a.options, exportCache: false } };
+      return vertex({ name: "b", inputs: [edge(withheld)], compute: () => 6 });
+    };
+    const first = numberSolver();
+    const cold = await exported(first, graph());
+    assert.equal(cold.get(recordOf("a"))?.values.size, 1);
+    const warm = await exported(numberSolver(first), graph());
+    assert.equal(warm.get(recordOf("a"))?.values.size, 0);
+    assert.equal(warm.get(recordOf("b"))?.values.size, 1);
+  });
+
+  it("gives the graphs that an op built on its way", async () => {
+    const setup = numberSolver();
+    const inner = vertex({ name: "inner", inputs: [edge(image())], compute: () => 3 });
+    const outer: Vertex = vertex({
+      name: "outer",
+      inputs: [edge(image())],
+      during: async ({ signal }) => {
+        await setup.solver.buildNested(outer, edge(inner), { signal });
+      },
+    });
+    const records = await exported(setup, vertex({ name: "top", inputs: [edge(outer)] }));
+    assert.deepEqual([...(records.get(recordOf("inner"))?.values ?? [])], [3]);
+    assert.deepEqual(records.get(recordOf("top"))?.inputs, [
+      new Set([`${recordOf("outer")} `, `${recordOf("inner")} `]),
+    ]);
+  });
+
   it("leaves out what only one session can know", async () => {
     const local = vertex({ name: "local", random: true, compute: () => 1 });
     assert.equal((await exported(numberSolver(), vertex({ name: "run", inputs: [edge(local)] }))).size, 0);

@@ -70,6 +70,41 @@ describe("ImportedCacheKeyStorage", () => {
     );
   });
 
+  it("leads through keys without results, whose inputs are not run for their content", async () => {
+    const image = vertex({ name: "image", compute: () => 1 });
+    const step = vertex({ name: "step", inputs: [edge(image)] });
+    const copy = vertex({ name: "copy", inputs: [edge(step)], content: [0], selectors: { 0: "s" } });
+    const top = vertex({ name: "top", inputs: [edge(copy)] });
+    const key = (name: string) => rootKey(sha256(`number ${name}`), 0);
+    const content = rootKey(sha256("content 1"), -1);
+    const stored = new MemoryResults();
+    await stored.save({ id: "found", value: 7 }, 1);
+    const keys = new ImportedCacheKeyStorage([
+      { digest: key("image"), inputs: [], results: [] },
+      { digest: key("step"), inputs: [[{ link: 0, selector: "" }]], results: [] },
+      { digest: content, inputs: [], results: [] },
+      {
+        digest: key("copy"),
+        inputs: [
+          [
+            { link: 1, selector: sha256("s") },
+            { link: 2, selector: "" },
+          ],
+        ],
+        results: [],
+      },
+      { digest: key("top"), inputs: [[{ link: 3, selector: "" }]], results: [{ id: "found", createdAt: 1 }] },
+    ]);
+    const minimal = new CacheManager({ id: "minimal", keys, results: stored });
+    assert.equal(await buildOnce(numberSolver(), top, { caches: [minimal] }), 7);
+    assert.deepEqual(
+      [image, step, copy, top].map((v) => v.payload.execs),
+      [0, 0, 0, 0],
+    );
+    const backlinks = await keys.backlinks((await keys.links(key("image"), linkTo("step")))[0] ?? "");
+    assert.deepEqual(backlinks, [{ key: key("image"), input: 0, selector: "", rootKey: key("step") }]);
+  });
+
   it("keeps records apart that share a digest, and forgets released results", async () => {
     const digest = rootKey(sha256("op"), 0);
     const storage = new ImportedCacheKeyStorage([
@@ -93,3 +128,7 @@ describe("ImportedCacheKeyStorage", () => {
     );
   });
 });
+
+function linkTo(name: string) {
+  return { input: 0, output: 0, digest: sha256(`number ${name}`), selector: "" };
+}
