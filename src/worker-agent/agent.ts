@@ -223,6 +223,7 @@ export class Agent implements AsyncDisposable {
     const tasks = owned.use(
       new TaskServer({
         agentId: id,
+        root,
         bus,
         clock,
         logger,

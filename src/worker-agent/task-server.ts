@@ -12,11 +12,14 @@ import type { Task, TaskKind } from "../core/values/task.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import type { LayerManager } from "./layers/layer-manager.ts";
 import { TaskLayerService } from "./layers/task-layer-service.ts";
+import { reportedFailure } from "./out-of-space.ts";
 import { TaskReporter } from "./task-reporter.ts";
 import type { TaskTracer } from "./task-tracer.ts";
 
 export interface TaskServerOptions {
   readonly agentId: string;
+  /** Data directory of the agent; for messages. */
+  readonly root: string;
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -158,7 +161,8 @@ export class TaskServer implements AsyncDisposable {
       });
       outcome = { type: "result", result: await reporter.withoutLargeData(result) };
     } catch (error) {
-      const failure = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+      const failed = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+      const failure = reportedFailure(failed, task.kind, this.#options.agentId, this.#options.root);
       outcome = { type: "error", error: failure.toWire() };
     }
     const { seq } = reporter.end();

@@ -47,6 +47,8 @@ export class BuildError extends Error {
   static from(error: unknown): BuildError {
     if (error instanceof BuildError) return error;
     if (!(error instanceof Error)) return new BuildError(Code.Unknown, String(error), { cause: error });
+    // What went wrong first is what to tell; that cleaning up failed as well mostly follows from it.
+    if (error instanceof SuppressedError) return BuildError.from(error.suppressed);
     if (error.name === "AbortError") {
       const reason = error.cause;
       if (reason instanceof BuildError) return reason;

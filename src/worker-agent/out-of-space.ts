@@ -1,0 +1,30 @@
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
+import type { TaskKind } from "../core/values/task.ts";
+
+const outOfSpace = new Set(["ENOSPC", "EDQUOT"]);
+
+/**
+ * A task's failure as it is reported: one for want of disk space here says where, and that another agent may have room.
+ * @param root data directory of the agent
+ */
+export function reportedFailure(error: BuildError, kind: TaskKind, agentId: string, root: string): BuildError {
+  if (!isOutOfSpace(error, kind)) return error;
+  return new BuildError(Code.ResourceExhausted, `agent ${agentId} has no space left in ${root}: ${error.message}`, {
+    cause: error,
+    details: error.details,
+    infrastructure: true,
+  });
+}
+
+function isOutOfSpace(error: BuildError, kind: TaskKind): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if (outOfSpace.has((cause as NodeJS.ErrnoException).code ?? "")) return true;
+  }
+  // From worker threads comes only the text. The same text of an export may be about the client's disk.
+  return (
+    error.code === Code.ResourceExhausted &&
+    !kind.startsWith("export.") &&
+    /\b(ENOSPC|EDQUOT)\b|no space left on device/i.test(error.message)
+  );
+}
