@@ -74,7 +74,10 @@ RUN [ ! -s /run/key ] && [ -z "$TOKEN" ]
     assert.match(done.log, /1000 400/);
     assert.ok(done.log.includes(reversed(file)));
     assert.ok(done.log.includes(reversed(env)));
-    assert.ok(bus.some((message) => message.includes(reversed(file))), "the bus is not seen");
+    assert.ok(
+      bus.some((message) => message.includes(reversed(file))),
+      "the bus is not seen",
+    );
     await assertNowhere(file, env);
   });
 
