@@ -28,6 +28,11 @@ export function isNonDistributableType(mediaType: string): boolean {
   return mediaType.includes(".nondistributable.") || mediaType.includes(".rootfs.foreign.");
 }
 
+/** The type of the same layer where everybody may serve it. */
+export function distributableType(mediaType: string): string {
+  return mediaType.replace(".nondistributable.", ".").replace(".rootfs.foreign.", ".rootfs.");
+}
+
 const toDocker: Readonly<Record<string, string>> = {
   "application/vnd.oci.image.layer.v1.tar": "application/vnd.docker.image.rootfs.diff.tar",
   "application/vnd.oci.image.layer.v1.tar+gzip": "application/vnd.docker.image.rootfs.diff.tar.gzip",

@@ -1,3 +1,4 @@
+import type { ExportSource } from "../../core/seams/exporter.ts";
 import { parseBool, parseCompression } from "../../core/values/export-attributes.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { type EpochChoice, parseEpoch } from "../attributes.ts";
@@ -11,8 +12,14 @@ export interface ImageOptions {
   readonly ociMediaTypes: boolean | undefined;
   readonly compression: Omit<Compression, "ociMediaTypes" | "rewriteTimestamp">;
   readonly rewriteTimestamp: boolean;
+  /** Layers that came from elsewhere by their urls stay there; else they become layers like others. */
+  readonly preferNonDistributable: boolean;
   readonly epoch: EpochChoice;
   readonly annotations: AnnotationSet;
+  /** Attestation manifests are artifacts; undefined = the default of the compatibility version. */
+  readonly ociArtifact: boolean | undefined;
+  /** Attestations meant for images only go along; undefined = the exporter's default. */
+  readonly attestationInline: boolean | undefined;
   /** Attributes this function does not know, for the exporter itself. */
   readonly rest: Readonly<Record<string, string>>;
 }
@@ -24,7 +31,10 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
   let name = "";
   let ociMediaTypes: boolean | undefined;
   let rewriteTimestamp = false;
+  let preferNonDistributable = false;
   let epoch: EpochChoice = { explicit: false };
+  let ociArtifact: boolean | undefined;
+  let attestationInline: boolean | undefined;
   for (const [key, value] of Object.entries(attrs)) {
     switch (key) {
       case "name":
@@ -41,10 +51,12 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
         epoch = { explicit: true, ...(seconds === undefined ? {} : { seconds }) };
         break;
       }
-      // Only meaningful with attestations and foreign layers; accepted as BuildKit accepts them.
+      case "prefer-nondist-layers":
+        preferNonDistributable = parseBool(key, value);
+        break;
+      // Only meaningful with attestations; accepted as BuildKit accepts them.
       case "oci-artifact":
       case "attestation-inline":
-      case "prefer-nondist-layers":
         parseBool(key, value);
         break;
       case "compression":
@@ -56,5 +68,5 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
     }
   }
   const compression = parseCompression(attrs);
-  return { name, ociMediaTypes, compression, rewriteTimestamp, epoch, annotations, rest };
+  return { name, ociMediaTypes, compression, rewriteTimestamp, preferNonDistributable, epoch, annotations, rest };
 }
