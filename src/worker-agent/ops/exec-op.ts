@@ -75,8 +75,7 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       user: meta.user,
       hostname: meta.hostname,
       extraHosts: meta.extraHosts.map(({ Host, IP }) => ({ host: Host, ip: checkedIp(IP) })),
-      network: networkName(exec.network),
-      security: exec.security === SecurityMode.INSECURE ? "insecure" : "sandbox",
+      ...isolation(exec, command),
       ulimits: meta.ulimit.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
       cgroupParent: meta.cgroupParent,
       ...(body.resources === undefined ? {} : { resources: body.resources }),
@@ -108,7 +107,7 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       failed = false;
       return usage;
     } catch (error) {
-      throw BuildError.from(error).wrap(`process ${goQuote(command)} did not complete successfully`);
+      throw processError(command, error);
     } finally {
       stdout.end(failed);
       stderr.end(failed);
@@ -142,17 +141,30 @@ function checkEntitlements(exec: ExecOp, granted: readonly string[]): void {
   }
 }
 
-function networkName(mode: number): ContainerProcess["network"] {
-  switch (mode) {
-    case NetMode.UNSET:
-      return "sandbox";
-    case NetMode.HOST:
-      return "host";
-    case NetMode.NONE:
-      return "none";
-    default:
-      throw new BuildError(Code.Unknown, `unknown network mode ${mode}`);
-  }
+/** BuildKit's executor is the first to look at both modes, so there it is the process that fails (executor/oci). */
+function isolation({ network, security }: ExecOp, command: string): Pick<ContainerProcess, "network" | "security"> {
+  const networkName = networkNames.get(network);
+  const securityName = securityNames.get(security);
+  if (networkName === undefined)
+    throw processError(command, new BuildError(Code.Unknown, `unknown network mode ${network}`));
+  if (securityName === undefined)
+    throw processError(command, new BuildError(Code.Unknown, `invalid security mode ${security}`));
+  return { network: networkName, security: securityName };
+}
+
+const networkNames = new Map<NetMode, ContainerProcess["network"]>([
+  [NetMode.UNSET, "sandbox"],
+  [NetMode.HOST, "host"],
+  [NetMode.NONE, "none"],
+]);
+
+const securityNames = new Map<SecurityMode, ContainerProcess["security"]>([
+  [SecurityMode.SANDBOX, "sandbox"],
+  [SecurityMode.INSECURE, "insecure"],
+]);
+
+function processError(command: string, cause: unknown): BuildError {
+  return BuildError.from(cause).wrap(`process ${goQuote(command)} did not complete successfully`);
 }
 
 function checkedIp(ip: string): string {

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { type ExecOp, type Mount, MountType, Op } from "../../../src/api/gen/ops.ts";
+import { type ExecOp, type Mount, MountType, type NetMode, Op, type SecurityMode } from "../../../src/api/gen/ops.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import type { LayerId, Ref } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
@@ -171,6 +171,16 @@ describe("ExecOpRunner", () => {
         'process "/bin/sh -c true" did not complete successfully: unable to find user nobody: no matching entries in passwd file',
     });
     await assert.rejects(step("true", { meta: { args: [] } }));
+  });
+
+  test("a step with a mode that does not exist fails as BuildKit's does", async () => {
+    const failed = 'process "/bin/sh -c true" did not complete successfully';
+    await assert.rejects(step("true", { exec: { network: 9 as NetMode } }), {
+      message: `${failed}: unknown network mode 9`,
+    });
+    await assert.rejects(step("true", { exec: { security: 9 as SecurityMode } }), {
+      message: `${failed}: invalid security mode 9`,
+    });
   });
 
   test("outputs are in the order of the mounts", async () => {
