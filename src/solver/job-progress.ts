@@ -131,7 +131,7 @@ class Batch implements ProgressSink {
     const event = this.#event;
     this.#event = emptyEvent();
     this.#size = 0;
-    return event;
+    return { ...event, vertexes: announcedFirst(event.vertexes) };
   }
 
   wake(): void {
@@ -144,6 +144,12 @@ class Batch implements ProgressSink {
       this.#wake = resolve;
     });
   }
+}
+
+/** Vertices that have not begun come first, the last one foremost, as BuildKit's clients get them (solver/progress.go). */
+function announcedFirst(vertexes: readonly VertexProgress[]): VertexProgress[] {
+  const announced = vertexes.filter(({ startedAt }) => startedAt === undefined);
+  return [...announced.toReversed(), ...vertexes.filter(({ startedAt }) => startedAt !== undefined)];
 }
 
 function emptyEvent() {

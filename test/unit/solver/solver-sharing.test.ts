@@ -86,6 +86,18 @@ describe("Solver sharing", () => {
     assert.deepEqual(solver.counts(), { jobs: 0, vertices: 0, runs: 0, draining: 0 });
   });
 
+  it("announces vertices the other way round from how they were loaded", async () => {
+    const { solver } = numberSolver();
+    const job = solver.newJob("1");
+    const events = drained(job);
+    const inputs = ["a", "b"].map((name) => edge(vertex({ name, compute: () => 1 })));
+    await job.build(edge(vertex({ name: "sum", inputs, compute: ([x = 0, y = 0]) => x + y })), { signal: never });
+    await job.discard();
+    const [first] = await events;
+    const announced = first?.vertexes.filter(({ startedAt }) => startedAt === undefined).map(({ name }) => name);
+    assert.deepEqual(announced, ["sum", "b", "a"]);
+  });
+
   it("lends a vertex the sessions of every job that wants it", async () => {
     const { solver } = numberSolver();
     const gate = new Gate();
