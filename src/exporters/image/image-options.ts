@@ -1,4 +1,3 @@
-import type { ExportSource } from "../../core/seams/exporter.ts";
 import { parseBool, parseCompression } from "../../core/values/export-attributes.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { type EpochChoice, parseEpoch } from "../attributes.ts";
@@ -16,10 +15,6 @@ export interface ImageOptions {
   readonly preferNonDistributable: boolean;
   readonly epoch: EpochChoice;
   readonly annotations: AnnotationSet;
-  /** Attestation manifests are artifacts; undefined = the default of the compatibility version. */
-  readonly ociArtifact: boolean | undefined;
-  /** Attestations meant for images only go along; undefined = the exporter's default. */
-  readonly attestationInline: boolean | undefined;
   /** Attributes this function does not know, for the exporter itself. */
   readonly rest: Readonly<Record<string, string>>;
 }
@@ -33,8 +28,6 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
   let rewriteTimestamp = false;
   let preferNonDistributable = false;
   let epoch: EpochChoice = { explicit: false };
-  let ociArtifact: boolean | undefined;
-  let attestationInline: boolean | undefined;
   for (const [key, value] of Object.entries(attrs)) {
     switch (key) {
       case "name":
