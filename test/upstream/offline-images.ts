@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 /**
  * Images for a machine without a way to Docker Hub, made of the static busybox and a few programs of this machine, written
@@ -24,6 +24,11 @@ export function writeOfflineImages(registryRoot: string): void {
   const busybox = layer((root) => busyboxTree(root, "hardlink"));
   const alpine = layer(alpineTree);
   const marker = layer((root) => writeFileSync(join(root, "marker"), "foreign\n"));
+  const plainMarker = {
+    ...marker,
+    bytes: gunzipSync(marker.bytes),
+    mediaType: "application/vnd.docker.image.rootfs.diff.tar",
+  };
   const shell = { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"] };
 
   registry.addImage("library/busybox", "latest", [busybox], shell);
@@ -36,10 +41,11 @@ export function writeOfflineImages(registryRoot: string): void {
     [
       {
         ...busybox,
-        mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        bytes: gunzipSync(busybox.bytes),
+        mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar",
         urls: ["http://127.0.0.1:1/layer"],
       },
-      marker,
+      plainMarker,
     ],
     shell,
   );
