@@ -1,4 +1,7 @@
 export { ArchiveExporter, type NameForms } from "./archive/archive-exporter.ts";
+export { type ImagePackageType, imagePackageUrl } from "./attestation/image-package-url.ts";
+export { digestSet } from "./attestation/in-toto-statement.ts";
+export { sortKeys } from "./attestation/json-values.ts";
 export { FilesExporter } from "./files/files-exporter.ts";
 export { existingBlob } from "./image/existing-blob.ts";
 export { ImageExporter } from "./image/image-exporter.ts";

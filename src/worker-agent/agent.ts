@@ -44,6 +44,7 @@ import { LocalSourceFetcher } from "./ops/local-source.ts";
 import { MaterializeOp } from "./ops/materialize-op.ts";
 import { PackOp } from "./ops/pack-op.ts";
 import { PushOp } from "./ops/push-op.ts";
+import { ListFilesRunner } from "./ops/list-files-op.ts";
 import { ReadRunner } from "./ops/read-op.ts";
 import { SourceFetchOp } from "./ops/source-fetch-op.ts";
 import { SourceHandlers } from "./ops/source-handlers.ts";
@@ -207,6 +208,7 @@ export class Agent implements AsyncDisposable {
       "export.files": owned.use(new ExportFilesRunner()),
       "export.archive": new ExportArchiveOp(),
       "export.content": new ExportContentOp(),
+      "list.files": owned.use(new ListFilesRunner()),
       pack: new PackOp(),
       push: new PushOp({ registry }),
       materialize: new MaterializeOp(),

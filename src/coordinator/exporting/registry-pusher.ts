@@ -41,13 +41,13 @@ export class RegistryPusher implements ManifestPusher {
     const status = { id: `pushing manifest for ${shown}`, startedAt };
     context.progress.status(status);
     for (const [digest, document] of image.documents) {
-      if (isConfig(image, digest)) {
+      if (isBlob(image, digest)) {
         const descriptor = { mediaType: document.mediaType, digest, size: document.data.length };
         await this.#registry.pushBlob(repository, descriptor, () => once(document.data), call);
       }
     }
     for (const [digest, { mediaType, data }] of image.documents) {
-      if (isConfig(image, digest)) continue;
+      if (isBlob(image, digest)) continue;
       const top = digest === image.descriptor.digest;
       await this.#registry.pushManifest(
         repository,
@@ -76,10 +76,11 @@ export class RegistryPusher implements ManifestPusher {
   }
 }
 
-function isConfig(image: WrittenImage, digest: Digest): boolean {
+/** Configs and attestations: what is no manifest. */
+function isBlob(image: WrittenImage, digest: Digest): boolean {
   const type = image.documents.get(digest)?.mediaType;
   if (type === undefined) throw new BuildError(Code.Internal, `no document ${digest}`);
-  return type.includes("config") || type.includes("container.image");
+  return !/\b(?:manifest|index)\b/.test(type);
 }
 
 async function* once(data: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {

@@ -21,5 +21,6 @@ const collectors: { readonly [K in TaskKind]: (body: TaskBody<K>) => readonly La
   "export.files": (body) => body.roots.flatMap((root) => root.ref.layers),
   read: (body) => body.ref.layers,
   container: (body) => body.inputs.flatMap((ref) => ref.layers),
+  "list.files": (body) => body.ref.layers,
   materialize: (body) => body.ref.layers,
 };

@@ -167,6 +167,15 @@ export interface TaskTable {
     };
     result: Readonly<Record<string, never>>;
   };
+  /** Regular files of a ref, in the order of a transfer: what attestations speak of. */
+  "list.files": {
+    body: {
+      readonly ref: Ref;
+      /** Also hash each file. */
+      readonly digests: boolean;
+    };
+    result: { readonly files: readonly { readonly path: string; readonly digest?: Digest }[] };
+  };
   /** Makes layers present on the agent (unlazy). */
   materialize: { body: { readonly ref: Ref }; result: OutputsResult };
 }

@@ -15,7 +15,7 @@ import { epochFor, parseFlag } from "../attributes.ts";
 import { sortedAnnotations } from "../image/annotations.ts";
 import { withAttributeMetadata } from "../image/attribute-metadata.ts";
 import { imageResponse } from "../image/image-exporter.ts";
-import { type ImageOptions, parseImageOptions } from "../image/image-options.ts";
+import { type ImageOptions, imageNames, parseImageOptions } from "../image/image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "../image/image-writer.ts";
 import { dockerTypes, ociTypes } from "../image/media-types.ts";
 import { resultAnnotations } from "../image/result-annotations.ts";
@@ -73,7 +73,9 @@ class ArchiveExporterInstance implements ExporterInstance {
       throw new BuildError(Code.Unknown, "docker exporter does not currently support exporting manifest lists");
     }
     const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
-    const oci = image.ociMediaTypes ?? (this.#options.type === "oci" || context.compatibilityVersion >= 30);
+    const byDefault =
+      this.#options.type === "oci" || context.compatibilityVersion >= 30 || (source.attestations?.size ?? 0) > 0;
+    const oci = image.ociMediaTypes ?? byDefault;
     const writer = new ImageWriter(image, oci, source, context);
     const unnamed = await writer.write();
     const written = { ...unnamed, descriptor: withCreated(unnamed.descriptor, this.#epoch(source)) };
@@ -90,11 +92,7 @@ class ArchiveExporterInstance implements ExporterInstance {
   }
 
   #canonicalNames(source: ExportSource): readonly string[] {
-    let { name } = this.#options.image;
-    const fromResult = source.metadata.get("image.name");
-    if (name === "*" && fromResult !== undefined) name = new TextDecoder().decode(fromResult);
-    if (name === "") return [];
-    return name.split(",").map((one) => {
+    return imageNames(this.#options.image, source.metadata).map((one) => {
       try {
         return this.#options.names.canonical(one);
       } catch (error) {

@@ -8,7 +8,10 @@ import type {
   ExportSource,
 } from "../../core/seams/exporter.ts";
 import { parseBool } from "../../core/values/export-attributes.ts";
+import { scratchRef } from "../../core/values/layer.ts";
 import type { ExportRoot } from "../../core/values/task.ts";
+import { attestationFiles, fileSubjects } from "../attestation/attestation-files.ts";
+import { ResultAttestations } from "../attestation/result-attestations.ts";
 import { type EpochChoice, epochFor, parseEpoch } from "../attributes.ts";
 import { isMultiRef, resultPlatforms } from "../result-platforms.ts";
 
@@ -18,6 +21,8 @@ interface Options {
   readonly platformSplit: boolean | undefined;
   /** One transfer which lets the client delete what is not in it. */
   readonly deleteOthers: boolean;
+  /** In front of the names of attestation files. */
+  readonly attestationPrefix: string;
 }
 
 /** `type=local` and `type=tar`: the files of the result, to a client directory or as one tar stream (map f5). */
@@ -44,6 +49,7 @@ export class FilesExporter implements Exporter {
       epoch,
       platformSplit: split === undefined ? undefined : parseBool("platform-split", split),
       deleteOthers: mode === "delete",
+      attestationPrefix: attrs["attestation-prefix"] ?? "",
     });
   }
 }
@@ -64,12 +70,19 @@ class FilesExporterInstance implements ExporterInstance {
   async export(source: ExportSource, context: ExportContext): Promise<ExportOutcome> {
     // A tar is split when there is something to split, whatever is asked for.
     const split = this.#type === "tar" ? isMultiRef(source) : (this.#options.platformSplit ?? isMultiRef(source));
-    const roots = resultPlatforms(source).map(({ id, ref }): ExportRoot & { readonly id: string } => ({
-      id,
-      ref: ref ?? { layers: [] },
-      prefix: split ? id.replaceAll("/", "_") : "",
-      extra: [],
-    }));
+    const attestations = new ResultAttestations(source, context);
+    const roots = await Promise.all(
+      resultPlatforms(source).map(async ({ id, ref = scratchRef }): Promise<ExportRoot & { readonly id: string }> => {
+        const statements = await attestations.statements(id, false, () => fileSubjects(ref, context));
+        const suffix = isMultiRef(source) && !split ? `.${id.replaceAll("/", "_")}` : "";
+        return {
+          id,
+          ref,
+          prefix: split ? id.replaceAll("/", "_") : "",
+          extra: attestationFiles(statements, this.#options.attestationPrefix, suffix),
+        };
+      }),
+    );
     // Platforms go one after another, each in a transfer of its own, unless the client must see all at once.
     const together = this.#type === "tar" || this.#options.deleteOthers || !split;
     const transfers = together ? [roots] : roots.map((root) => [root]);

@@ -10,7 +10,7 @@ import { goJson } from "../../util/go-json.ts";
 import { parseFlag } from "../attributes.ts";
 import { reportStep } from "../step.ts";
 import { withAttributeMetadata } from "./attribute-metadata.ts";
-import { type ImageOptions, parseImageOptions } from "./image-options.ts";
+import { type ImageOptions, imageNames, parseImageOptions } from "./image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "./image-writer.ts";
 import type { ManifestPusher } from "./manifest-pusher.ts";
 import { resultAnnotations } from "./result-annotations.ts";
@@ -84,8 +84,9 @@ class ImageExporterInstance implements ExporterInstance {
   async export(result: ExportSource, context: ExportContext): Promise<ExportOutcome> {
     const source = withAttributeMetadata(result, this.#options.metadata);
     const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
-    const oci = image.ociMediaTypes ?? context.compatibilityVersion >= 30;
-    const written = await new ImageWriter(image, oci, source, context).write();
+    const oci = image.ociMediaTypes ?? (context.compatibilityVersion >= 30 || (source.attestations?.size ?? 0) > 0);
+    const options = { ...image, attestationInline: image.attestationInline ?? true };
+    const written = await new ImageWriter(options, oci, source, context).write();
     const names = this.#names(source, written);
     for (const name of names) await reportStep(context.progress, `naming to ${name}`, async () => {});
     const response: Record<string, string> = imageResponse(written);
@@ -109,10 +110,7 @@ class ImageExporterInstance implements ExporterInstance {
 
   #names(source: ExportSource, written: WrittenImage): readonly string[] {
     const { image, danglingPrefix, danglingEmptyOnly } = this.#options;
-    let { name } = image;
-    const fromResult = source.metadata.get("image.name");
-    if (name === "*" && fromResult !== undefined) name = new TextDecoder().decode(fromResult);
-    const names = name === "" ? [] : name.split(",");
+    const names = imageNames(image, source.metadata);
     if (danglingPrefix !== "" && (!danglingEmptyOnly || names.length === 0)) {
       names.push(`${danglingPrefix}@${written.descriptor.digest}`);
     }

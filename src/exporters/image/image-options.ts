@@ -1,3 +1,4 @@
+import type { ExportSource } from "../../core/seams/exporter.ts";
 import { parseBool, parseCompression } from "../../core/values/export-attributes.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { type EpochChoice, parseEpoch } from "../attributes.ts";
@@ -15,6 +16,10 @@ export interface ImageOptions {
   readonly preferNonDistributable: boolean;
   readonly epoch: EpochChoice;
   readonly annotations: AnnotationSet;
+  /** Attestation manifests are artifacts; undefined = the default of the compatibility version. */
+  readonly ociArtifact: boolean | undefined;
+  /** Attestations meant for images only go along; undefined = the exporter's default. */
+  readonly attestationInline: boolean | undefined;
   /** Attributes this function does not know, for the exporter itself. */
   readonly rest: Readonly<Record<string, string>>;
 }
@@ -28,6 +33,8 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
   let rewriteTimestamp = false;
   let preferNonDistributable = false;
   let epoch: EpochChoice = { explicit: false };
+  let ociArtifact: boolean | undefined;
+  let attestationInline: boolean | undefined;
   for (const [key, value] of Object.entries(attrs)) {
     switch (key) {
       case "name":
@@ -47,10 +54,11 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
       case "prefer-nondist-layers":
         preferNonDistributable = parseBool(key, value);
         break;
-      // Only meaningful with attestations; accepted as BuildKit accepts them.
       case "oci-artifact":
+        ociArtifact = parseBool(key, value);
+        break;
       case "attestation-inline":
-        parseBool(key, value);
+        attestationInline = parseBool(key, value);
         break;
       case "compression":
       case "compression-level":
@@ -61,5 +69,23 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
     }
   }
   const compression = parseCompression(attrs);
-  return { name, ociMediaTypes, compression, rewriteTimestamp, preferNonDistributable, epoch, annotations, rest };
+  return {
+    name,
+    ociMediaTypes,
+    compression,
+    rewriteTimestamp,
+    preferNonDistributable,
+    epoch,
+    annotations,
+    ociArtifact,
+    attestationInline,
+    rest,
+  };
+}
+
+/** The names of the image: given, or for `*` those the frontend chose. */
+export function imageNames({ name }: Pick<ImageOptions, "name">, metadata: ExportSource["metadata"]): string[] {
+  const fromResult = metadata.get("image.name");
+  const names = name === "*" && fromResult !== undefined ? new TextDecoder().decode(fromResult) : name;
+  return names === "" ? [] : names.split(",");
 }

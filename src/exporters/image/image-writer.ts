@@ -7,6 +7,11 @@ import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { distributableType, layerMediaType } from "../../core/values/media-type.ts";
 import type { Compression, LayerBlob } from "../../core/values/task.ts";
 import { goJson } from "../../util/go-json.ts";
+import { attestationManifest } from "../attestation/attestation-manifest.ts";
+import { imagePackageUrl } from "../attestation/image-package-url.ts";
+import { digestSet } from "../attestation/in-toto-statement.ts";
+import { ResultAttestations } from "../attestation/result-attestations.ts";
+import { supplementSbom } from "../attestation/supplement-sbom.ts";
 import { epochFor } from "../attributes.ts";
 import {
   isMultiRef,
@@ -19,7 +24,7 @@ import { reportStep } from "../step.ts";
 import { sortedAnnotations } from "./annotations.ts";
 import { existingBlob } from "./existing-blob.ts";
 import { defaultImageConfig, patchImageConfig } from "./image-config.ts";
-import type { ImageOptions } from "./image-options.ts";
+import { type ImageOptions, imageNames } from "./image-options.ts";
 import { diffIdAnnotation } from "./layer-annotations.ts";
 import { dockerTypes, ociTypes } from "./media-types.ts";
 
@@ -29,7 +34,7 @@ export interface WrittenImage {
   readonly descriptor: Descriptor;
   /** Absent for an index. */
   readonly configDigest?: Digest;
-  /** Configs, manifests and index by digest, each before whatever refers to it. */
+  /** Configs, attestations, manifests and index by digest, each before whatever refers to it. */
   readonly documents: ReadonlyMap<Digest, { readonly mediaType: string; readonly data: Uint8Array }>;
   /** Layer blobs, each once; their bytes are on agents or at their origin. */
   readonly layers: readonly LayerBlob[];
@@ -43,6 +48,7 @@ export class ImageWriter {
   readonly #oci: boolean;
   readonly #source: ExportSource;
   readonly #context: ExportContext;
+  readonly #attestations: ResultAttestations;
   readonly #documents = new Map<Digest, { readonly mediaType: string; readonly data: Uint8Array }>();
   readonly #layers = new Map<Digest, LayerBlob>();
 
@@ -51,20 +57,59 @@ export class ImageWriter {
     this.#oci = oci;
     this.#source = source;
     this.#context = context;
+    this.#attestations = new ResultAttestations(source, context);
   }
 
   /** @throws BuildError Unknown, as BuildKit: clients print the bare text for attributes that contradict the result */
   async write(): Promise<WrittenImage> {
     const platforms = resultPlatforms(this.#source);
     this.#checkAnnotations(platforms);
-    if (!isMultiRef(this.#source)) return this.#writeSingle(platforms[0]);
+    if (!this.#oci && this.#options.ociArtifact === true) {
+      throw new BuildError(Code.Unknown, 'exporter option "oci-artifact=true" conflicts with "oci-mediatypes=false"');
+    }
+    const inline = this.#options.attestationInline ?? false;
+    const needsIndex = isMultiRef(this.#source) || platforms.some(({ id }) => this.#attestations.has(id, inline));
+    if (!needsIndex) return this.#writeSingle(platforms[0]);
+    if (!this.#oci && this.#attestations.exist) {
+      throw new BuildError(Code.Unknown, 'cannot export attestations with "oci-mediatypes=false"');
+    }
     const blobs = await this.#packAll(platforms);
     const manifests: Descriptor[] = [];
+    const attestations: Descriptor[] = [];
     for (const [index, platform] of platforms.entries()) {
-      const { descriptor } = await this.#writeManifest(platform, blobs[index] ?? []);
+      const packed = blobs[index] ?? [];
+      const { descriptor } = await this.#writeManifest(platform, packed);
       manifests.push({ ...descriptor, platform: ociPlatform(platform.platform) });
+      const attestation = await this.#writeAttestations(platform, descriptor, packed);
+      if (attestation !== undefined) attestations.push(attestation);
     }
-    return this.#written(await this.#writeIndex(manifests));
+    return this.#written(await this.#writeIndex([...manifests, ...attestations]));
+  }
+
+  /** Once there is an index, attestations meant for images only are written too. */
+  async #writeAttestations(
+    platform: ResultPlatform,
+    manifest: Descriptor,
+    packed: readonly Packed[],
+  ): Promise<Descriptor | undefined> {
+    if (!this.#attestations.has(platform.id, true)) return undefined;
+    const digest = digestSet([manifest.digest]);
+    const names = imageNames(this.#options, this.#source.metadata);
+    const subjects = names.map((name) => ({ name: imagePackageUrl("docker", name, platform.platform), digest }));
+    const statements = await this.#attestations.statements(
+      platform.id,
+      true,
+      async () => subjects,
+      (entry) => supplementSbom(entry, packed, this.#context),
+    );
+    const { descriptor, documents } = attestationManifest(
+      manifest,
+      statements.map(({ statement }) => statement),
+      this.#options.ociArtifact ?? this.#context.compatibilityVersion >= 30,
+    );
+    for (const [key, document] of documents) this.#documents.set(key, document);
+    await reportStep(this.#context.progress, `exporting attestation manifest ${descriptor.digest}`, async () => {});
+    return descriptor;
   }
 
   async #writeSingle(platform: ResultPlatform | undefined): Promise<WrittenImage> {
