@@ -10,6 +10,7 @@ import {
 import type { FrontDoorConfig, RegistryConfigs } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import type { Clock } from "../core/seams/clock.ts";
+import type { Frontend } from "../core/seams/frontend.ts";
 import type { KeyValueStore } from "../core/seams/key-value.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
@@ -46,6 +47,7 @@ import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
+import { GatewayFrontend } from "./gateway/gateway-frontend.ts";
 import { FleetHistory } from "./history/index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
@@ -199,7 +201,10 @@ export class Coordinator implements AsyncDisposable {
         recordLayers: (layers) => catalog.record(layers),
         held: (inner) => held.results(inner),
       },
-      frontends: new Map([["dockerfile.v0", new DockerfileFrontend()]]),
+      frontends: new Map<string, Frontend>([
+        ["dockerfile.v0", new DockerfileFrontend()],
+        ["gateway.v0", new GatewayFrontend({ llbCapabilities, logger })],
+      ]),
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,
       forgetResults: async (pruned) => {

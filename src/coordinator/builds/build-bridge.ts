@@ -122,18 +122,13 @@ export class BuildBridge implements LlbBridge {
 
   async #solveFrontend(request: BridgeSolveRequest, signal: AbortSignal): Promise<FrontendResult> {
     const opts = request.frontendOpt ?? {};
-    const builtin = request.frontend === "gateway.v0" && opts["source"] === "dockerfile.v0";
+    const builtin =
+      request.frontend === "gateway.v0" &&
+      opts["source"] === "dockerfile.v0" &&
+      !Object.keys(opts).some((key) => /^context:dockerfile\.v0($|::)/.test(key));
     const name = builtin ? "dockerfile.v0" : (request.frontend ?? "");
     const frontend = this.#options.frontends.get(name);
-    if (frontend === undefined) {
-      if (name === "gateway.v0") {
-        throw new BuildError(
-          Code.Unimplemented,
-          `frontend images are not supported yet: cannot run ${opts["source"] ?? "the frontend"} as gateway.v0`,
-        );
-      }
-      throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
-    }
+    if (frontend === undefined) throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
     return inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
       frontend.solve(this, opts, request.frontendInputs ?? {}, signal),
     );

@@ -61,6 +61,11 @@ export class BridgeForwarder {
     this.#result.promise.catch(() => {});
   }
 
+  /** It has returned a result or an error. */
+  get returned(): boolean {
+    return this.#returned;
+  }
+
   /** What the frontend returned; rejects with the error it returned. */
   get result(): Promise<FrontendResult> {
     return this.#result.promise;

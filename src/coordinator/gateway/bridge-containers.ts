@@ -70,11 +70,13 @@ export class BridgeContainers {
     this.#containers.set(id, container);
   }
 
+  /** @throws BuildError when one of its processes failed, or had to be ended */
   async release(id: string): Promise<void> {
     const container = this.#containers.get(id);
     this.#containers.delete(id);
     if (container === undefined) throw new BuildError(Code.Unknown, `container details for ${id} not found`);
     await container[Symbol.asyncDispose]();
+    if (container.failure !== undefined) throw container.failure;
   }
 
   async exec(call: ServerCall): Promise<void> {

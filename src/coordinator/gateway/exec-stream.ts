@@ -142,6 +142,17 @@ function processSpec(init: InitMessage): Parameters<GatewayContainer["start"]>[0
     secretEnv: init.secretenv.map(({ ID, name, optional }) => ({ ID, name, optional })),
     tty: init.Tty,
     stdin: init.Fds.includes(0),
-    security: init.Security === SecurityMode.INSECURE ? "insecure" : "sandbox",
+    security: securityName(init.Security),
   };
+}
+
+function securityName(mode: SecurityMode): "sandbox" | "insecure" {
+  switch (mode) {
+    case SecurityMode.SANDBOX:
+      return "sandbox";
+    case SecurityMode.INSECURE:
+      return "insecure";
+    default:
+      throw new BuildError(Code.Unknown, `invalid security mode ${mode}`);
+  }
 }

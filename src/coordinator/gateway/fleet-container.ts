@@ -42,6 +42,8 @@ export class FleetContainer implements GatewayContainer {
   #processCount = 0;
   #readCount = 0;
   #failure: BuildError | undefined;
+  /** Why there is no container any more. */
+  #lost: BuildError | undefined;
 
   private constructor(options: FleetContainerOptions, body: TaskBody<"container">) {
     const { context, dispatcher } = options;
@@ -89,26 +91,33 @@ export class FleetContainer implements GatewayContainer {
     }
   }
 
+  get failure(): BuildError | undefined {
+    return this.#failure;
+  }
+
   start(spec: ProcessSpec, io: ProcessIo): GatewayProcess {
     const number = this.#processCount++;
     const process = new FleetProcess(io, {
       signal: (signal) => this.#command({ type: "signal", process: number, signal }),
       resize: ({ rows, columns }) => this.#command({ type: "resize", process: number, rows, columns }),
     });
-    if (this.#failure !== undefined) {
-      process.fail(this.#failure);
+    if (this.#lost !== undefined) {
+      process.fail(this.#lost);
       return process;
     }
     const name = processChannel(number);
     this.#processes.set(name, process);
-    const forget = () => this.#processes.delete(name);
-    process.ended.then(forget, forget);
+    process.ended
+      .catch((error: unknown) => {
+        this.#failure ??= BuildError.from(error);
+      })
+      .finally(() => this.#processes.delete(name));
     this.#command({ type: "start", process: number, spec });
     return process;
   }
 
   async read(mount: number, read: MountRead, signal: AbortSignal): Promise<Uint8Array> {
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#lost !== undefined) throw this.#lost;
     const id = this.#readCount++;
     const answer = Promise.withResolvers<Uint8Array>();
     this.#reads.set(id, answer);
@@ -166,7 +175,7 @@ export class FleetContainer implements GatewayContainer {
   }
 
   #ended(error: BuildError): void {
-    this.#failure = error;
+    this.#lost = error;
     this.#ready.reject(error);
     for (const process of this.#processes.values()) process.fail(error);
     for (const read of this.#reads.values()) read.reject(error);

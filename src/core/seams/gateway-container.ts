@@ -1,4 +1,5 @@
 import type { Mount, NetMode } from "../../api/gen/ops.ts";
+import type { BuildError } from "../errors/build-error.ts";
 import type { MountRead, ProcessSpec } from "../values/container-messages.ts";
 import type { Platform } from "../values/platform.ts";
 import type { ProcessControl, ProcessIo } from "./executor.ts";
@@ -36,6 +37,8 @@ export interface ContainerFile {
  * it. Dispose kills what runs and resolves when nothing is left; the build's end does the same.
  */
 export interface GatewayContainer extends AsyncDisposable {
+  /** How the first process that did not end well ended. */
+  readonly failure: BuildError | undefined;
   start(process: ProcessSpec, io: ProcessIo): GatewayProcess;
   /** @param mount index into the request's mounts. @returns as the result of a `read` task */
   read(mount: number, read: MountRead, signal: AbortSignal): Promise<Uint8Array>;

@@ -19,13 +19,13 @@ export function checkFrontendCaps(requested: string): BuildError | undefined {
   for (const entry of requested === "" ? [] : requested.split(",")) {
     const name = entry.split("+", 1)[0] ?? "";
     if (supported.has(name)) continue;
-    pending = unsupported(name);
+    pending = unsupportedFrontendCap(name);
     if (!entry.includes("+forward")) throw pending;
   }
   return pending;
 }
 
-function unsupported(name: string): BuildError {
+export function unsupportedFrontendCap(name: string): BuildError {
   return new BuildError(Code.Unimplemented, `unsupported frontend capability ${name}`, {
     details: [
       {

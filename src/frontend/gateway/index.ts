@@ -1,0 +1,3 @@
+export { checkAllowedSource, type FrontendImage, loadFrontendImage } from "./frontend-image.ts";
+export { frontendProcess, wantsNoNetwork } from "./frontend-process.ts";
+export { missingCapability } from "./image-capabilities.ts";
