@@ -317,7 +317,10 @@ export class RegistryClient {
     throw firstError;
   }
 
-  /** Layers a registry may not hold come from the URLs of their descriptor, without any login. */
+  /**
+   * Layers a registry may not hold come from the URLs of their descriptor, without any login. @returns undefined when none of
+   * them answers: then the registry is asked all the same, as by containerd (core/remotes/docker/fetcher.go)
+   */
   async #openElsewhere(
     descriptor: Descriptor,
     offset: number,
@@ -327,16 +330,20 @@ export class RegistryClient {
     for (const text of descriptor.urls ?? []) {
       if (!/^https?:\/\//.test(text) || !URL.canParse(text)) continue;
       const url = new URL(text);
-      const response = await exchange({
-        method: "GET",
-        url,
-        headers: { "user-agent": this.#userAgent, ...(offset === 0 ? {} : { range: `bytes=${offset}-` }) },
-        dispatcher: this.#hosts.plainDispatcher(),
-        signal,
-      });
-      if (response.status <= 299) return { response, servedBy: url.host };
-      if (response.status !== 404) await fail(response);
-      await discard(response);
+      try {
+        const response = await exchange({
+          method: "GET",
+          url,
+          headers: { "user-agent": this.#userAgent, ...(offset === 0 ? {} : { range: `bytes=${offset}-` }) },
+          dispatcher: this.#hosts.plainDispatcher(),
+          signal,
+        });
+        if (response.status <= 299) return { response, servedBy: url.host };
+        await fail(response);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#logger.debug("Layer is not where its descriptor says", { url: redactUrl(url), error: String(error) });
+      }
     }
     return undefined;
   }

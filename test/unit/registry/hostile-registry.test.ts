@@ -316,4 +316,20 @@ describe("RegistryClient with a registry that misbehaves", () => {
     assert.equal(sha256(got), descriptor.digest);
     assert.equal(elsewhere.requests[0]?.headers.authorization, undefined);
   });
+
+  it("asks the registry for a foreign layer whose URLs are of no use", async () => {
+    const gone = await fakeRegistry(() => {});
+    await gone[Symbol.asyncDispose]();
+    await using broken = await fakeRegistry((_request, response) => reply(response, 500, {}));
+    await using server = await fakeRegistry((_request, response) => reply(response, 200, {}, layer));
+    await using setup = testClient();
+    const foreign = {
+      ...descriptor,
+      mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+      urls: [`http://${gone.host}/layers/1`, `http://${broken.host}/layers/1`],
+    };
+    const got = await collect(setup.client.blob(`${server.host}/app`, foreign, callFor()));
+    assert.equal(sha256(got), descriptor.digest);
+    assert.equal(broken.requests.length, 1);
+  });
 });
