@@ -67,8 +67,7 @@ function normalizeEntry(
   if (!isDirectory(stat)) {
     if (base === undefined) return true;
     dropBookKeeping(path);
-    // A copied-up file with further names holds the link between them.
-    if (!options.dropUnchanged || stat.nlink > 1n || !sameEntry(base, { path, stat })) return true;
+    if (!options.dropUnchanged || !sameEntry(base, { path, stat })) return true;
     unlinkSync(toBytes(path));
     return false;
   }

@@ -1,14 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  existsSync,
-  linkSync,
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -83,19 +74,6 @@ describe("OverlaySnapshotter", () => {
       await using top = await snapshotter.view({ layers: [...layers, "top" as LayerId] });
       assert.equal(existsSync(join(top.path, "f0")), false);
       assert.equal(readdirSync(top.path).length, 519);
-    }));
-
-  it("keeps a hard link which a step makes to a file of the base", () =>
-    withRoot(async (root) => {
-      await using snapshotter = await openSnapshotter(root, "overlayfs", { workers });
-      await using base = await snapshotter.prepare({ layers: [] });
-      writeFileSync(join(base.path, "old"), "content");
-      await base.commit("base" as LayerId);
-      await using step = await snapshotter.prepare({ layers: ["base" as LayerId] });
-      linkSync(join(step.path, "old"), join(step.path, "new"));
-      await step.commit("step" as LayerId);
-      await using view = await snapshotter.view({ layers: ["base" as LayerId, "step" as LayerId] });
-      assert.equal(lstatSync(join(view.path, "old")).ino, lstatSync(join(view.path, "new")).ino);
     }));
 
   it("gives views of one stack the same mount", () =>
