@@ -4,6 +4,7 @@ import { SecurityMode } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import { exitCodeOf, unknownExitCode } from "../../core/errors/exec-failed-error.ts";
+import type { ProcessIo } from "../../core/seams/executor.ts";
 import type { GatewayContainer, GatewayProcess } from "../../core/seams/gateway-container.ts";
 import { decodeMessage, errorToStatus, type ServerCall } from "../../grpc/index.ts";
 import { withSignal } from "../../util/abort.ts";
@@ -89,7 +90,7 @@ export class ExecStream {
       if (!init.Fds.includes(fd)) return;
       await this.#send(id, { $case: "File", value: { Fd: fd, EOF: false, Data: data } }).catch(() => {});
     };
-    const process = container.start(processSpec(init), {
+    const process = startOrFail(container, init, {
       ...(stdin === undefined ? {} : { stdin }),
       stdout: output(1),
       stderr: output(2),
@@ -128,6 +129,15 @@ export class ExecStream {
 
   async #send(ProcessID: string, input: NonNullable<ExecMessage["input"]>): Promise<void> {
     await this.#call.send(ExecMessage.encode({ ProcessID, input }).finish());
+  }
+}
+
+/** A process that cannot be is reported as one that failed: an error of the call would be one of all its processes. */
+function startOrFail(container: GatewayContainer, init: InitMessage, io: ProcessIo): GatewayProcess {
+  try {
+    return container.start(processSpec(init), io);
+  } catch (error) {
+    return { ended: Promise.reject(error), signal: () => {}, resize: () => {} };
   }
 }
 

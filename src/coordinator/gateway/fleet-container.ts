@@ -14,6 +14,7 @@ import {
   processChannel,
 } from "../../core/values/container-messages.ts";
 import type { Ref } from "../../core/values/layer.ts";
+import type { Platform } from "../../core/values/platform.ts";
 import type { TaskBody } from "../../core/values/task.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
@@ -75,7 +76,7 @@ export class FleetContainer implements GatewayContainer {
         ...options,
         context: {
           ...options.context,
-          ...(request.platform === undefined ? {} : { platform: request.platform }),
+          ...(runsOn(request.platform) ? { platform: request.platform } : {}),
           ...(request.constraints === undefined ? {} : { constraints: request.constraints }),
         },
       },
@@ -203,6 +204,11 @@ function taskBody(
     files: request.files ?? [],
     ...(request.platform === undefined ? {} : { platform: request.platform }),
   };
+}
+
+/** Agents run Linux: another system says what the environment is to look like, not where to run (BuildKit does not look at all). */
+function runsOn(platform: Platform | undefined): platform is Platform {
+  return platform?.os === "linux";
 }
 
 function networkName(mode: NetMode): "sandbox" | "host" | "none" {

@@ -68,17 +68,17 @@ export class GatewayFrontend implements Frontend {
     serveBridge(server, async () => forwarder);
     try {
       await this.#runProcess(bridge, run, forwarder, server, signal);
+      if (!forwarder.returned) throw new BuildError(Code.Unknown, "no result for incomplete build");
+      return await forwarder.result;
     } catch (error) {
       signal.throwIfAborted();
       // An error that the frontend returned says more than how it exited.
       if (forwarder.returned) await forwarder.result;
-      throw error;
+      throw BuildError.from(error).wrap(`frontend ${run.source} failed`);
     } finally {
       await forwarder.discard();
       await server.close();
     }
-    if (!forwarder.returned) throw new BuildError(Code.Unknown, "no result for incomplete build");
-    return forwarder.result;
   }
 
   /** Until the process has exited with code 0. */

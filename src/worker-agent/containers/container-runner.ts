@@ -40,7 +40,7 @@ export class ContainerRunner implements OpRunner<"container"> {
     const { body } = task;
     const { signal } = context;
     const { area, cacheMounts, executor, reader } = this.#options;
-    const emulator = body.platform === undefined ? undefined : findEmulator(body.platform);
+    const emulator = body.platform?.os === "linux" ? findEmulator(body.platform) : undefined;
     const requested = body.mounts.map((bytes) => Mount.decode(bytes));
     await using mounts = await StepMounts.prepare(
       {

@@ -5,6 +5,7 @@ import type { Logger } from "../../core/seams/logger.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskChannels } from "../../core/seams/task-channel.ts";
 import { type ContainerCommand, type ProcessSpec, processChannel } from "../../core/values/container-messages.ts";
+import type { Platform } from "../../core/values/platform.ts";
 import { withSignal } from "../../util/abort.ts";
 import { stepEnvironment } from "../ops/exec/environment.ts";
 import { loadSecretEnvironment } from "../ops/exec/secret-environment.ts";
@@ -97,10 +98,10 @@ export class HostedContainer implements AsyncDisposable {
   async #execute(spec: ProcessSpec, isInit: boolean, io: ProcessIo, signal: AbortSignal): Promise<void> {
     const { executor, sessions, emulator, root, ...options } = this.#options;
     const secrets = await loadSecretEnvironment(spec.secretEnv, { sessions, signal });
-    const lacksTerm = spec.tty && !spec.env.some((entry) => entry.startsWith("TERM="));
+    const env = withDefaults(spec, this.#options.platform);
     const process = {
       args: [...emulator, ...spec.args],
-      env: stepEnvironment(lacksTerm ? [...spec.env, "TERM=xterm"] : spec.env, undefined, secrets.entries),
+      env: stepEnvironment(env, undefined, secrets.entries),
       cwd: spec.cwd === "" ? "/" : spec.cwd,
       user: spec.user,
       tty: spec.tty,
@@ -139,4 +140,16 @@ export class HostedContainer implements AsyncDisposable {
       if (!entitlements.includes(entitlement)) throw new BuildError(Code.Unknown, `${entitlement} is not allowed`);
     }
   }
+}
+
+/** BuildKit util/system/path.go */
+const windowsPath = "c:\\Windows\\System32;c:\\Windows;C:\\Windows\\System32\\WindowsPowerShell\\v1.0";
+
+function withDefaults({ env, tty }: ProcessSpec, platform: Platform): readonly string[] {
+  const has = (name: string) => env.some((entry) => entry.startsWith(`${name}=`));
+  return [
+    ...env,
+    ...(platform.os === "windows" && !has("PATH") ? [`PATH=${windowsPath}`] : []),
+    ...(tty && !has("TERM") ? ["TERM=xterm"] : []),
+  ];
 }
