@@ -25,7 +25,7 @@ const built = layerInfo("built", { description: "RUN x", createdAt: 5000 });
 /** Runs an exporter; packs are answered, everything dispatched is noted. */
 function harness(layers = [pulled, built]) {
   const tasks: { kind: TaskKind; body: unknown }[] = [];
-  const pushed: { image: WrittenImage; name: string }[] = [];
+  const pushed: { image: WrittenImage; name: string; byDigest: boolean; insecure: boolean }[] = [];
   const context: ExportContext = {
     signal: new AbortController().signal,
     progress: { status: () => {}, log: () => {}, warn: () => {} },
@@ -41,7 +41,9 @@ function harness(layers = [pulled, built]) {
       },
     },
   };
-  const image = new ImageExporter({ push: async (written, { name }) => void pushed.push({ image: written, name }) });
+  const image = new ImageExporter({
+    push: async (written, target) => void pushed.push({ image: written, ...target }),
+  });
   return { tasks, pushed, context, image };
 }
 
@@ -106,6 +108,43 @@ describe("ImageExporter", () => {
       ["amd64", "arm64"],
     );
     assert.equal(response["containerimage.config.digest"], undefined);
+  });
+
+  it("pushes by digest and to insecure registries when told to", async () => {
+    const { pushed, context, image } = harness();
+    const attrs = { name: "r/app", push: "true", "push-by-digest": "true", "registry.insecure": "true" };
+    const { finalize } = await image.resolve(attrs).export(source(), context);
+    await finalize?.(context);
+    assert.deepEqual(
+      pushed.map(({ name, byDigest, insecure }) => ({ name, byDigest, insecure })),
+      [{ name: "r/app", byDigest: true, insecure: true }],
+    );
+  });
+
+  it("puts annotations where they belong", async () => {
+    const { pushed, context, image } = harness();
+    const platform = { os: "linux", architecture: "amd64" };
+    const attrs = {
+      name: "r/app",
+      push: "true",
+      "annotation.all": "1",
+      "annotation-manifest[linux/amd64].one": "2",
+      "annotation-manifest-descriptor.descriptor": "4",
+      "annotation-index.index": "5",
+    };
+    const metadata = new Map([
+      ["refs.platforms", Buffer.from(JSON.stringify({ Platforms: [{ ID: "linux/amd64", Platform: platform }] }))],
+    ]);
+    const refs = new Map([["linux/amd64", { layers: ["base"] as LayerId[] }]]);
+    await assert.rejects(image.resolve({ "annotation[linux/arm64].x": "3" }).export({ refs, metadata }, context), {
+      message: "invalid annotation: no platform linux/arm64 found in source",
+    });
+    const { response, finalize } = await image.resolve(attrs).export({ refs, metadata }, context);
+    await finalize?.(context);
+    const index = json(pushed[0]?.image, response["containerimage.digest"] ?? "");
+    assert.deepEqual(index.annotations, { index: "5" });
+    assert.deepEqual(index.manifests[0].annotations, { descriptor: "4" });
+    assert.deepEqual(json(pushed[0]?.image, index.manifests[0].digest).annotations, { all: "1", one: "2" });
   });
 
   it("refuses attributes that cannot be met", () => {
