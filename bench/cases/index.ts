@@ -1,3 +1,9 @@
+import { blobTransfer } from "../micro/blob-transfer.ts";
+import { contentHash } from "../micro/content-hash.ts";
+import { dispatchLatency } from "../micro/dispatch.ts";
+import { fileSync } from "../micro/file-sync.ts";
+import { layerPack } from "../micro/layer-pack.ts";
+import { solverLoop } from "../micro/solver-loop.ts";
 import type { BenchCase } from "./bench-case.ts";
 import { cachedRebuild } from "./cached-rebuild.ts";
 import { contextBytes, contextFiles } from "./context-send.ts";
@@ -17,4 +23,10 @@ export const cases: readonly BenchCase[] = [
   exportGzip,
   pullUnpack,
   parallelStages,
+  solverLoop,
+  contentHash,
+  dispatchLatency,
+  fileSync,
+  layerPack,
+  blobTransfer,
 ];

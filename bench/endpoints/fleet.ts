@@ -1,7 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { frontDoorDefaults, quiet, startDaemon, workerDefaults } from "../processes/daemon.ts";
-import { answers, freePort, Service } from "../processes/service.ts";
+import { startNats } from "../processes/nats.ts";
+import { freePort } from "../processes/service.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** NATS, a coordinator, and as many agents as asked for: each a process. */
@@ -23,16 +24,7 @@ export class Fleet implements AsyncDisposable {
   static async start(directory: string): Promise<Fleet> {
     await using processes = new AsyncDisposableStack();
     await mkdir(directory, { recursive: true });
-    const natsPort = await freePort();
-    const natsUrl = `nats://127.0.0.1:${natsPort}`;
-    processes.use(
-      await Service.start({
-        command: "nats-server",
-        args: ["-a", "127.0.0.1", "-p", String(natsPort), "-js", "-sd", join(directory, "nats")],
-        logFile: join(directory, "nats.log"),
-        ready: () => answers(natsPort),
-      }),
-    );
+    const nats = processes.use(await startNats(join(directory, "nats")));
     const address = `tcp://127.0.0.1:${await freePort()}`;
     processes.use(
       await startDaemon(
@@ -41,7 +33,7 @@ export class Fleet implements AsyncDisposable {
           ...frontDoorDefaults,
           ...quiet,
           addresses: [address],
-          nats: { urls: [natsUrl] },
+          nats: { urls: [nats.url] },
           agentLink: { listen: "127.0.0.1:0" },
           stateDir: join(directory, "coordinator"),
           registries: {},
@@ -49,7 +41,7 @@ export class Fleet implements AsyncDisposable {
         join(directory, "coordinator.log"),
       ),
     );
-    return new Fleet({ name: "ours", address }, directory, natsUrl, processes.move());
+    return new Fleet({ name: "ours", address }, directory, nats.url, processes.move());
   }
 
   /** Adds agents of one slot each until there are this many. */
