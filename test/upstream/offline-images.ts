@@ -85,6 +85,8 @@ function busyboxTree(root: string, kind: "hardlink" | "symlink"): void {
     if (kind === "hardlink") linkSync(join(root, "bin/busybox"), join(root, "bin", name));
     else symlinkSync("/bin/busybox", join(root, "bin", name));
   }
+  // An applet that Debian leaves out.
+  writeFileSync(join(root, "bin/ttysize"), "#!/bin/sh\nset -- $(stty size)\necho $2 $1\n", { mode: 0o755 });
   writeFileSync(
     join(root, "etc/passwd"),
     [

@@ -31,8 +31,6 @@ const notOffered = [
 const undeclared = [
   // Provenance.
   /\/Test(ImageBlobSource|OCILayoutBlobSource)\//,
-  // Containers of the gateway API, and looking into failed steps with them.
-  /\/TestClientGateway(Container\w+|ExecError|ExecFileActionError|SlowCacheExecError)\//,
   // Policies that the client's session decides.
   /\/TestSource(Meta)?Policy\w*\//,
   // The proxy between steps and network.
