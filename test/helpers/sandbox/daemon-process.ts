@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const entry = fileURLToPath(new URL("./daemon-entry.ts", import.meta.url));
+const entry = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
 const compileCache = fileURLToPath(new URL("../../../node_modules/.cache/compiled", import.meta.url));
 
 export type DaemonKind = "coordinator" | "agent" | "standalone";
@@ -12,8 +13,8 @@ export interface DaemonOptions {
   readonly kind: DaemonKind;
   /** Unique in the sandbox. */
   readonly name: string;
-  /** Configuration object of `src/config` for this kind. */
-  readonly config: object;
+  /** Command line after `buildfleet <kind>`. */
+  readonly args: readonly string[];
   /** For the log and temporary files. */
   readonly directory: string;
   /** Prefix of the command line: network namespace. */
@@ -24,12 +25,10 @@ export interface DaemonOptions {
 /** What a daemon says when it is up. */
 export interface DaemonFacts {
   readonly addresses?: readonly string[];
-  readonly agentLinkAddress?: string;
   readonly id?: string;
-  readonly blobUrl?: string;
 }
 
-/** One daemon as a process of its own. Its log goes to `<name>.log`; it ends with the test process. */
+/** One daemon as a process of its own. Its log goes to `<name>.log`; it is told to end when the test process has gone. */
 export class DaemonProcess {
   readonly name: string;
   readonly kind: DaemonKind;
@@ -46,17 +45,21 @@ export class DaemonProcess {
     this.kind = kind;
     this.name = name;
     this.logFile = join(directory, `${name}.log`);
-    const [command = "", ...args] = [...(options.command ?? []), process.execPath, entry, kind];
+    const [command = "", ...args] = [
+      ...endsWithParent,
+      ...(options.command ?? []),
+      ...[process.execPath, entry, kind, "--log-format", "json", "--log-level", "debug"],
+      ...options.args,
+    ];
     const log = createWriteStream(this.logFile, { flags: "a" });
     const child = spawn(command, args, {
-      stdio: ["pipe", "pipe", "pipe"],
+      stdio: ["ignore", "ignore", "pipe"],
       cwd: directory,
       env: {
         PATH: process.env["PATH"] ?? "",
         HOME: directory,
         TMPDIR: directory,
         NODE_COMPILE_CACHE: compileCache,
-        ...tracingSettings(),
         ...options.env,
       },
     });
@@ -64,9 +67,6 @@ export class DaemonProcess {
     this.pid = child.pid ?? -1;
     child.stderr.pipe(log);
     if (process.env["SANDBOX_LOG"] !== undefined) child.stderr.pipe(process.stderr, { end: false });
-    child.stdin.on("error", () => {});
-    // Its standard input stays open: the daemon ends when it closes, however this process ends.
-    child.stdin.write(`${JSON.stringify(options.config)}\n`);
     this.exited = new Promise((resolve) => {
       child.once("exit", (code, signal) => {
         this.#ended = true;
@@ -75,10 +75,9 @@ export class DaemonProcess {
       child.once("error", (error) => resolve(error.message));
     });
     this.ready = new Promise((resolve, reject) => {
-      let text = "";
-      child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-        text += chunk;
-        if (text.endsWith("\n")) resolve(JSON.parse(text) as DaemonFacts);
+      const lines = createInterface({ input: child.stderr });
+      lines.on("line", (line) => {
+        if (line.includes(`"${kind} is ready"`)) resolve(JSON.parse(line) as DaemonFacts);
       });
       this.exited.then((how) => reject(new Error(`${name} ended at its start (${how}):\n${this.log.slice(-2000)}`)));
     });
@@ -106,8 +105,5 @@ export class DaemonProcess {
   }
 }
 
-/** What the test asked for by its own environment. */
-function tracingSettings(): Record<string, string> {
-  const settings = Object.entries(process.env).filter(([name]) => /^(OTEL_|JAEGER_TRACE$)/.test(name));
-  return Object.fromEntries(settings.map(([name, value]) => [name, value ?? ""]));
-}
+/** Prefix of a command line: the process gets SIGTERM when the one that started it ends, however that happens. */
+export const endsWithParent: readonly string[] = ["setpriv", "--pdeathsig", "TERM", "--"];

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { ControlClient } from "../../../src/client/index.ts";
-import type { AgentConfig, CoordinatorConfig, StandaloneConfig } from "../../../src/config/index.ts";
+import type { SnapshotterName } from "../../../src/config/index.ts";
 import { connectGrpc } from "../../../src/grpc/index.ts";
 import { mount, unmount } from "../../../src/util/sys/index.ts";
 import { BuildClient } from "./build-client.ts";
@@ -25,7 +25,7 @@ import { waitFor } from "./wait-for.ts";
 export interface AgentOptions {
   readonly slots?: number;
   readonly labels?: Readonly<Record<string, string>>;
-  readonly snapshotter?: AgentConfig["snapshotter"];
+  readonly snapshotter?: SnapshotterName;
   /** Data directory; default one of its own under the sandbox. */
   readonly root?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -80,6 +80,7 @@ export class Sandbox implements AsyncDisposable {
   readonly #cgroup: string;
   readonly #ended: DaemonProcess[] = [];
   readonly #disks: string[] = [];
+  #headsNamed = 0;
   #network: SandboxNetwork | undefined;
   #registry: ServiceProcess | undefined;
   #nats: ServiceProcess | undefined;
@@ -179,7 +180,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   async startHead(): Promise<SandboxHead> {
-    const name = this.#options.standalone ? "standalone" : `coordinator-${this.heads.length}`;
+    const name = this.#options.standalone ? "standalone" : `coordinator-${this.#headsNamed++}`;
     const process = this.#spawnHead(name, `tcp://${this.hostAddress}:0`);
     const [address = ""] = (await process.ready).addresses ?? [];
     const head: SandboxHead = { name, address, process };
@@ -260,6 +261,7 @@ export class Sandbox implements AsyncDisposable {
       this.#registry = await startRegistry(this.hostAddress, join(this.root, "registry"));
       await pushBaseImages(this.registry);
       if (this.#options.proxy) this.#proxy = await FaultyProxy.start(this.registry, this.hostAddress);
+      await this.#writeConfig();
     };
     if (standalone) {
       await registry();
@@ -277,66 +279,47 @@ export class Sandbox implements AsyncDisposable {
   }
 
   #spawnHead(name: string, address: string): DaemonProcess {
-    const frontDoor = {
-      addresses: [address],
-      insecureEntitlements: this.#options.insecureEntitlements ?? [],
-      maxMessageBytes: 16 << 20,
-      registries: this.#registries,
-      log: { level: "debug", format: "text" },
-      debug: true,
-    } as const;
+    const frontDoor = [
+      ...["--config", this.#configFile, "--root", join(this.root, name), "--addr", address],
+      ...(this.#options.insecureEntitlements ?? []).flatMap((name) => ["--allow-insecure-entitlement", name]),
+    ];
     if (this.#options.standalone) {
-      const root = join(this.root, name);
-      const config: StandaloneConfig = { ...frontDoor, ...this.#worker(root, this.#options.agent ?? {}) };
-      return new DaemonProcess({ kind: "standalone", name, config, directory: this.root });
+      const args = [...frontDoor, ...workerFlags(this.#options.agent ?? {})];
+      return new DaemonProcess({ kind: "standalone", name, args, directory: this.root });
     }
-    const config: CoordinatorConfig = {
-      ...frontDoor,
-      nats: { urls: [`nats://${this.nats.address}`] },
-      agentLink: { listen: `${this.hostAddress}:0` },
-      stateDir: join(this.root, name),
-    };
-    return new DaemonProcess({ kind: "coordinator", name, config, directory: this.root });
+    const args = [...frontDoor, "--nats", this.#natsUrl, "--agent-link", `${this.hostAddress}:0`];
+    return new DaemonProcess({ kind: "coordinator", name, args, directory: this.root });
   }
 
   #spawnAgent(name: string, root: string, host: NetworkHost | undefined, options: AgentOptions): DaemonProcess {
-    const config: AgentConfig = {
-      ...this.#worker(root, options),
-      nats: { urls: [`nats://${this.nats.address}`] },
-      blobServer: { listen: `${host?.address ?? "127.0.0.1"}:0` },
-      log: { level: "debug", format: "text" },
-      debug: true,
-    };
     return new DaemonProcess({
       kind: "agent",
       name,
-      config,
+      args: [
+        ...["--config", this.#configFile, "--root", root, "--nats", this.#natsUrl],
+        ...["--blob-server", `${host?.address ?? "127.0.0.1"}:0`],
+        ...workerFlags(options),
+      ],
       directory: this.root,
       ...(host === undefined ? {} : { command: host.command }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });
   }
 
-  #worker(root: string, options: AgentOptions) {
-    return {
-      root,
-      slots: options.slots ?? 2,
-      labels: options.labels ?? {},
-      platforms: [],
-      snapshotter: options.snapshotter ?? "auto",
-      ociBinary: "auto",
-      networkMode: "auto",
-      dns: { nameservers: [], options: [], searchDomains: [] },
-      cgroupParent: `/${this.#cgroup}`,
-      registries: this.#registries,
-      gcEnabled: false,
-      gcRules: [],
-    } as const;
+  get #natsUrl(): string {
+    return `nats://${this.nats.address}`;
   }
 
-  get #registries(): AgentConfig["registries"] {
+  get #configFile(): string {
+    return join(this.root, "buildkitd.toml");
+  }
+
+  /** What all daemons of the sandbox have in common. */
+  async #writeConfig(): Promise<void> {
     const hosts = [this.registry, ...(this.#proxy === undefined ? [] : [this.#proxy.address])];
-    return Object.fromEntries(hosts.map((host) => [host, { http: true }]));
+    const registries = hosts.map((host) => `[registry."${host}"]\nhttp = true\n`);
+    const worker = `[worker.oci]\ngc = false\ndefaultCgroupParent = "/${this.#cgroup}"\n`;
+    await writeFile(this.#configFile, [worker, ...registries].join("\n"));
   }
 
   /** Every running coordinator knows every running agent. */
@@ -406,6 +389,14 @@ async function pushBaseImages(registry: string): Promise<void> {
   ]);
   await pushImage(`${registry}/busybox:latest`, [base]);
   await pushImage(`${registry}/layered:latest`, [base, changes, more], { Env: ["PATH=/usr/bin:/bin", "LAYERED=yes"] });
+}
+
+function workerFlags(options: AgentOptions): string[] {
+  return [
+    ...["--slots", String(options.slots ?? 2)],
+    ...(options.snapshotter === undefined ? [] : ["--snapshotter", options.snapshotter]),
+    ...Object.entries(options.labels ?? {}).flatMap(([key, value]) => ["--label", `${key}=${value}`]),
+  ];
 }
 
 /** A daemon that does not end within a minute is killed; that shows in the answer. */

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import { endsWithParent } from "./daemon-process.ts";
 import { waitFor } from "./wait-for.ts";
 
 /** A server of others that the sandbox needs; can be stopped and started again on the same address and data. */
@@ -21,13 +22,13 @@ export class ServiceProcess implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const [command = "", ...args] = this.#argv;
+    const [command = "", ...args] = [...endsWithParent, ...this.#argv];
     const child = spawn(command, args, { stdio: "ignore" });
     this.#child = child;
     child.on("error", () => {});
     const [host, port] = this.address.split(":");
-    await waitFor(`${command} to listen on ${this.address}`, async () => {
-      if (child.pid === undefined || child.exitCode !== null) throw new Error(`${command} does not run`);
+    await waitFor(`${this.#argv[0]} to listen on ${this.address}`, async () => {
+      if (child.pid === undefined || child.exitCode !== null) throw new Error(`${this.#argv[0]} does not run`);
       return canConnect(host ?? "", Number(port));
     });
   }
