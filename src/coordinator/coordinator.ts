@@ -109,7 +109,7 @@ export class Coordinator implements AsyncDisposable {
     const agentLinkAddress = await listenForAgents(options, taskSessions, owned);
 
     const sessions = new SessionManager({ logger, clock });
-    const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, clock, logger }));
+    const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, logger }));
     const catalog = owned.use(await LayerCatalog.open(await keyValues.open("layers"), bus, logger));
     const dispatcher = owned.use(
       new FleetDispatcher({

@@ -48,8 +48,7 @@ export class FakeFleet implements AsyncDisposable {
 
   static async start(): Promise<FakeFleet> {
     const bus = new MemoryMessageBus();
-    const clock: Clock = { now: () => Date.now(), sleep: async () => {} };
-    const registry = new AgentRegistry({ coordinatorId: "c", bus, clock, logger: silentLogger });
+    const registry = new AgentRegistry({ coordinatorId: "c", bus, logger: silentLogger });
     const bucket = await new MemoryKeyValueStore().open("layers");
     return new FakeFleet(registry, await LayerCatalog.open(bucket, bus, silentLogger), bus);
   }
@@ -92,6 +91,10 @@ export class FakeAgent {
   readonly #more: Partial<AgentRecord>;
   #epoch: string = randomUUID();
   refuse = false;
+  /** Takes tasks without saying so, as if its answers were lost. */
+  mute = false;
+  /** What its heartbeats tell. */
+  running: readonly string[] = [];
 
   constructor(bus: MemoryMessageBus, id: string, run: FakeRun, more: Partial<AgentRecord>) {
     this.id = id;
@@ -102,7 +105,7 @@ export class FakeAgent {
       const task = decode<Task>(message.data);
       if (this.refuse) return message.respond(encode({ accepted: false, reason: "busy" }));
       this.accepted.push(task);
-      message.respond(encode({ accepted: true }));
+      if (!this.mute) message.respond(encode({ accepted: true }));
       return void this.#finish(task);
     });
     bus.subscribe(subjects.agentCancel(id), (message) => {
@@ -119,7 +122,7 @@ export class FakeAgent {
       slots: 1,
       blobUrl: `http://${this.id}`,
       draining: false,
-      running: [],
+      running: this.running,
       version: "test",
       ...this.#more,
     };

@@ -1,34 +1,35 @@
 import { subjects } from "../../bus/index.ts";
-import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
-/** Three missed heartbeats of two seconds. */
-const lostAfterMs = 6000;
 const checkIntervalMs = 1000;
+/**
+ * Three missed heartbeats of two seconds. Counted in checks, not by the clock: neither a clock that jumps nor a coordinator
+ * that could not listen for a while makes agents look dead.
+ */
+const lostAfterChecks = 6;
 
 export interface AgentRegistryOptions {
   readonly coordinatorId: string;
   readonly bus: MessageBus;
-  readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /** What happened to the fleet; handlers are called synchronously. */
 export interface FleetListener {
-  /** New, or came back under a new epoch, or changed (slots, draining, running). */
+  /** Each heartbeat: a new agent, one that came back under a new epoch, or one as before. */
   agentHeard(agent: AgentRecord): void;
-  /** Silent for too long, restarted, or said good-bye. What ran there is lost. */
+  /** Silent for too long, or restarted. What ran there is lost. */
   agentLost(agentId: string, reason: string): void;
 }
 
 /** The agents this coordinator hears, from their heartbeats. Soft state: a restarted coordinator asks and knows them again. */
 export class AgentRegistry implements Disposable {
   readonly #options: AgentRegistryOptions;
-  readonly #agents = new Map<string, { readonly record: AgentRecord; readonly heardAt: number }>();
+  readonly #agents = new Map<string, { readonly record: AgentRecord; silentChecks: number }>();
   readonly #listeners = new Set<FleetListener>();
   readonly #subscription: Disposable;
   readonly #timer: NodeJS.Timeout;
@@ -74,15 +75,15 @@ export class AgentRegistry implements Disposable {
     const before = this.#agents.get(record.id)?.record;
     if (before !== undefined && before.epoch !== record.epoch) this.#lose(record.id, "restarted");
     if (before === undefined) this.#options.logger.info("agent joined", { agent: record.id, slots: record.slots });
-    this.#agents.set(record.id, { record, heardAt: this.#options.clock.now() });
+    this.#agents.set(record.id, { record, silentChecks: 0 });
     for (const listener of this.#listeners) listener.agentHeard(record);
   }
 
   #tick(): void {
     this.#beat();
-    const now = this.#options.clock.now();
-    for (const [id, { heardAt }] of this.#agents) {
-      if (now - heardAt > lostAfterMs) this.#lose(id, `no heartbeat for ${now - heardAt} ms`);
+    for (const [id, agent] of this.#agents) {
+      if (++agent.silentChecks <= lostAfterChecks) continue;
+      this.#lose(id, `no heartbeat for ${(lostAfterChecks * checkIntervalMs) / 1000} s`);
     }
   }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { subjects } from "../../bus/index.ts";
-import { BuildError } from "../../core/errors/build-error.ts";
+import { BuildError, isInfrastructureError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
@@ -17,6 +17,7 @@ import type { AgentRegistry } from "./agent-registry.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
 import type { Candidate, Placement } from "./placement.ts";
+import { RunningTasks } from "./running-tasks.ts";
 import { TaskAttempt } from "./task-attempt.ts";
 import { layersOfTask } from "./task-layers.ts";
 import type { TaskSessions } from "./task-sessions.ts";
@@ -54,6 +55,8 @@ const offerTimeoutMs = 2000;
 const affinityWaitMs = 5000;
 /** No agent at all for this long: the build fails rather than wait for ever. */
 const noAgentTimeoutMs = 60_000;
+/** Affinity keys remembered; the longest unused goes first. */
+const maxAffinities = 10_000;
 
 /** Kinds that read or write the client's files at its end, or run a frontend's processes: what was done once is not done twice. */
 const notRepeatable: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files", "container"]);
@@ -69,6 +72,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   /** Affinity key → agent that served it last. */
   readonly #affinity = new Map<string, string>();
   readonly #lineage: Lineage;
+  readonly #running: RunningTasks;
   readonly #listener: Disposable;
   #wake: () => void = () => {};
   #change = Promise.withResolvers<void>();
@@ -83,6 +87,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         await this.run(kind, body, { ...context, layerIds: produced });
       },
     });
+    this.#running = new RunningTasks(options.bus, options.registry);
     this.#wake = () => {
       const { resolve } = this.#change;
       this.#change = Promise.withResolvers();
@@ -93,6 +98,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
 
   [Symbol.dispose](): void {
     this.#listener[Symbol.dispose]();
+    this.#running[Symbol.dispose]();
   }
 
   /** Some living agent holds the layer, or a registry or a client who is still there has it. */
@@ -146,21 +152,15 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
           ? { id: `agent ${agent.id}`, startedAt: this.#options.clock.now() }
           : undefined;
       if (shown !== undefined) context.progress.status(shown);
-      const lost = this.#options.registry.listen({
-        agentHeard: () => {},
-        agentLost: (id, reason) => {
-          if (id === agent?.id) attempt.fail(agentLost(id, reason));
-        },
-      });
+      const watch = this.#running.watch(agent, attempt.taskId, (error) => attempt.fail(error));
       try {
-        if (this.#options.registry.get(agent.id)?.epoch !== agent.epoch) attempt.fail(agentLost(agent.id, "restarted"));
         const { result, fetched } = await withSignal(attempt.outcome, context.signal);
         const { layers = [] } = result as Partial<OutputsResult>;
         await this.#record(agent.id, layers, fetched);
         this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
       } finally {
-        lost[Symbol.dispose]();
+        watch[Symbol.dispose]();
         if (shown !== undefined) context.progress.status({ ...shown, completedAt: this.#options.clock.now() });
       }
     } catch (error) {
@@ -169,10 +169,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     } finally {
       if (agent !== undefined) {
         this.#release(agent.id, kind);
-        if (!attempt.ended) {
-          const cancel = { taskId: attempt.taskId, leaseId: attempt.leaseId };
-          this.#options.bus.publish(subjects.agentCancel(agent.id), encode(cancel));
-        }
+        if (!attempt.ended) this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
       }
       // After a cancel the agent still reports its end; nobody answers then and it stops asking.
       attempt[Symbol.dispose]();
@@ -203,11 +200,16 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       const agent = this.#choose(kind, infos, context, fitting, shunned, patient);
       if (agent !== undefined) {
         this.#occupy(agent.id, kind);
-        if (await this.#offer(agent, kind, body, infos, context, attempt, token)) {
-          if (context.affinity !== undefined) this.#affinity.set(context.affinity, agent.id);
+        let taken = false;
+        try {
+          taken = await this.#offer(agent, kind, body, infos, context, attempt, token);
+        } finally {
+          if (!taken) this.#release(agent.id, kind);
+        }
+        if (taken) {
+          if (context.affinity !== undefined) this.#rememberAffinity(context.affinity, agent.id);
           return agent;
         }
-        this.#release(agent.id, kind);
         refused.add(agent.id);
         continue;
       }
@@ -312,13 +314,23 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         this.#options.logger.debug("agent refused task", { agent: agent.id, kind, reason: reply.reason });
       return reply.accepted;
     } catch (error) {
+      // Only the answer was lost: it ran already.
+      if (attempt.ended) return true;
+      // The offer may have arrived: it is taken back, and what comes of it counts no more.
+      this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
+      attempt.renewLease();
       context.signal.throwIfAborted();
+      if (!isInfrastructureError(error)) throw error;
       this.#options.logger.debug("offer failed", { agent: agent.id, kind, error: String(error) });
-      // The offer may have arrived: take it back.
-      const cancel = { taskId: attempt.taskId, leaseId: attempt.leaseId };
-      this.#options.bus.publish(subjects.agentCancel(agent.id), encode(cancel));
       return false;
     }
+  }
+
+  #rememberAffinity(key: string, agentId: string): void {
+    this.#affinity.delete(key);
+    this.#affinity.set(key, agentId);
+    const [oldest] = this.#affinity.keys();
+    if (this.#affinity.size > maxAffinities && oldest !== undefined) this.#affinity.delete(oldest);
   }
 
   async #record(agentId: string, made: readonly LayerInfo[], fetched: readonly LayerId[]): Promise<void> {
@@ -341,8 +353,4 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     if (load.tasks === 0) this.#load.delete(agentId);
     this.#wake();
   }
-}
-
-function agentLost(agentId: string, reason: string): BuildError {
-  return new BuildError(Code.Unavailable, `agent ${agentId} was lost: ${reason}`, { infrastructure: true });
 }

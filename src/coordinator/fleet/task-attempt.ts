@@ -14,11 +14,11 @@ import { decode } from "../../util/msgpack.ts";
  */
 export class TaskAttempt implements Disposable {
   readonly taskId: string;
-  readonly leaseId = randomBytes(8).toString("hex");
+  #leaseId = newLeaseId();
   readonly outcome: Promise<{ readonly result: unknown; readonly fetched: readonly LayerId[] }>;
   readonly #settle = Promise.withResolvers<{ readonly result: unknown; readonly fetched: readonly LayerId[] }>();
   readonly #progress: ProgressWriter;
-  readonly #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array[] = [];
   readonly #subscriptions: readonly Disposable[];
   #events = 0;
   #ended = false;
@@ -37,6 +37,17 @@ export class TaskAttempt implements Disposable {
     ];
   }
 
+  get leaseId(): string {
+    return this.#leaseId;
+  }
+
+  /** What was said under the lease until now is forgotten, and what is still said under it is not heard. */
+  renewLease(): void {
+    this.#leaseId = newLeaseId();
+    this.#chunks = [];
+    this.#events = 0;
+  }
+
   /** The agent has said how it ended. */
   get ended(): boolean {
     return this.#ended;
@@ -52,7 +63,7 @@ export class TaskAttempt implements Disposable {
   }
 
   #onEvent(event: TaskEvent): void {
-    if (event.leaseId !== this.leaseId || this.#ended) return;
+    if (event.leaseId !== this.#leaseId || this.#ended) return;
     this.#events++;
     switch (event.type) {
       case "status":
@@ -71,7 +82,7 @@ export class TaskAttempt implements Disposable {
   }
 
   #onOutcome(outcome: TaskOutcome): void {
-    if (outcome.leaseId !== this.leaseId || this.#ended) return;
+    if (outcome.leaseId !== this.#leaseId || this.#ended) return;
     this.#ended = true;
     if (outcome.type === "error") {
       this.#settle.reject(BuildError.fromWire(outcome.error));
@@ -88,4 +99,8 @@ export class TaskAttempt implements Disposable {
       fetched: outcome.fetched as readonly LayerId[],
     });
   }
+}
+
+function newLeaseId(): string {
+  return randomBytes(8).toString("hex");
 }

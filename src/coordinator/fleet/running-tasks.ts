@@ -1,0 +1,97 @@
+import { subjects } from "../../bus/index.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { MessageBus } from "../../core/seams/message-bus.ts";
+import type { AgentRecord } from "../../core/values/agent.ts";
+import { encode } from "../../util/msgpack.ts";
+import type { AgentRegistry } from "./agent-registry.ts";
+
+/** A task that so many heartbeats in a row do not name has ended without being heard. */
+const missedHeartbeats = 3;
+/** Cancels waiting for a word of their agent; more than these are of agents that never came back. */
+const maxCancels = 10_000;
+
+interface Watched {
+  readonly onLost: (error: BuildError) => void;
+  missed: number;
+}
+
+/**
+ * Compares the tasks which agents say they run with those they ought to run: the bus may lose a message. A task that its agent
+ * no longer knows is lost; a cancelled one that it still runs is cancelled again.
+ */
+export class RunningTasks implements Disposable {
+  readonly #bus: MessageBus;
+  readonly #registry: AgentRegistry;
+  readonly #listener: Disposable;
+  /** By agent, then by task. */
+  readonly #watched = new Map<string, Map<string, Watched>>();
+  /** By lease. */
+  readonly #cancels = new Map<string, { readonly agentId: string; readonly taskId: string }>();
+
+  constructor(bus: MessageBus, registry: AgentRegistry) {
+    this.#bus = bus;
+    this.#registry = registry;
+    this.#listener = registry.listen({
+      agentHeard: (agent) => this.#compare(agent),
+      agentLost: (id, reason) => this.#lose(id, reason),
+    });
+  }
+
+  /** Calls `onLost`, perhaps more than once, when the agent or its memory of the task is gone. Begins after it took the task. */
+  watch(agent: AgentRecord, taskId: string, onLost: (error: BuildError) => void): Disposable {
+    if (this.#registry.get(agent.id)?.epoch !== agent.epoch) onLost(agentLost(agent.id, "restarted"));
+    const tasks = this.#watched.get(agent.id) ?? new Map<string, Watched>();
+    this.#watched.set(agent.id, tasks);
+    tasks.set(taskId, { onLost, missed: 0 });
+    return {
+      [Symbol.dispose]: () => {
+        tasks.delete(taskId);
+        if (tasks.size === 0 && this.#watched.get(agent.id) === tasks) this.#watched.delete(agent.id);
+      },
+    };
+  }
+
+  /** Tells an agent to end a task, until it no longer runs there. */
+  cancel(agentId: string, taskId: string, leaseId: string): void {
+    this.#cancels.set(leaseId, { agentId, taskId });
+    const [oldest] = this.#cancels.keys();
+    if (this.#cancels.size > maxCancels && oldest !== undefined) this.#cancels.delete(oldest);
+    this.#publish(agentId, taskId, leaseId);
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener[Symbol.dispose]();
+  }
+
+  #compare(agent: AgentRecord): void {
+    const running = new Set(agent.running);
+    for (const [taskId, watched] of this.#watched.get(agent.id) ?? []) {
+      if (running.has(taskId)) watched.missed = 0;
+      else if (++watched.missed >= missedHeartbeats) {
+        watched.onLost(infrastructureError(`agent ${agent.id} no longer runs the task and its outcome was not heard`));
+      }
+    }
+    for (const [leaseId, { agentId, taskId }] of this.#cancels) {
+      if (agentId !== agent.id) continue;
+      if (running.has(taskId)) this.#publish(agentId, taskId, leaseId);
+      else this.#cancels.delete(leaseId);
+    }
+  }
+
+  #lose(agentId: string, reason: string): void {
+    for (const { onLost } of this.#watched.get(agentId)?.values() ?? []) onLost(agentLost(agentId, reason));
+  }
+
+  #publish(agentId: string, taskId: string, leaseId: string): void {
+    this.#bus.publish(subjects.agentCancel(agentId), encode({ taskId, leaseId }));
+  }
+}
+
+function agentLost(agentId: string, reason: string): BuildError {
+  return infrastructureError(`agent ${agentId} was lost: ${reason}`);
+}
+
+function infrastructureError(message: string): BuildError {
+  return new BuildError(Code.Unavailable, message, { infrastructure: true });
+}
