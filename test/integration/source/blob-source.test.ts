@@ -32,7 +32,7 @@ describe("BlobSource", () => {
 
   async function fetchFile(identifier: string, attrs: Record<string, string>) {
     const context = box.context();
-    const resolved = await box.blob.resolve({ identifier, attrs }, context);
+    const resolved = await box.blob.resolve({ identifier, attrs });
     const { outputs } = await box.blob.fetch({ identifier, attrs }, resolved, context);
     return box.snapshotter.layerPath(outputs[0]?.layers[0] ?? assert.fail());
   }

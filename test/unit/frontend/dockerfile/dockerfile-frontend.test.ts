@@ -152,6 +152,32 @@ describe("DockerfileFrontend: capabilities and requests", () => {
     );
     assert.equal((await report({ target: "two" })).warnings, null);
   });
+
+  it("outlines what a target can be given", async () => {
+    await write({
+      Dockerfile: `ARG BASE=scratch
+# result is all there is
+FROM \${BASE} AS result
+# TEXT is what it says
+ARG TEXT=hello
+RUN --mount=type=secret,id=key,required --mount=type=ssh echo $TEXT
+`,
+    });
+    const { metadata } = await solve(bridgeFor(), { requestid: "frontend.outline", "build-arg:TEXT": "bye" });
+    const at = (line: number) => ({ ranges: [{ start: { line }, end: { line } }] });
+    const { sources, ...outline } = JSON.parse(Buffer.from(metadata.get("result.json") ?? []).toString());
+    assert.equal(sources.length, 1);
+    assert.deepEqual(outline, {
+      name: "result",
+      description: "is all there is",
+      args: [
+        { name: "BASE", value: "scratch", location: at(1) },
+        { name: "TEXT", description: "is what it says", value: "bye", location: at(5) },
+      ],
+      secrets: [{ name: "key", required: true, location: at(6) }],
+      ssh: [{ name: "default", location: at(6) }],
+    });
+  });
 });
 
 describe("DockerfileFrontend: contexts", () => {

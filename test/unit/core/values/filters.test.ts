@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { matchesWorkerFilters } from "../../../../src/coordinator/fleet/worker-filter.ts";
+import type { UsageRecord } from "../../../../src/core/values/agent.ts";
+import { matchesUsageFilters } from "../../../../src/core/values/usage-filter.ts";
+
+describe("filters", () => {
+  const record: UsageRecord = {
+    id: "abc",
+    agentId: "one",
+    mutable: true,
+    inUse: false,
+    sizeBytes: 1,
+    createdAt: 0,
+    lastUsedAt: 0,
+    usageCount: 1,
+    description: "cached mount /root/.cache",
+    recordType: "exec.cachemount",
+    shared: false,
+    parents: [],
+  };
+  const worker = { id: "w1", labels: { "org.example.zone": "a" } };
+
+  for (const [filters, matches] of [
+    [[], true],
+    [["type==exec.cachemount"], true],
+    [["type==regular"], false],
+    [["type==regular", "id==abc"], true],
+    [["type==exec.cachemount,id!=abc"], false],
+    [["description~=^cached"], true],
+    [["mutable"], true],
+    [["immutable"], false],
+    [["inuse"], false],
+    [["private"], true],
+    [["shared"], false],
+  ] as const) {
+    it(`${matches ? "find" : "leave"} a record by ${JSON.stringify(filters)}`, () => {
+      assert.equal(matchesUsageFilters(filters, record), matches);
+    });
+  }
+
+  for (const [filter, matches] of [
+    ["id==w1", true],
+    ["id==w2", false],
+    ['labels."org.example.zone"==a', true],
+    ['labels."org.example.zone"~=b', false],
+    ['labels."org.example.zone"', true],
+    ['labels."other"', false],
+  ] as const) {
+    it(`${matches ? "find" : "leave"} a worker by ${filter}`, () => {
+      assert.equal(matchesWorkerFilters([filter], worker), matches);
+    });
+  }
+});
