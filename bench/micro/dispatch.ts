@@ -57,7 +57,6 @@ async function measure(
   using registry = new AgentRegistry({
     coordinatorId: "c",
     bus: coordinatorBus,
-    clock: systemClock,
     logger: silentLogger,
   });
   await using catalog = await LayerCatalog.open(

@@ -10,6 +10,7 @@ import type { TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
 import { decode, encode } from "../util/msgpack.ts";
+import { heartbeatIntervalMs } from "./heartbeat.ts";
 import type { LayerManager } from "./layers/layer-manager.ts";
 import { TaskLayerService } from "./layers/task-layer-service.ts";
 import { reportedFailure } from "./out-of-space.ts";
@@ -31,10 +32,16 @@ export interface TaskServerOptions {
   readonly tracer: TaskTracer;
 }
 
-/** A coordinator silent for this long is gone: 10 s lease and 10 s grace (BuildBuddy's constants). */
+/**
+ * A coordinator silent for this long is gone: 10 s lease and 10 s grace (BuildBuddy's constants). Counted in heartbeats of
+ * this agent, not by a clock that may jump.
+ */
 const coordinatorSilenceMs = 20_000;
-/** How long an outcome is offered to a coordinator that does not answer. */
+const maxSilentBeats = coordinatorSilenceMs / heartbeatIntervalMs;
+/** How often an outcome is offered to a coordinator that does not answer, or that seems to listen no more. */
 const outcomeAttempts = 20;
+/** The same when the task was aborted: whoever did it is not waiting, and no shutdown waits for long. */
+const abortedOutcomeAttempts = 3;
 
 interface RunningTask {
   readonly task: Task;
@@ -49,7 +56,8 @@ interface RunningTask {
 export class TaskServer implements AsyncDisposable {
   readonly #options: TaskServerOptions;
   readonly #running = new Map<string, RunningTask>();
-  readonly #heard = new Map<string, number>();
+  /** Beats since a coordinator with tasks here was heard. */
+  readonly #silentBeats = new Map<string, number>();
   readonly #subscriptions: Disposable[];
   #draining = false;
 
@@ -66,7 +74,7 @@ export class TaskServer implements AsyncDisposable {
         if (running?.task.leaseId === leaseId) running.abort.abort(new BuildError(Code.Canceled, "context canceled"));
       }),
       bus.subscribe(subjects.allCoordinatorHeartbeats, (message) => {
-        this.#heard.set(decode<{ id: string }>(message.data).id, options.clock.now());
+        this.#silentBeats.delete(decode<{ id: string }>(message.data).id);
       }),
     ];
   }
@@ -88,13 +96,13 @@ export class TaskServer implements AsyncDisposable {
 
   /** Ends tasks whose coordinator has fallen silent. Called with each heartbeat. */
   checkCoordinators(): void {
-    const now = this.#options.clock.now();
-    for (const { task, abort } of this.#running.values()) {
-      const heard = this.#heard.get(task.coordinator.id) ?? now;
-      this.#heard.set(task.coordinator.id, heard);
-      if (now - heard > coordinatorSilenceMs) {
-        abort.abort(new BuildError(Code.Unavailable, `coordinator ${task.coordinator.id} is gone`));
-      }
+    const byCoordinator = Map.groupBy(this.#running.values(), ({ task }) => task.coordinator.id);
+    for (const id of this.#silentBeats.keys()) if (!byCoordinator.has(id)) this.#silentBeats.delete(id);
+    for (const [id, tasks] of byCoordinator) {
+      const silent = (this.#silentBeats.get(id) ?? 0) + 1;
+      this.#silentBeats.set(id, silent);
+      if (silent <= maxSilentBeats) continue;
+      for (const { abort } of tasks) abort.abort(new BuildError(Code.Unavailable, `coordinator ${id} is gone`));
     }
   }
 
@@ -117,9 +125,11 @@ export class TaskServer implements AsyncDisposable {
       if (running.task.leaseId === task.leaseId) return { accepted: true };
       return { accepted: false, reason: "an earlier lease of this task still runs here" };
     }
-    this.#heard.set(task.coordinator.id, this.#options.clock.now());
+    this.#silentBeats.delete(task.coordinator.id);
     const abort = new AbortController();
-    const done = this.#run(task, runner, abort.signal).finally(() => this.#running.delete(task.id));
+    const done = this.#run(task, runner, abort.signal)
+      .catch((error) => this.#options.logger.error("outcome cannot be told", { task: task.id, error: String(error) }))
+      .finally(() => this.#running.delete(task.id));
     this.#running.set(task.id, { task, abort, done });
     return { accepted: true };
   }
@@ -134,6 +144,31 @@ export class TaskServer implements AsyncDisposable {
     // Not in the stack of the offer: the answer goes out first.
     await Promise.resolve();
     const reporter = new TaskReporter(this.#options.bus, task, this.#options.clock);
+    const fetched: LayerId[] = [];
+    let outcome: OutcomeBody;
+    try {
+      signal.throwIfAborted();
+      outcome = {
+        type: "result",
+        result: await reporter.withoutLargeData(await this.#work(task, runner, reporter, fetched, signal)),
+      };
+    } catch (error) {
+      const failed = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+      const failure = reportedFailure(failed, task.kind, this.#options.agentId, this.#options.root);
+      outcome = { type: "error", error: failure.toWire() };
+    }
+    const { seq } = reporter.end();
+    await this.#deliver(task, { ...outcome, leaseId: task.leaseId, seq, fetched }, signal);
+  }
+
+  /** @param fetched takes the layers that were brought here, also by a task that fails */
+  async #work(
+    task: Task,
+    runner: OpRunner<TaskKind>,
+    reporter: TaskReporter,
+    fetched: LayerId[],
+    signal: AbortSignal,
+  ): Promise<unknown> {
     const sessions = this.#options.sessions(task);
     const layers = new TaskLayerService(
       this.#options.layers,
@@ -147,43 +182,27 @@ export class TaskServer implements AsyncDisposable {
       task.layerIds,
     );
     const logger = this.#options.logger.child({ task: task.id, kind: task.kind });
-    let outcome: OutcomeBody;
-    try {
-      signal.throwIfAborted();
-      const result = await this.#options.tracer.run(task, async () => {
-        try {
-          return await runner.run(task, { signal, sessions, progress: reporter, logger, layers });
-        } catch (error) {
-          const { message, code } = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
-          logger.debug("task failed", { error: message, code });
-          throw error;
-        }
-      });
-      outcome = { type: "result", result: await reporter.withoutLargeData(result) };
-    } catch (error) {
-      const failed = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
-      const failure = reportedFailure(failed, task.kind, this.#options.agentId, this.#options.root);
-      outcome = { type: "error", error: failure.toWire() };
-    }
-    const { seq } = reporter.end();
-    await this.#deliver(task, {
-      ...outcome,
-      leaseId: task.leaseId,
-      seq,
-      fetched: layers.fetched as readonly LayerId[],
+    return this.#options.tracer.run(task, async () => {
+      try {
+        return await runner.run(task, { signal, sessions, progress: reporter, logger, layers });
+      } catch (error) {
+        const { message, code } = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+        logger.debug("task failed", { error: message, code });
+        throw error;
+      } finally {
+        fetched.push(...layers.fetched);
+      }
     });
   }
 
-  async #deliver(task: Task, outcome: TaskOutcome): Promise<void> {
+  async #deliver(task: Task, outcome: TaskOutcome, signal: AbortSignal): Promise<void> {
     const data = encode(outcome);
-    for (let attempt = 0; attempt < outcomeAttempts; attempt++) {
+    for (let attempt = 1; attempt <= (signal.aborted ? abortedOutcomeAttempts : outcomeAttempts); attempt++) {
       try {
         await this.#options.bus.request(subjects.taskOutcome(task.id), data, { timeoutMs: 2000 });
         return;
-      } catch (error) {
-        // Nobody listens any more: the task was cancelled or given to another agent.
-        if (error instanceof BuildError && error.code === Code.Unavailable && attempt > 2) return;
-        await this.#options.clock.sleep(Math.min(100 * 2 ** attempt, 1000));
+      } catch {
+        await this.#options.clock.sleep(Math.min(100 * 2 ** (attempt - 1), 1000));
       }
     }
   }
