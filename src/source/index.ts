@@ -1,5 +1,6 @@
 export { BlobSource, resolveBlobSource } from "./blob/blob-source.ts";
 export type { CommandRunner } from "./git/git-cli.ts";
+export { type GitIdentifier, parseGitIdentifier } from "./git/git-identifier.ts";
 export type { GitSourceOptions } from "./git/git-source.ts";
 export { GitSource } from "./git/git-source.ts";
 export type { HttpSourceOptions } from "./http/http-source.ts";

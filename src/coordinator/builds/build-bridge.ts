@@ -26,6 +26,7 @@ import { inSpan } from "../../telemetry/index.ts";
 import type { CacheImports } from "../caching/cache-imports.ts";
 import { FleetContainer } from "../gateway/fleet-container.ts";
 import { LogVertex } from "../gateway/log-vertex.ts";
+import type { BuildProvenance, FrontendRequest, RequestScope } from "../provenance/index.ts";
 import { withDefinitionSource } from "./definition-source.ts";
 import { SolvedRef } from "./solved-ref.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
@@ -44,6 +45,7 @@ export interface BuildBridgeOptions {
   readonly signal: AbortSignal;
   /** Entitlements granted to this build. */
   readonly entitlements: readonly string[];
+  readonly provenance: BuildProvenance;
   readonly traceparent?: string;
 }
 
@@ -52,10 +54,16 @@ const noProgress: ProgressWriter = { status: () => {}, log: () => {}, warn: () =
 /** What frontends see of one build (BuildKit solver/llbsolver/bridge.go). */
 export class BuildBridge implements LlbBridge {
   readonly #options: BuildBridgeOptions;
-  readonly #results = new Map<string, CachedResult<Ref>>();
+  readonly #scope: RequestScope;
+  /** Of the whole build. */
+  readonly #results: Map<string, CachedResult<Ref>>;
 
-  constructor(options: BuildBridgeOptions) {
+  /** @param parent the bridge that called the frontend this one is for */
+  constructor(options: BuildBridgeOptions, parent?: BuildBridge, request?: FrontendRequest) {
     this.#options = options;
+    const scope = parent === undefined ? options.provenance.scope : parent.#scope;
+    this.#scope = request === undefined ? scope : scope.nest(request);
+    this.#results = parent === undefined ? new Map() : parent.#results;
   }
 
   get sessionIds(): readonly string[] {
@@ -73,12 +81,13 @@ export class BuildBridge implements LlbBridge {
     }
     const result = frontend === "" ? this.#solveDefinition(request) : await this.#solveFrontend(request, signal);
     if (request.evaluate === true) await evaluateAll(result, signal);
+    this.#options.provenance.publish(result, { isBuilt: (ref) => this.solved(ref) !== undefined });
     return result;
   }
 
   async resolveSourceMeta(request: SourceMetaRequest, signal: AbortSignal): Promise<SourceMeta> {
     const name = request.logName ?? `resolve image config for ${request.source.identifier}`;
-    return this.#options.job.inVertex(
+    const meta = await this.#options.job.inVertex(
       name,
       (progress, linked) =>
         inSpan(name, { parent: this.#options.traceparent }, ({ traceparent }) =>
@@ -89,6 +98,8 @@ export class BuildBridge implements LlbBridge {
         ),
       signal,
     );
+    this.#scope.addSource(meta, request.platform);
+    return meta;
   }
 
   warn(warning: BridgeWarning): void {
@@ -113,6 +124,11 @@ export class BuildBridge implements LlbBridge {
     return this.#results.get(ref.id);
   }
 
+  /** A ref which this build's frontends were given. */
+  find(refId: string): BridgeRef | undefined {
+    return this.#options.provenance.scope.find(refId)?.entry.ref;
+  }
+
   #solveDefinition({ definition, cacheImports }: BridgeSolveRequest): FrontendResult {
     if (definition === undefined || definition.def.length === 0) return { metadata: new Map() };
     const edge = this.#options.load(definition);
@@ -129,15 +145,17 @@ export class BuildBridge implements LlbBridge {
     const name = builtin ? "dockerfile.v0" : (request.frontend ?? "");
     const frontend = this.#options.frontends.get(name);
     if (frontend === undefined) throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
+    const inputs = request.frontendInputs ?? {};
+    const nested = new BuildBridge(this.#options, this, { frontend: name, options: opts, inputs });
     return inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
-      frontend.solve(this, opts, request.frontendInputs ?? {}, signal),
+      frontend.solve(nested, opts, inputs, signal),
     );
   }
 
   #newRef(definition: Definition, edge: Edge, cacheImports: BridgeSolveRequest["cacheImports"]): BridgeRef {
     const id = randomUUID();
     const caches = this.#options.cacheImports.managers(cacheImports ?? []);
-    return new SolvedRef({
+    const ref = new SolvedRef({
       id,
       definition,
       dispatcher: this.#options.dispatcher,
@@ -152,6 +170,8 @@ export class BuildBridge implements LlbBridge {
         }
       },
     });
+    this.#scope.addRef(ref, edge);
+    return ref;
   }
 
   #context(signal: AbortSignal, progress: ProgressWriter): DispatchContext & { readonly platform?: Platform } {

@@ -31,6 +31,7 @@ import type {
   UsageRecord,
 } from "../front-door/index.ts";
 import type { FleetHistory } from "../history/index.ts";
+import { BuildProvenance, InputOrigins, parseAttestOptions } from "../provenance/index.ts";
 import { BuildBridge } from "./build-bridge.ts";
 import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
@@ -65,6 +66,7 @@ export interface FleetBuildServiceOptions {
 /** Runs builds on the fleet. */
 export class FleetBuildService implements BuildService {
   readonly #options: FleetBuildServiceOptions;
+  readonly #origins = new InputOrigins();
 
   constructor(options: FleetBuildServiceOptions) {
     this.#options = options;
@@ -74,6 +76,7 @@ export class FleetBuildService implements BuildService {
     const { solver, dispatcher, frontends, sourceMeta, layer } = this.#options;
     const logger = this.#options.logger.child({ build: params.ref });
     this.#refuseUnsupported(params);
+    const attest = parseAttestOptions(params.frontendOpt);
     const exporters = params.exporters.map((entry, index) => this.#exporter(entry, index));
     const cacheExporters = params.cacheExports
       .filter(({ type }) => type !== "inline")
@@ -86,6 +89,14 @@ export class FleetBuildService implements BuildService {
     const sessions = this.#options.sessions(params.sessionId === "" ? [] : [params.sessionId]);
     const trace = params.traceparent === undefined ? {} : { traceparent: params.traceparent };
     const job = solver.newJob(params.ref, { sessionIds: sessions.ids, ...trace });
+    const provenance = new BuildProvenance({
+      graph: solver,
+      root: { frontend: params.frontend, options: params.frontendOpt, inputs: params.frontendInputs },
+      origins: this.#origins,
+      startedAt: job.startedAt,
+      now: Date.now,
+      compatibilityVersion: params.compatibilityVersion,
+    });
     const bridge = new BuildBridge({
       job,
       sessions,
@@ -97,6 +108,7 @@ export class FleetBuildService implements BuildService {
       workers: () => this.#bridgeWorkers(),
       entitlements: params.entitlements,
       signal,
+      provenance,
       ...trace,
     });
     logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });
@@ -117,7 +129,12 @@ export class FleetBuildService implements BuildService {
       dispatcher,
       layer,
       recording,
-      onEnd: () => sourceMeta.forget(params.sessionId),
+      provenance,
+      attest,
+      onEnd: () => {
+        provenance[Symbol.dispose]();
+        sourceMeta.forget(params.sessionId);
+      },
       logger,
     });
   }

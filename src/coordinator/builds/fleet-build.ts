@@ -1,6 +1,12 @@
+import type { Attestation } from "../../api/gen/gateway.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
-import { Code } from "../../core/errors/code.ts";
-import type { ExportContext, ExporterInstance, ExportOutcome, ExportSource } from "../../core/seams/exporter.ts";
+import type {
+  EvaluatedAttestation,
+  ExportContext,
+  ExporterInstance,
+  ExportOutcome,
+  ExportSource,
+} from "../../core/seams/exporter.ts";
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
@@ -15,6 +21,7 @@ import type { CachedResult, Job } from "../../solver/index.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
 import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
+import type { AttestOptions, BuildProvenance } from "../provenance/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
 import { toSolveProgress } from "./solve-progress.ts";
@@ -33,6 +40,8 @@ export interface FleetBuildOptions {
   readonly layer: (id: LayerId) => LayerInfo;
   /** Absent for builds that leave no record. */
   readonly recording: BuildRecording | undefined;
+  readonly provenance: BuildProvenance;
+  readonly attest: AttestOptions;
   /** Called when the job is gone, before the record is complete. */
   readonly onEnd: () => void;
   readonly logger: Logger;
@@ -178,17 +187,47 @@ export class FleetBuild implements ActiveBuild {
 
   async #evaluate(result: FrontendResult): Promise<ExportSource> {
     const { signal } = this.#options;
-    for (const attestations of result.attestations?.values() ?? []) {
-      if (attestations.length > 0) throw new BuildError(Code.Unimplemented, "attestations are not supported yet");
-    }
     const evaluate = async (ref: BridgeRef | undefined) => ref?.evaluate(signal);
     const entries = [...(result.refs ?? [])].map(async ([id, ref]) => [id, await evaluate(ref)] as const);
-    const [ref, refs] = await Promise.all([evaluate(result.ref), Promise.all(entries)]);
-    return {
+    const [ref, refs, attestations] = await Promise.all([
+      evaluate(result.ref),
+      Promise.all(entries),
+      this.#evaluateAttestations(result),
+    ]);
+    const source: ExportSource = {
       metadata: result.metadata,
       ...(ref === undefined ? {} : { ref }),
       ...(result.refs === undefined ? {} : { refs: new Map(refs) }),
     };
+    for (const [platform, provenance] of this.#provenance(result, source)) {
+      attestations.set(platform, [...(attestations.get(platform) ?? []), provenance]);
+    }
+    return attestations.size === 0 ? source : { ...source, attestations };
+  }
+
+  /** Those the frontend brings. */
+  async #evaluateAttestations(result: FrontendResult): Promise<Map<string, readonly EvaluatedAttestation[]>> {
+    const { bridge, signal } = this.#options;
+    const evaluate = async (attestation: Attestation): Promise<EvaluatedAttestation> => {
+      const ref = await (attestation.ref && bridge.find(attestation.ref.id)?.evaluate(signal));
+      return { attestation, ...(ref === undefined ? {} : { ref }) };
+    };
+    const entries = [...(result.attestations ?? [])].map(
+      async ([platform, list]) => [platform, await Promise.all(list.map(evaluate))] as const,
+    );
+    return new Map(await Promise.all(entries));
+  }
+
+  #provenance(result: FrontendResult, source: ExportSource): ReadonlyMap<string, EvaluatedAttestation> {
+    const { attest, provenance, caching, layer } = this.#options;
+    if (attest.provenance === undefined) return new Map();
+    return provenance.attest(result, source, attest.provenance, {
+      isBuilt: (ref) => this.#solved(ref) !== undefined,
+      stepBlobs: async (ref) => {
+        const solved = this.#solved(ref);
+        return solved === undefined ? [] : caching.exports.stepBlobs(solved, layer);
+      },
+    });
   }
 
   #context(progress: ProgressWriter, signal: AbortSignal): ExportContext {

@@ -3,7 +3,8 @@ import type { ExportContext } from "../../core/seams/exporter.ts";
 import type { CacheExporterInstance } from "../../core/seams/remote-cache.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, isDigest } from "../../core/values/digest.ts";
-import type { LayerInfo, Ref } from "../../core/values/layer.ts";
+import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
+import { orderedDescriptor, shownAnnotations } from "../../exporters/index.ts";
 import { type CachedResult, type CacheExportOptions, type CacheRecord, exportCacheKeys } from "../../solver/index.ts";
 import { cacheDescriptor, ResultBlobs } from "./result-blobs.ts";
 
@@ -57,24 +58,54 @@ export class CacheExports {
     });
   }
 
+  /** The blobs there are already of the steps behind a result, for provenance. */
+  async stepBlobs(
+    { cacheKeys }: CachedResult<Ref>,
+    layer: (id: LayerId) => LayerInfo,
+  ): Promise<readonly { readonly vertex: Digest; readonly output: number; readonly blobs: readonly Descriptor[] }[]> {
+    const steps: { vertex: Digest; output: number; blobs: readonly Descriptor[] }[] = [];
+    const chainOf = async ({ layers }: Ref) => {
+      const blobs = layers.map((id) => visibleBlob(layer(id)));
+      return blobs.every((blob) => blob !== undefined) ? blobs.map((descriptor) => ({ descriptor })) : undefined;
+    };
+    const target: CacheExportOptions<Ref, object, BlobChain>["target"] = {
+      add: (_digest, _inputs, results) => {
+        for (const { vertex, output, content } of results) {
+          if (vertex !== undefined) steps.push({ vertex, output, blobs: content.map(({ descriptor }) => descriptor) });
+        }
+        return {};
+      },
+    };
+    await exportCacheKeys(cacheKeys.slice(0, 1), {
+      target,
+      mode: "remote-only",
+      roots: true,
+      backlinks: false,
+      resolve: (result) => this.#resolve(result, chainOf),
+    });
+    return steps;
+  }
+
   async #walk(
     results: readonly CachedResult<Ref>[],
     mode: "min" | "max",
     chainOf: (ref: Ref, onlyRemote: boolean) => Promise<BlobChain | undefined>,
   ): Promise<CacheChains> {
     const target = new CacheChains();
-    const resolve: Resolve = async (result, { onlyRemote }) => {
-      const chain =
-        "live" in result
-          ? await chainOf(result.live, onlyRemote)
-          : await this.#withStored(result.record, (ref) => chainOf(ref, onlyRemote));
-      return chain === undefined ? [] : [chain];
-    };
+    const resolve: Resolve = (result, { onlyRemote }) => this.#resolve(result, (ref) => chainOf(ref, onlyRemote));
     for (const { cacheKeys } of results) {
       // Each of a result's keys leads to the same chain.
       await exportCacheKeys(cacheKeys.slice(0, 1), { target, mode, resolve });
     }
     return target;
+  }
+
+  async #resolve(
+    result: Parameters<Resolve>[0],
+    chainOf: (ref: Ref) => Promise<BlobChain | undefined>,
+  ): Promise<readonly BlobChain[]> {
+    const chain = "live" in result ? await chainOf(result.live) : await this.#withStored(result.record, chainOf);
+    return chain === undefined ? [] : [chain];
   }
 
   /** A result that the build found but did not need. */
@@ -102,6 +133,12 @@ function imageBlob(info: LayerInfo, wanted: ReadonlySet<Digest>): Descriptor | u
   const all = [...info.origins.map(({ descriptor }) => descriptor), ...info.blobs];
   const blob = all.find(({ digest }) => wanted.has(digest));
   return blob === undefined ? undefined : cacheDescriptor(blob, info);
+}
+
+/** The first blob a layer had: where it came from, or how it was cut. */
+function visibleBlob({ origins: [origin], blobs: [cut] }: LayerInfo): Descriptor | undefined {
+  const blob = origin?.descriptor ?? cut;
+  return blob && orderedDescriptor({ ...blob, annotations: shownAnnotations(blob.annotations) });
 }
 
 async function reportStep<T>({ progress }: ExportContext, id: string, work: () => Promise<T>): Promise<T> {

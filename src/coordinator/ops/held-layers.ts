@@ -42,6 +42,9 @@ export class HeldLayers {
 
   #op(op: Op<Ref>): Op<Ref> {
     return {
+      get pin() {
+        return op.pin;
+      },
       cacheMap: (index, context) => op.cacheMap(index, context),
       exec: async (inputs, context) => {
         const outputs = await op.exec(inputs, context);

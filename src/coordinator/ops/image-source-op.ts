@@ -19,6 +19,10 @@ export class ImageSourceOp implements Op<Ref> {
     this.#dependencies = dependencies;
   }
 
+  get pin(): string | undefined {
+    return this.#resolved?.digest;
+  }
+
   async cacheMap(index: number, context: OpContext): Promise<{ readonly map: CacheMap<Ref>; readonly done: boolean }> {
     const { cacheKeys } = await this.#resolve(context);
     const key = index === 0 ? cacheKeys[0] : cacheKeys[1];

@@ -24,6 +24,10 @@ export class RemoteSourceOp implements Op<Ref> {
     this.#dependencies = dependencies;
   }
 
+  get pin(): string | undefined {
+    return this.#resolved?.pin;
+  }
+
   async cacheMap(_index: number, context: OpContext): Promise<{ readonly map: CacheMap<Ref>; readonly done: boolean }> {
     const digest = sourceCacheDigest(await this.#key(context));
     return { map: { digest, deps: [], ephemeral: digest.startsWith("random:") }, done: true };

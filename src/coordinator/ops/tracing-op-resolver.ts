@@ -23,6 +23,10 @@ class TracingOp<T> implements Op<T> {
     this.#inner = inner;
   }
 
+  get pin(): string | undefined {
+    return this.#inner.pin;
+  }
+
   async cacheMap(index: number, context: OpContext): Promise<{ readonly map: CacheMap<T>; readonly done: boolean }> {
     const name = `cache request: ${this.#vertex.name}`;
     const { map, done } = await this.#inSpan(name, context, (inner) => this.#inner.cacheMap(index, inner));

@@ -14,6 +14,8 @@ export interface Op<T> {
   cacheMap(index: number, context: OpContext): Promise<{ readonly map: CacheMap<T>; readonly done: boolean }>;
   /** Runs the vertex. One result per output. */
   exec(inputs: readonly T[], context: OpContext): Promise<readonly T[]>;
+  /** Immutable identity of what a source is, once its cache map is known. For provenance. */
+  readonly pin?: string | undefined;
 }
 
 export interface CacheMap<T> {

@@ -25,7 +25,7 @@ import { sortedAnnotations } from "./annotations.ts";
 import { existingBlob } from "./existing-blob.ts";
 import { defaultImageConfig, patchImageConfig } from "./image-config.ts";
 import { type ImageOptions, imageNames } from "./image-options.ts";
-import { diffIdAnnotation } from "./layer-annotations.ts";
+import { diffIdAnnotation, shownAnnotations } from "./layer-annotations.ts";
 import { dockerTypes, ociTypes } from "./media-types.ts";
 
 /** A whole image, ready to be pushed or put into an archive. */
@@ -39,8 +39,6 @@ export interface WrittenImage {
   /** Layer blobs, each once; their bytes are on agents or at their origin. */
   readonly layers: readonly LayerBlob[];
 }
-
-const internalAnnotations = new Set([diffIdAnnotation, "buildkit/createdat"]);
 
 /** Packs layers on the agents that hold them and writes configs, manifests and index (BuildKit containerimage/writer.go). */
 export class ImageWriter {
@@ -254,10 +252,7 @@ export class ImageWriter {
     const { urls = [] } = descriptor;
     const elsewhere = this.#options.preferNonDistributable && urls.length > 0;
     const mediaType = elsewhere ? descriptor.mediaType : distributableType(descriptor.mediaType);
-    const shown = Object.entries(descriptor.annotations ?? {}).filter(
-      ([key]) => this.#oci && !internalAnnotations.has(key) && !key.startsWith("containerd.io/distribution.source."),
-    );
-    const annotations = sortedAnnotations(Object.fromEntries(shown));
+    const annotations = sortedAnnotations(this.#oci ? shownAnnotations(descriptor.annotations) : {});
     return orderedDescriptor({
       mediaType: layerMediaType(mediaType, this.#oci),
       digest: descriptor.digest,

@@ -1,0 +1,6 @@
+export { type AttestOptions, type ProvenanceOptions, parseAttestOptions } from "./attest-options.ts";
+export { BuildProvenance, type BuildProvenanceOptions, type BuiltRefs } from "./build-provenance.ts";
+export type { GraphWalk } from "./capture-edge.ts";
+export { InputOrigins } from "./input-origins.ts";
+export type { StepBlobs } from "./predicate.ts";
+export { type FrontendRequest, RequestScope } from "./request-scope.ts";
