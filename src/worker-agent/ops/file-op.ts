@@ -89,7 +89,7 @@ class FileOpRun implements AsyncDisposable {
     const outputs = this.#checkIndexes();
     const refs: Ref[] = [];
     for (const index of outputs) {
-      this.#checkLoop(index, []);
+      this.#checkLoop(index);
       const state = await this.#state(index);
       refs.push(state.kind === "ref" ? state.ref : scratchRef);
     }
@@ -132,11 +132,15 @@ class FileOpRun implements AsyncDisposable {
     });
   }
 
-  #checkLoop(index: number, path: readonly number[]): void {
-    if (path.includes(index)) throw new Error(`loop from index ${index}`);
-    if (index < this.#inputs.length) return;
+  #checkLoop(index: number, path = new Set<number>(), checked = new Set<number>()): void {
+    if (path.has(index)) throw new Error(`loop from index ${index}`);
+    // Not by every way that leads here: of those there may be 2^n.
+    if (index < this.#inputs.length || checked.has(index)) return;
     const action = this.#actions[index - this.#inputs.length] as FileAction;
-    for (const input of [action.input, action.secondaryInput]) this.#checkLoop(input, [...path, index]);
+    path.add(index);
+    for (const input of [action.input, action.secondaryInput]) this.#checkLoop(input, path, checked);
+    path.delete(index);
+    checked.add(index);
   }
 
   #state(index: number): Promise<State> {

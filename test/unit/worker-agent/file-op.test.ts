@@ -83,6 +83,18 @@ describe("FileOpRunner", () => {
     assert.equal(result.layers[0]?.description, "fileop target");
   });
 
+  it("takes actions that each use the one before twice", async () => {
+    const steps = Array.from({ length: 40 }, (_, i) => ({
+      input: i,
+      secondary: i,
+      ...(i === 39 ? { output: 0 } : {}),
+      action: { copy: { src: "/f", dest: `/${i}` } },
+    }));
+    const source = await layers.add((path) => writeFileSync(join(path, "f"), "f"));
+    const { outputs } = await run(steps, [source]);
+    assert.equal(readdirSync(layers.path(outputs[0] ?? scratchRef)).length, 41);
+  });
+
   it("makes a layer per output, on top of what the action's input is", async () => {
     const base = await layers.add((path) => writeFileSync(join(path, "b"), ""));
     const { outputs, layers: made } = await run(
