@@ -140,6 +140,8 @@ function requestsOf(call: Call): AsyncIterable<Uint8Array> {
 }
 
 async function drained(call: Call, signal: AbortSignal): Promise<void> {
+  // A call that has ended never drains.
+  signal.throwIfAborted();
   if (!call.writableNeedDrain) return;
   await new Promise<void>((resolve, reject) => {
     const done = () => {

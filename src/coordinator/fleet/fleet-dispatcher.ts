@@ -18,6 +18,7 @@ import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
 import type { Candidate, Placement } from "./placement.ts";
 import { RunningTasks } from "./running-tasks.ts";
+import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
 import { layersOfTask } from "./task-layers.ts";
 import type { TaskSessions } from "./task-sessions.ts";
@@ -137,7 +138,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     await this.#lineage.ensureAvailable(ids, context);
     const infos = ids.map((id) => this.#options.catalog.require(id));
     const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress);
-    const token = this.#options.sessions.issue(context.sessions, context.onChannel);
+    const token = this.#options.sessions.issue(context.sessions, sessionsOfTask(kind, body, infos), context.onChannel);
     let agent: AgentRecord | undefined;
     try {
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {

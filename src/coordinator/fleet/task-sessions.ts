@@ -7,36 +7,50 @@ import type { ChannelHandler, TaskChannel } from "../../core/seams/task-channel.
 
 /** Tokens with which a task's agent may use the sessions and channels of that task, and only those, while it runs. */
 export class TaskSessions implements SessionAccess, ChannelAccess {
-  readonly #groups = new Map<string, SessionGroup>();
-  readonly #channels = new Map<string, ChannelHandler>();
+  readonly #grants = new Map<string, Grant>();
 
-  /** @param onChannel serves the channels which the task opens */
-  issue(group: SessionGroup, onChannel?: ChannelHandler): string {
+  /**
+   * @param named sessions besides those of the group which the task was told of
+   * @param onChannel serves the channels which the task opens
+   */
+  issue(group: SessionGroup, named: readonly string[], onChannel?: ChannelHandler): string {
     const token = randomBytes(24).toString("base64url");
-    this.#groups.set(token, group);
-    if (onChannel !== undefined) this.#channels.set(token, onChannel);
+    this.#grants.set(token, { group, named: new Set(named), onChannel });
     return token;
   }
 
   revoke(token: string): void {
-    this.#groups.delete(token);
-    this.#channels.delete(token);
+    this.#grants.delete(token);
   }
 
   async serve(token: string, name: string, channel: TaskChannel, signal: AbortSignal): Promise<void> {
-    const handler = this.#channels.get(token);
+    const handler = this.#grants.get(token)?.onChannel;
     if (handler === undefined) throw new BuildError(Code.PermissionDenied, "token opens no channel");
     await handler(name, channel, signal);
   }
 
   async open(token: string, sessionId: string, signal: AbortSignal): Promise<SessionCaller> {
-    return this.group(token).get(sessionId, { signal });
+    const { group, named } = this.#grant(token);
+    if (!named.has(sessionId) && !group.ids.includes(sessionId)) {
+      throw new BuildError(Code.PermissionDenied, `token does not open session ${sessionId}`);
+    }
+    return group.get(sessionId, { signal });
   }
 
   /** @throws BuildError PermissionDenied for a token of no running task */
   group(token: string): SessionGroup {
-    const group = this.#groups.get(token);
-    if (group === undefined) throw new BuildError(Code.PermissionDenied, "token opens no session: its task has ended");
-    return group;
+    return this.#grant(token).group;
   }
+
+  #grant(token: string): Grant {
+    const grant = this.#grants.get(token);
+    if (grant === undefined) throw new BuildError(Code.PermissionDenied, "token opens no session: its task has ended");
+    return grant;
+  }
+}
+
+interface Grant {
+  readonly group: SessionGroup;
+  readonly named: ReadonlySet<string>;
+  readonly onChannel: ChannelHandler | undefined;
 }
