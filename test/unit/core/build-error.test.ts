@@ -4,18 +4,23 @@ import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
 
 describe("BuildError.from()", () => {
-  it("tells what went wrong before cleaning up failed as well", async () => {
-    const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
-    const failing = async () => {
-      await using _resource = {
-        [Symbol.asyncDispose]: async () => {
-          throw new Error("cannot close either");
-        },
-      };
-      throw full;
-    };
-    const error = BuildError.from(await failing().catch((thrown: unknown) => thrown));
-    assert.equal(error.code, Code.ResourceExhausted);
-    assert.equal(error.message, full.message);
+  for (const [errno, code] of [
+    ["ENOSPC", Code.ResourceExhausted],
+    ["ENOMEM", Code.ResourceExhausted],
+    ["EIO", Code.Internal],
+    ["EROFS", Code.Internal],
+    ["ENOENT", Code.Unknown],
+  ] as const) {
+    it(`gives ${errno} the code that BuildKit gives it`, () => {
+      const error = BuildError.from(Object.assign(new Error(`${errno}: words`), { code: errno }));
+      assert.deepEqual([error.code, error.message], [code, `${errno}: words`]);
+    });
+  }
+
+  it("leaves a BuildError's own code, also below added context", () => {
+    const error = new BuildError(Code.NotFound, "no such thing");
+    assert.equal(BuildError.from(error), error);
+    const wrapped = error.wrap("looking for it");
+    assert.deepEqual([wrapped.code, wrapped.message], [Code.NotFound, "looking for it: no such thing"]);
   });
 });

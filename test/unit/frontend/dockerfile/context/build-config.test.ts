@@ -48,6 +48,20 @@ describe("parseBuildConfig()", () => {
     );
   });
 
+  it("reads build arguments that mean something to the build", () => {
+    const config = parseBuildConfig({
+      hostname: "other",
+      "build-arg:BUILDKIT_CACHE_MOUNT_NS": "ns",
+      "build-arg:BUILDKIT_SANDBOX_HOSTNAME": "host",
+      "build-arg:BUILDKIT_MULTI_PLATFORM": "1",
+      "build-arg:BUILDKIT_DOCKERFILE_CHECK": "skip=StageNameCasing;error=true",
+    });
+    assert.equal(config.cacheIdNamespace, "ns");
+    assert.equal(config.hostname, "host");
+    assert.equal(config.multiPlatformRequested, true);
+    assert.equal(config.lintConfig?.returnAsError, true);
+  });
+
   it("has defaults", () => {
     const config = parseBuildConfig({});
     assert.equal(config.noCacheStages, undefined);
