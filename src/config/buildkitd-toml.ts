@@ -44,6 +44,9 @@ export interface FileSettings {
   readonly minFreeSpace?: DiskSpace;
   readonly gcRules?: readonly GcRuleSettings[];
   readonly registries?: RegistryConfigs;
+  readonly disabledFrontends?: readonly string[];
+  /** Repositories frontend images may come from. */
+  readonly frontendRepositories?: readonly string[];
 }
 
 export interface ParsedFile {
@@ -69,6 +72,7 @@ export function parseBuildkitdToml(text: string): ParsedFile {
     ...generalSettings(root, unsupported),
     ...workerSettings(root.table("worker"), unsupported),
     registries: registrySettings(root),
+    ...frontendSettings(root.table("frontend")),
   });
   const warnings = [
     ...unsupported.map((path) => `${path} is not supported and has no effect`),
@@ -83,16 +87,7 @@ function generalSettings(root: TomlTable, unsupported: string[]) {
   const tls = grpc.table("tls");
   const dns = root.table("dns");
   unsupported.push(
-    ...root.takeUnsupported(
-      "proxyNetwork",
-      "provenanceEnvDir",
-      "history",
-      "system",
-      "frontend",
-      "cache",
-      "cdi",
-      "otel",
-    ),
+    ...root.takeUnsupported("proxyNetwork", "provenanceEnvDir", "history", "system", "cache", "cdi", "otel"),
     ...grpc.takeUnsupported("debugAddress", "uid", "securityDescriptor", "max_send_message_size"),
   );
   return {
@@ -181,6 +176,15 @@ function gcRules(oci: TomlTable): readonly GcRuleSettings[] | undefined {
     };
   });
   return rules.length === 0 ? undefined : rules;
+}
+
+function frontendSettings(frontend: TomlTable) {
+  const names = ["dockerfile.v0", "gateway.v0"];
+  const disabled = names.filter((name) => frontend.table(name).boolean("enabled") === false);
+  return {
+    disabledFrontends: disabled.length === 0 ? undefined : disabled,
+    frontendRepositories: frontend.table("gateway.v0").strings("allowedRepositories"),
+  };
 }
 
 function registrySettings(root: TomlTable): RegistryConfigs {

@@ -8,6 +8,10 @@ export interface FrontDoorConfig {
   readonly socketGroup?: string;
   /** What builds may ask for beyond the sandbox: `network.host`, `security.insecure`, `device[=…]`. */
   readonly insecureEntitlements: readonly string[];
+  /** Frontends that are not offered, e.g. `gateway.v0`. */
+  readonly disabledFrontends?: readonly string[];
+  /** Repositories frontend images may come from; absent or empty: any. */
+  readonly frontendRepositories?: readonly string[];
   /** Longest gRPC message accepted. */
   readonly maxMessageBytes: number;
 }

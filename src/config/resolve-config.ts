@@ -126,6 +126,8 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
     addresses: flags.addr ?? settings.addresses ?? [defaultSocket(env)],
     insecureEntitlements: flags.allowInsecureEntitlement ?? settings.insecureEntitlements ?? [],
     maxMessageBytes: settings.maxMessageBytes ?? defaultMaxMessageBytes,
+    ...(settings.disabledFrontends === undefined ? {} : { disabledFrontends: settings.disabledFrontends }),
+    ...(settings.frontendRepositories === undefined ? {} : { frontendRepositories: settings.frontendRepositories }),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key, ...(ca === undefined ? {} : { ca }) } }),
     ...(group === undefined ? {} : { socketGroup: group }),
   };

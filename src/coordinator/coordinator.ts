@@ -201,10 +201,7 @@ export class Coordinator implements AsyncDisposable {
         recordLayers: (layers) => catalog.record(layers),
         held: (inner) => held.results(inner),
       },
-      frontends: new Map<string, Frontend>([
-        ["dockerfile.v0", new DockerfileFrontend()],
-        ["gateway.v0", new GatewayFrontend({ llbCapabilities, logger })],
-      ]),
+      frontends: frontendsOf(frontDoor, logger),
       layer: (id) => catalog.require(id),
       layersInUse: () => held.layers,
       forgetResults: async (pruned) => {
@@ -243,6 +240,16 @@ export class Coordinator implements AsyncDisposable {
     logger.info("coordinator started", { id: options.id, addresses, agentLink: agentLinkAddress });
     return new Coordinator(addresses, agentLinkAddress, taskSessions, registry, owned.move());
   }
+}
+
+function frontendsOf(config: FrontDoorConfig, logger: Logger): ReadonlyMap<string, Frontend> {
+  const { disabledFrontends = [], frontendRepositories = [] } = config;
+  const frontends = [
+    new DockerfileFrontend(),
+    new GatewayFrontend({ llbCapabilities, logger, allowedRepositories: frontendRepositories }),
+  ];
+  const enabled = frontends.filter(({ name }) => !disabledFrontends.includes(name));
+  return new Map(enabled.map((frontend) => [frontend.name, frontend]));
 }
 
 async function listenForAgents(

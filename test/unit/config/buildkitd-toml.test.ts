@@ -4,6 +4,19 @@ import { parseBuildkitdToml } from "../../../src/config/buildkitd-toml.ts";
 import { resolveGcRules } from "../../../src/config/gc-rules.ts";
 
 describe("parseBuildkitdToml()", () => {
+  it("reads which frontends are offered", () => {
+    const { settings, warnings } = parseBuildkitdToml(`
+      [frontend."dockerfile.v0"]
+      enabled = false
+      [frontend."gateway.v0"]
+      enabled = true
+      allowedRepositories = ["docker/dockerfile"]
+    `);
+    assert.deepEqual(warnings, []);
+    assert.deepEqual(settings.disabledFrontends, ["dockerfile.v0"]);
+    assert.deepEqual(settings.frontendRepositories, ["docker/dockerfile"]);
+  });
+
   it("reads what a buildkitd is usually given", () => {
     const { settings, warnings } = parseBuildkitdToml(`
       debug = true
