@@ -30,8 +30,11 @@ export class Heartbeat implements Disposable {
     this.#bus.publish(subjects.agentHeartbeat(record.id), encode(record));
   }
 
+  /** Says good-bye. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#rollCall[Symbol.dispose]();
+    const record = this.#record();
+    this.#bus.publish(subjects.agentHeartbeat(record.id), encode({ ...record, leaving: true }));
   }
 }

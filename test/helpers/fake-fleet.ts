@@ -113,7 +113,11 @@ export class FakeAgent {
     });
   }
 
-  beat(): void {
+  leave(): void {
+    this.beat({ leaving: true });
+  }
+
+  beat(last: Partial<AgentRecord> = {}): void {
     const record: AgentRecord = {
       id: this.id,
       epoch: this.#epoch,
@@ -125,6 +129,7 @@ export class FakeAgent {
       running: this.running,
       version: "test",
       ...this.#more,
+      ...last,
     };
     this.#bus.publish(subjects.agentHeartbeat(this.id), encode(record));
   }

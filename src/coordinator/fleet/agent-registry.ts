@@ -73,6 +73,10 @@ export class AgentRegistry implements Disposable {
 
   #hear(record: AgentRecord): void {
     const before = this.#agents.get(record.id)?.record;
+    if (record.leaving === true) {
+      if (before !== undefined) this.#lose(record.id, "left the fleet");
+      return;
+    }
     if (before !== undefined && before.epoch !== record.epoch) this.#lose(record.id, "restarted");
     if (before === undefined) this.#options.logger.info("agent joined", { agent: record.id, slots: record.slots });
     this.#agents.set(record.id, { record, silentChecks: 0 });

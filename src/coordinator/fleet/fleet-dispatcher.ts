@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { subjects } from "../../bus/index.ts";
+import { AgentLostError } from "../../core/errors/agent-lost-error.ts";
 import { BuildError, isInfrastructureError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Clock } from "../../core/seams/clock.ts";
@@ -59,8 +60,10 @@ const noAgentTimeoutMs = 60_000;
 /** Affinity keys remembered; the longest unused goes first. */
 const maxAffinities = 10_000;
 
-/** Kinds that read or write the client's files at its end, or run a frontend's processes: what was done once is not done twice. */
-const notRepeatable: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files", "container"]);
+/** Kinds that run a frontend's processes: what was done once is not done twice. */
+const neverRepeated: ReadonlySet<TaskKind> = new Set(["container"]);
+/** Kinds that send to the client. Their runners call a fault infrastructure only while nothing was sent; a lost agent may have. */
+const sendsToClient: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files"]);
 
 /**
  * Runs tasks on agents over the bus. A waiting task is not bound to an agent until one can take it now, so an idle agent, also
@@ -119,7 +122,8 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       } catch (error) {
         context.signal.throwIfAborted();
         const failure = BuildError.from(error);
-        if (!failure.infrastructure || notRepeatable.has(kind) || attempt >= maxAttempts) throw error;
+        const mayHaveSent = sendsToClient.has(kind) && error instanceof AgentLostError;
+        if (!failure.infrastructure || neverRepeated.has(kind) || mayHaveSent || attempt >= maxAttempts) throw error;
         this.#options.logger.warn("task goes to another agent", { kind, attempt, error: failure.message });
         const note = `[fleet] ${failure.message}; trying again (${attempt + 1}/${maxAttempts})\n`;
         context.progress.log(2, new TextEncoder().encode(note));

@@ -1,4 +1,5 @@
 import { subjects } from "../../bus/index.ts";
+import { AgentLostError } from "../../core/errors/agent-lost-error.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
@@ -40,7 +41,7 @@ export class RunningTasks implements Disposable {
 
   /** Calls `onLost`, perhaps more than once, when the agent or its memory of the task is gone. Begins after it took the task. */
   watch(agent: AgentRecord, taskId: string, onLost: (error: BuildError) => void): Disposable {
-    if (this.#registry.get(agent.id)?.epoch !== agent.epoch) onLost(agentLost(agent.id, "restarted"));
+    if (this.#registry.get(agent.id)?.epoch !== agent.epoch) onLost(new AgentLostError(agent.id, "restarted"));
     const tasks = this.#watched.get(agent.id) ?? new Map<string, Watched>();
     this.#watched.set(agent.id, tasks);
     tasks.set(taskId, { onLost, missed: 0 });
@@ -80,16 +81,12 @@ export class RunningTasks implements Disposable {
   }
 
   #lose(agentId: string, reason: string): void {
-    for (const { onLost } of this.#watched.get(agentId)?.values() ?? []) onLost(agentLost(agentId, reason));
+    for (const { onLost } of this.#watched.get(agentId)?.values() ?? []) onLost(new AgentLostError(agentId, reason));
   }
 
   #publish(agentId: string, taskId: string, leaseId: string): void {
     this.#bus.publish(subjects.agentCancel(agentId), encode({ taskId, leaseId }));
   }
-}
-
-function agentLost(agentId: string, reason: string): BuildError {
-  return infrastructureError(`agent ${agentId} was lost: ${reason}`);
 }
 
 function infrastructureError(message: string): BuildError {

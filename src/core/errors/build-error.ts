@@ -76,6 +76,12 @@ export class BuildError extends Error {
     });
   }
 
+  /** The same error, not to be retried: what was done before it cannot be done twice. */
+  final(): BuildError {
+    if (!this.infrastructure) return this;
+    return new BuildError(this.code, this.message, { cause: this, details: this.details });
+  }
+
   toWire(): WireError {
     return {
       name: this.name,

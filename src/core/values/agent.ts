@@ -16,6 +16,8 @@ export interface AgentRecord {
   /** `http://host:port` of its blob server. */
   readonly blobUrl: string;
   readonly draining: boolean;
+  /** Its last words: whatever still runs there ends now. */
+  readonly leaving?: boolean;
   /** Ids of tasks running now. */
   readonly running: readonly string[];
   readonly version: string;

@@ -1,5 +1,6 @@
 import { BytesMessage } from "../../api/gen/filesync.ts";
 import { encodeTarHeader, TarType, tarHeader, tarTrailer } from "../../archive/tar/index.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
 import type { LayerService, OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { SessionCaller } from "../../core/seams/session-caller.ts";
 import type { ArchiveEntry, Task, TaskResult } from "../../core/values/task.ts";
@@ -23,8 +24,12 @@ export class ExportArchiveOp implements OpRunner<"export.archive"> {
       "buildkit-attachable-exporter-id": [String(body.exporterId)],
       ...Object.fromEntries(Object.entries(body.metadata).map(([key, value]) => [`exporter-md-${key}`, [value]])),
     };
-    const bytes = await sendFile(session, metadata, archive(body.entries, context.layers, signal), signal);
-    return { bytes };
+    try {
+      return { bytes: await sendFile(session, metadata, archive(body.entries, context.layers, signal), signal) };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw BuildError.from(error).final();
+    }
   }
 }
 

@@ -47,15 +47,15 @@ export class ExportFilesRunner implements OpRunner<"export.files">, AsyncDisposa
     if (!caller.supports(sendMethod)) {
       throw new BuildError(Code.Unknown, "method /moby.filesync.v1.FileSend/diffcopy not supported by the client");
     }
+    await using views = new AsyncDisposableStack();
+    const trees: SourceTree[] = [];
+    for (const root of body.roots) trees.push(await sourceTree(root, body, context, views));
     try {
-      await using views = new AsyncDisposableStack();
-      const trees: SourceTree[] = [];
-      for (const root of body.roots) trees.push(await sourceTree(root, body, context, views));
       if (body.form === "tar") return await this.#sendTar(body, caller, trees, context);
       return await this.#sendDirectories(body, caller, trees, context);
     } catch (error) {
       context.signal.throwIfAborted();
-      throw BuildError.from(error);
+      throw BuildError.from(error).final();
     }
   }
 

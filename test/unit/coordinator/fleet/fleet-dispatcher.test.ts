@@ -143,16 +143,32 @@ describe("FleetDispatcher", () => {
     assert.equal(count, 1);
   });
 
-  it("never sends to the client twice", async () => {
+  it("sends to the client again only when nothing was sent", async () => {
     await using fleet = await FakeFleet.start();
-    let count = 0;
-    await fleet.agent("a", async () => {
-      count++;
-      throw new BuildError(Code.Unavailable, "link broke", { infrastructure: true });
-    });
     const body = { sessionId: "s", exporterId: 0, metadata: {}, entries: [] };
-    await assert.rejects(fleet.dispatcher.run("export.archive", body, fleet.context()), /link broke/);
-    assert.equal(count, 1);
+    let count = 0;
+    const a = await fleet.agent("a", async () => {
+      if (++count === 1) throw new BuildError(Code.Unavailable, "holder left", { infrastructure: true });
+      if (count === 2) return { bytes: 1 };
+      return never();
+    });
+    await fleet.dispatcher.run("export.archive", body, fleet.context());
+    assert.equal(count, 2);
+    const cut = fleet.dispatcher.run("export.archive", body, fleet.context());
+    await new Promise(setImmediate);
+    await a.restart();
+    await assert.rejects(cut, /agent a was lost: restarted/);
+  });
+
+  it("runs a task elsewhere when its agent says good-bye", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", never);
+    const running = fleet.dispatcher.run("read", read(), fleet.context());
+    await new Promise(setImmediate);
+    await fleet.agent("b", answer);
+    a.leave();
+    await running;
+    assert.equal(fleet.registry.get("a"), undefined);
   });
 
   it("cancels at the agent when the caller aborts", async () => {
