@@ -179,11 +179,14 @@ function gcRules(oci: TomlTable): readonly GcRuleSettings[] | undefined {
 }
 
 function frontendSettings(frontend: TomlTable) {
-  const names = ["dockerfile.v0", "gateway.v0"];
-  const disabled = names.filter((name) => frontend.table(name).boolean("enabled") === false);
+  const gateway = frontend.table("gateway.v0");
+  const tables = { "dockerfile.v0": frontend.table("dockerfile.v0"), "gateway.v0": gateway };
+  const disabled = Object.entries(tables).flatMap(([name, table]) =>
+    table.boolean("enabled") === false ? [name] : [],
+  );
   return {
     disabledFrontends: disabled.length === 0 ? undefined : disabled,
-    frontendRepositories: frontend.table("gateway.v0").strings("allowedRepositories"),
+    frontendRepositories: gateway.strings("allowedRepositories"),
   };
 }
 
