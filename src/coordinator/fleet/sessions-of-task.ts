@@ -1,6 +1,7 @@
 import { SourceOp } from "../../api/gen/ops.ts";
 import type { LayerInfo } from "../../core/values/layer.ts";
 import type { TaskBody, TaskKind } from "../../core/values/task.ts";
+import { parseLocalSession } from "../../llb/local-session.ts";
 
 /** Sessions a task names besides those of the builds that want it: where its source or the blobs of its layers are. */
 export function sessionsOfTask<K extends TaskKind>(
@@ -12,6 +13,6 @@ export function sessionsOfTask<K extends TaskKind>(
     origins.flatMap((origin) => (origin.kind === "session" ? origin.sessionId : [])),
   );
   if (kind !== "source.resolve" && kind !== "source.fetch") return ofLayers;
-  const { attrs } = SourceOp.decode((body as TaskBody<"source.fetch">).source);
-  return [...ofLayers, ...["local.session", "oci.session"].flatMap((name) => attrs[name] ?? [])];
+  const { identifier, attrs } = SourceOp.decode((body as TaskBody<"source.fetch">).source);
+  return [...ofLayers, parseLocalSession(identifier, attrs["local.session"]).sessionId, attrs["oci.session"] ?? ""];
 }

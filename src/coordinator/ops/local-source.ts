@@ -2,14 +2,14 @@ import type { SourceOp } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { LocalKey } from "../../llb/cache-keys/index.ts";
+import { parseLocalSession } from "../../llb/local-session.ts";
 
 /** What of a `local://` source enters its key (map c15, d16). @returns undefined for any other source */
 export function parseLocalSource(source: SourceOp): LocalKey | undefined {
   if (!source.identifier.startsWith("local://")) return undefined;
   const patterns = (key: string) => parsePatterns(key, source.attrs[key]);
   return {
-    name: source.identifier.slice("local://".length),
-    sessionId: source.attrs["local.session"] ?? "",
+    ...parseLocalSession(source.identifier, source.attrs["local.session"]),
     includePatterns: patterns("local.includepattern"),
     excludePatterns: patterns("local.excludepatterns"),
     followPaths: patterns("local.followpaths"),

@@ -75,9 +75,17 @@ export class RemoteSourceOp implements Op<Ref> {
   async #affinity(context: OpContext): Promise<string> {
     const local = parseLocalSource(this.#source);
     if (local === undefined) return `source ${sha256(this.#source.identifier.replace(/#.*/, ""))}`;
-    const sharedKey = await context.sessions
-      .get(local.sessionId || (context.sessions.ids[0] ?? ""), { signal: context.signal })
-      .then((session) => session.sharedKey);
+    const sharedKey = await this.#sharedKey(local.sessionId, context);
     return `local ${local.name}:${this.#source.attrs["local.sharedkeyhint"] ?? ""}:${sharedKey}`;
+  }
+
+  async #sharedKey(sessionId: string, { sessions, signal }: OpContext): Promise<string> {
+    try {
+      return (await sessions.get(sessionId || (sessions.ids[0] ?? ""), { signal })).sharedKey;
+    } catch {
+      signal.throwIfAborted();
+      // The agent takes another session of the build when this one is not there.
+      return "";
+    }
   }
 }

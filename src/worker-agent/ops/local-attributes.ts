@@ -1,5 +1,6 @@
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { parseLocalSession } from "../../llb/local-session.ts";
 
 /** What a `local://` source asks for (map c15; BuildKit source/local/source.go). */
 export interface LocalAttributes {
@@ -17,16 +18,8 @@ export interface LocalAttributes {
 
 /** @throws BuildError on an attribute that cannot be read; unknown ones are left to newer versions */
 export function parseLocalAttributes(identifier: string, attrs: Readonly<Record<string, string>>): LocalAttributes {
-  let name = identifier.replace(/^local:\/\//, "");
-  let sessionId = attrs["local.session"] ?? "";
-  const at = sessionId.indexOf(":");
-  if (at >= 0) {
-    name = `${sessionId.slice(0, at)}-${name}`;
-    sessionId = sessionId.slice(at + 1);
-  }
   return {
-    name,
-    sessionId,
+    ...parseLocalSession(identifier, attrs["local.session"]),
     includePatterns: stringList(attrs["local.includepattern"]),
     excludePatterns: stringList(attrs["local.excludepatterns"]),
     followPaths: stringList(attrs["local.followpaths"]),

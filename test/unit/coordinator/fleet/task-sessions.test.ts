@@ -31,11 +31,11 @@ describe("TaskSessions", () => {
   });
 
   it("knows where a task's source and the blobs of its layers may be", () => {
-    const source = SourceOp.encode({ identifier: "local://x", attrs: { "local.session": "l" } }).finish();
+    const source = SourceOp.encode({ identifier: "local://x", attrs: { "local.session": "prefix:l" } }).finish();
     const descriptor = { mediaType: "m", digest: sha256(""), size: 1 };
     const origin = { kind: "session", sessionId: "o", storeId: "s", descriptor } as const;
     const body = { source, platform: parsePlatform("linux/amd64"), description: "" };
-    assert.deepEqual(sessionsOfTask("source.fetch", body, [layerInfo("x", { origins: [origin] })]), ["o", "l"]);
+    assert.deepEqual(sessionsOfTask("source.fetch", body, [layerInfo("x", { origins: [origin] })]), ["o", "l", ""]);
     assert.deepEqual(sessionsOfTask("materialize", { ref: { layers: [] } }, []), []);
   });
 });
