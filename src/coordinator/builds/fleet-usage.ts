@@ -1,4 +1,6 @@
 import { subjects } from "../../bus/index.ts";
+import { BuildError, type WireError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { PruneOptions, UsageRecord } from "../../core/values/agent.ts";
@@ -9,6 +11,8 @@ import type { AgentRegistry } from "../fleet/agent-registry.ts";
 
 const usageTimeoutMs = 30_000;
 const pruneTimeoutMs = 600_000;
+
+type AgentControlReply = readonly UsageRecord[] | { readonly error: WireError };
 
 /** Disk usage of the whole fleet: asks every agent and merges. */
 export class FleetUsage {
@@ -35,8 +39,18 @@ export class FleetUsage {
     const data = encode(request);
     const answers = await Promise.all(
       this.#registry.agents.map(async ({ id }) => {
+        const lost = new AbortController();
+        using _listener = this.#registry.listen({
+          agentHeard: () => {},
+          agentLost: (lostId, reason) => {
+            if (lostId === id) lost.abort(new BuildError(Code.Unavailable, `agent ${id} was lost: ${reason}`));
+          },
+        });
+        const options = { timeoutMs, signal: AbortSignal.any([signal, lost.signal]) };
         try {
-          return decode<UsageRecord[]>(await this.#bus.request(subjects.agentControl(id), data, { timeoutMs, signal }));
+          const reply = decode<AgentControlReply>(await this.#bus.request(subjects.agentControl(id), data, options));
+          if ("error" in reply) throw BuildError.fromWire(reply.error);
+          return reply;
         } catch (error) {
           signal.throwIfAborted();
           this.#logger.warn("agent does not answer", { agent: id, op: request.op, error: String(error) });
