@@ -111,7 +111,10 @@ export class BuildBridge implements LlbBridge {
     const refs = await Promise.all(request.mounts.map(({ ref }) => ref?.evaluate(signal)));
     const { dispatcher, entitlements } = this.#options;
     const context = this.#context(this.#options.signal, noProgress);
-    return FleetContainer.open({ dispatcher, entitlements, context }, request, refs, signal);
+    // As for a definition that names none: what the fleet offers first.
+    const platform = request.platform ?? this.workers()[0]?.platforms[0];
+    const placed = platform === undefined ? request : { ...request, platform };
+    return FleetContainer.open({ dispatcher, entitlements, context }, placed, refs, signal);
   }
 
   log(name: string): BridgeLog {

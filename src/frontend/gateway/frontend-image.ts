@@ -19,7 +19,7 @@ export interface FrontendImage {
 
 /**
  * The image `source`: a context of that name which the client gave, else one from a registry (BuildKit
- * frontend/gateway/gateway.go Solve).
+ * frontend/gateway/gateway.go Solve). It is for the platform that the fleet offers first, whatever the build is for.
  */
 export async function loadFrontendImage(
   bridge: LlbBridge,
@@ -28,14 +28,16 @@ export async function loadFrontendImage(
   inputs: Readonly<Record<string, Definition>>,
   signal: AbortSignal,
 ): Promise<FrontendImage> {
-  const context = findNamedContext(new BuildContext(bridge, opts, inputs), source, {});
+  const platform = bridge.workers()[0]?.platforms[0];
+  const on = platform === undefined ? {} : { platform };
+  const context = findNamedContext(new BuildContext(bridge, opts, inputs), source, on);
   if (context !== undefined) {
     const { state, image: config } = await context.load(signal);
-    return { definition: marshalState(state), config: config?.config ?? emptyContainerConfig() };
+    return { definition: marshalState(state, on), config: config?.config ?? emptyContainerConfig() };
   }
   const reference = formatReference(withDefaultTag(parseReference(source)));
   const meta = await bridge.resolveSourceMeta(
-    { source: { identifier: `docker-image://${reference}`, attrs: {} } },
+    { source: { identifier: `docker-image://${reference}`, attrs: {} }, ...on },
     signal,
   );
   if (meta.image === undefined) {
@@ -47,7 +49,7 @@ export async function loadFrontendImage(
   const { digest } = meta.image;
   const resolved = parseReference(meta.source.identifier.replace(/^docker-image:\/\//, ""));
   const state = image(formatReference({ ...resolved, digest }), { recordType: "frontend" });
-  return { definition: marshalState(state), config: parseImage(meta.image.config).config, digest };
+  return { definition: marshalState(state, on), config: parseImage(meta.image.config).config, digest };
 }
 
 /** @param allowed repositories frontends may come from; empty: any. @throws BuildError */
