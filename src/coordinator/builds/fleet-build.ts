@@ -21,7 +21,7 @@ import type { CachedResult, Job } from "../../solver/index.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
 import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
-import type { AttestOptions, BuildProvenance } from "../provenance/index.ts";
+import { type AttestOptions, attestSbom, type BuildProvenance } from "../provenance/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
 import { toSolveProgress } from "./solve-progress.ts";
@@ -199,23 +199,42 @@ export class FleetBuild implements ActiveBuild {
       ...(ref === undefined ? {} : { ref }),
       ...(result.refs === undefined ? {} : { refs: new Map(refs) }),
     };
-    for (const [platform, provenance] of this.#provenance(result, source)) {
-      attestations.set(platform, [...(attestations.get(platform) ?? []), provenance]);
+    // Scanners come later: what they are made from does not go into the result.
+    const provenance = this.#provenance(result, source);
+    const sboms = await this.#sboms(result, source);
+    for (const [platform, attestation] of [...sboms, ...provenance]) {
+      attestations.set(platform, [...(attestations.get(platform) ?? []), attestation]);
     }
     return attestations.size === 0 ? source : { ...source, attestations };
   }
 
   /** Those the frontend brings. */
   async #evaluateAttestations(result: FrontendResult): Promise<Map<string, readonly EvaluatedAttestation[]>> {
-    const { bridge, signal } = this.#options;
-    const evaluate = async (attestation: Attestation): Promise<EvaluatedAttestation> => {
-      const ref = await (attestation.ref && bridge.find(attestation.ref.id)?.evaluate(signal));
-      return { attestation, ...(ref === undefined ? {} : { ref }) };
-    };
     const entries = [...(result.attestations ?? [])].map(
-      async ([platform, list]) => [platform, await Promise.all(list.map(evaluate))] as const,
+      async ([platform, list]) =>
+        [platform, await Promise.all(list.map((attestation) => this.#evaluateAttestation(attestation)))] as const,
     );
     return new Map(await Promise.all(entries));
+  }
+
+  async #evaluateAttestation(attestation: Attestation): Promise<EvaluatedAttestation> {
+    const { bridge, signal } = this.#options;
+    const ref = await (attestation.ref && bridge.find(attestation.ref.id)?.evaluate(signal));
+    return { attestation, ...(ref === undefined ? {} : { ref }) };
+  }
+
+  async #sboms(
+    result: FrontendResult,
+    source: ExportSource,
+  ): Promise<readonly (readonly [string, EvaluatedAttestation])[]> {
+    const { attest, bridge, params, signal } = this.#options;
+    if (attest.sbom === undefined) return [];
+    const made = await attestSbom(bridge, attest.sbom, { result, source }, params.frontendOpt, signal);
+    return Promise.all(
+      [...made].map(
+        async ([platform, attestation]) => [platform, await this.#evaluateAttestation(attestation)] as const,
+      ),
+    );
   }
 
   #provenance(result: FrontendResult, source: ExportSource): ReadonlyMap<string, EvaluatedAttestation> {

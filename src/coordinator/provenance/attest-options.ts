@@ -1,6 +1,6 @@
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import { csvFields } from "../../frontend/index.ts";
+import { csvFields, parseSbomConfig, type SbomConfig } from "../../frontend/index.ts";
 
 export type ProvenanceVersion = "v1" | "v0.2";
 
@@ -22,25 +22,25 @@ export interface ProvenanceOptions {
 /** What a build's options ask to be attested. */
 export interface AttestOptions {
   readonly provenance?: ProvenanceOptions;
+  /** For results whose frontend makes none. */
+  readonly sbom?: SbomConfig;
 }
 
 const keyPattern = /^(?:attest:|build-arg:BUILDKIT_ATTEST_)(.*)$/s;
 
 /**
- * `attest:<type>` options and `BUILDKIT_ATTEST_<type>` build arguments (BuildKit frontend/attestations/parse.go). SBOMs are
- * the frontend's business; here their attribute is only checked.
+ * `attest:<type>` options and `BUILDKIT_ATTEST_<type>` build arguments (BuildKit frontend/attestations/parse.go).
  * @throws BuildError Unknown, as BuildKit: clients print the bare text
  */
 export function parseAttestOptions(frontendOpt: Readonly<Record<string, string>>): AttestOptions {
   let provenance: ProvenanceOptions | undefined;
   for (const [key, value] of Object.entries(frontendOpt)) {
     const type = keyPattern.exec(key)?.[1]?.toLowerCase();
-    if (type === undefined) continue;
-    const attributes = parseAttributes(type, value);
-    if (type === "provenance") provenance = provenanceOptions(attributes);
-    else if (type !== "sbom") throw unknown(`unknown attestation type ${JSON.stringify(type)}`);
+    if (type === "provenance") provenance = provenanceOptions(parseAttributes(type, value));
   }
-  return provenance === undefined ? {} : { provenance };
+  // Refuses other types as well.
+  const sbom = parseSbomConfig(frontendOpt);
+  return { ...(provenance === undefined ? {} : { provenance }), ...(sbom === undefined ? {} : { sbom }) };
 }
 
 function provenanceOptions(attributes: ReadonlyMap<string, string>): ProvenanceOptions {

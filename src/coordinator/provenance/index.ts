@@ -1,4 +1,5 @@
 export { type AttestOptions, type ProvenanceOptions, parseAttestOptions } from "./attest-options.ts";
+export { attestSbom } from "./attest-sbom.ts";
 export { BuildProvenance, type BuildProvenanceOptions, type BuiltRefs } from "./build-provenance.ts";
 export type { GraphWalk } from "./capture-edge.ts";
 export { InputOrigins } from "./input-origins.ts";
