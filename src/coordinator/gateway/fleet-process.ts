@@ -41,7 +41,7 @@ export class FleetProcess implements GatewayProcess {
       feeding.catch(() => {});
       await withSignal(this.#deliver(channel), signal);
     } catch (error) {
-      this.fail(BuildError.from(error));
+      this.fail(signal.aborted ? connectionLost() : BuildError.from(error));
       throw error;
     }
   }
@@ -69,6 +69,12 @@ export class FleetProcess implements GatewayProcess {
           return;
       }
     }
-    throw new BuildError(Code.Unavailable, "agent did not say how the process ended", { infrastructure: true });
+    throw connectionLost();
   }
+}
+
+function connectionLost(): BuildError {
+  return new BuildError(Code.Unavailable, "lost the connection to the agent that ran the process", {
+    infrastructure: true,
+  });
 }
