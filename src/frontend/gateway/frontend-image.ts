@@ -1,7 +1,7 @@
 import type { Definition } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
+import type { LlbBridge, SourceMeta, SourceMetaRequest } from "../../core/seams/llb-bridge.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import { formatReference, image, marshalState, parseReference, withDefaultTag } from "../../llb/builder/index.ts";
 import { BuildContext, findNamedContext } from "../dockerfile/context/index.ts";
@@ -36,10 +36,7 @@ export async function loadFrontendImage(
     return { definition: marshalState(state, on), config: config?.config ?? emptyContainerConfig() };
   }
   const reference = formatReference(withDefaultTag(parseReference(source)));
-  const meta = await bridge.resolveSourceMeta(
-    { source: { identifier: `docker-image://${reference}`, attrs: {} }, ...on },
-    signal,
-  );
+  const meta = await resolveImage(bridge, reference, on, signal);
   if (meta.image === undefined) {
     throw new BuildError(
       Code.Unknown,
@@ -50,6 +47,20 @@ export async function loadFrontendImage(
   const resolved = parseReference(meta.source.identifier.replace(/^docker-image:\/\//, ""));
   const state = image(formatReference({ ...resolved, digest }), { recordType: "frontend" });
   return { definition: marshalState(state, on), config: parseImage(meta.image.config).config, digest };
+}
+
+async function resolveImage(
+  bridge: LlbBridge,
+  reference: string,
+  on: Pick<SourceMetaRequest, "platform">,
+  signal: AbortSignal,
+): Promise<SourceMeta> {
+  const source = { identifier: `docker-image://${reference}`, attrs: {} };
+  try {
+    return await bridge.resolveSourceMeta({ source, ...on }, signal);
+  } catch (error) {
+    throw BuildError.from(error).wrap(`failed to resolve source metadata for ${reference}`);
+  }
 }
 
 /** @param allowed repositories frontends may come from; empty: any. @throws BuildError */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Definition } from "../../../../src/api/gen/ops.ts";
+import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import { emptyContainerConfig } from "../../../../src/frontend/dockerfile/image/index.ts";
 import {
@@ -39,6 +40,18 @@ describe("a frontend image", () => {
     assert.equal(image.digest, digest);
     assert.deepEqual(image.config.entrypoint, ["/fe"]);
     assert.match(Buffer.from(image.definition.def[0] ?? []).toString(), /docker\.io\/user\/fe:latest@sha256:a{64}/);
+  });
+
+  it("is named when it cannot be resolved", async () => {
+    const bridge = new FakeLlbBridge({
+      resolve: () => {
+        throw new BuildError(Code.NotFound, "docker.io/user/fe:latest: not found");
+      },
+    });
+    await assert.rejects(loadFrontendImage(bridge, "user/fe", {}, {}, AbortSignal.timeout(5000)), {
+      code: Code.NotFound,
+      message: "failed to resolve source metadata for docker.io/user/fe:latest: docker.io/user/fe:latest: not found",
+    });
   });
 
   it("runs /run in the root directory unless its config says otherwise", () => {
