@@ -59,11 +59,7 @@ async function measure(
     bus: coordinatorBus,
     logger: silentLogger,
   });
-  await using catalog = await LayerCatalog.open(
-    await new MemoryKeyValueStore().open("layers"),
-    coordinatorBus,
-    silentLogger,
-  );
+  await using catalog = await LayerCatalog.open(await new MemoryKeyValueStore().open("layers"));
   using dispatcher = new FleetDispatcher({
     coordinatorId: "c",
     agentLinkAddress: () => "",

@@ -3,7 +3,7 @@ export const subjects = {
   /** Heartbeats: AgentRecord. */
   agentHeartbeat: (agentId: string) => `bf.heartbeat.agent.${agentId}`,
   allAgentHeartbeats: "bf.heartbeat.agent.*",
-  /** Coordinator heartbeats: `{ id }`. An agent ends tasks of a coordinator that fell silent. */
+  /** Coordinator heartbeats: CoordinatorBeat. An agent ends tasks of a coordinator that fell silent. */
   coordinatorHeartbeat: (coordinatorId: string) => `bf.heartbeat.coordinator.${coordinatorId}`,
   allCoordinatorHeartbeats: "bf.heartbeat.coordinator.*",
   /** Broadcast by a coordinator that has just started: agents answer with a heartbeat at once. */
@@ -18,7 +18,9 @@ export const subjects = {
   taskEvents: (taskId: string) => `bf.task.${taskId}.events`,
   /** Request: TaskOutcome → empty. */
   taskOutcome: (taskId: string) => `bf.task.${taskId}.outcome`,
-  /** An agent no longer has layers: `{ agentId, ids }`. */
+  /** Request of an agent: LayerReleaseRequest → ids of those that running builds hold. */
+  layerRelease: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.release`,
+  /** What became of layers an agent wanted to remove: LayersDropped. */
   layersDropped: "bf.layers.dropped",
   /** Builds that run at a coordinator, now and then and when one begins or ends: `{ coordinatorId, ref, record? }`. */
   activeBuilds: "bf.builds.active",

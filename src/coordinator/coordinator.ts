@@ -43,6 +43,7 @@ import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
+import { LayerReleases } from "./fleet/layer-releases.ts";
 import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
@@ -110,7 +111,8 @@ export class Coordinator implements AsyncDisposable {
 
     const sessions = new SessionManager({ logger, clock });
     const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, logger }));
-    const catalog = owned.use(await LayerCatalog.open(await keyValues.open("layers"), bus, logger));
+    const catalog = owned.use(await LayerCatalog.open(await keyValues.open("layers")));
+    const held = new HeldLayers();
     const dispatcher = owned.use(
       new FleetDispatcher({
         coordinatorId: options.id,
@@ -122,6 +124,7 @@ export class Coordinator implements AsyncDisposable {
         catalog,
         placement: new EarliestFinishPlacement(),
         sessions: taskSessions,
+        holdLayers: (ids) => held.pin(ids),
         sessionIsLive: (id) => id === "" || sessions.ids.includes(id),
         ...(options.onPlaced === undefined ? {} : { onPlaced: options.onPlaced }),
       }),
@@ -133,7 +136,16 @@ export class Coordinator implements AsyncDisposable {
         (info) => dispatcher.isAvailable(info),
       ),
     );
-    const held = new HeldLayers();
+    owned.use(
+      new LayerReleases({
+        coordinatorId: options.id,
+        bus,
+        catalog,
+        isHeld: (id) => held.has(id),
+        forgetResults: (gone) => results.forget((layers) => layers.some((id) => gone.has(id))),
+        logger,
+      }),
+    );
     const keys = await KeyValueCacheKeyStorage.open(await keyValues.open("cache-keys"));
     owned.use(keys);
     const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });

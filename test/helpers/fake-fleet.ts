@@ -50,7 +50,7 @@ export class FakeFleet implements AsyncDisposable {
     const bus = new MemoryMessageBus();
     const registry = new AgentRegistry({ coordinatorId: "c", bus, logger: silentLogger });
     const bucket = await new MemoryKeyValueStore().open("layers");
-    return new FakeFleet(registry, await LayerCatalog.open(bucket, bus, silentLogger), bus);
+    return new FakeFleet(registry, await LayerCatalog.open(bucket), bus);
   }
 
   /** Adds an agent; its tasks go to `run`. */

@@ -2,6 +2,7 @@ import { subjects } from "../../bus/index.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
+import type { CoordinatorBeat } from "../../core/values/agent-control.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
@@ -68,6 +69,7 @@ export class AgentRegistry implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    this.#beat(true);
     this.#subscription[Symbol.dispose]();
   }
 
@@ -97,8 +99,9 @@ export class AgentRegistry implements Disposable {
     for (const listener of this.#listeners) listener.agentLost(id, reason);
   }
 
-  #beat(): void {
+  #beat(leaving = false): void {
     const { coordinatorId, bus } = this.#options;
-    bus.publish(subjects.coordinatorHeartbeat(coordinatorId), encode({ id: coordinatorId }));
+    const beat: CoordinatorBeat = { id: coordinatorId, ...(leaving ? { leaving } : {}) };
+    bus.publish(subjects.coordinatorHeartbeat(coordinatorId), encode(beat));
   }
 }

@@ -36,6 +36,8 @@ export interface FleetDispatcherOptions {
   readonly catalog: LayerCatalog;
   readonly placement: Placement;
   readonly sessions: TaskSessions;
+  /** Keeps agents from removing layers, until the answer is called; default: nothing does. */
+  readonly holdLayers?: (ids: readonly LayerId[]) => () => void;
   /** The client is still connected; an empty id stands for any client. */
   readonly sessionIsLive: (id: string) => boolean;
   /** Told where each step ran; for progress, `explain` and the demo. */
@@ -139,9 +141,16 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     avoided: Set<string>,
   ): Promise<TaskResult<K>> {
     const ids = layersOfTask(kind, body);
+    const { holdLayers = () => () => {} } = this.#options;
+    const held = new DisposableStack();
+    held.defer(holdLayers(ids));
+    // What takes over the result holds it before this lets go.
+    using _released = { [Symbol.dispose]: () => void setImmediate(() => held.dispose()) };
     await this.#lineage.ensureAvailable(ids, context);
     const infos = ids.map((id) => this.#options.catalog.require(id));
-    const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress);
+    const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress, (made) =>
+      held.defer(holdLayers(made)),
+    );
     const token = this.#options.sessions.issue(context.sessions, sessionsOfTask(kind, body, infos), context.onChannel);
     let agent: AgentRecord | undefined;
     try {

@@ -1,9 +1,7 @@
-import { subjects } from "../../bus/index.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { KeyValue, KeyValueWatch } from "../../core/seams/key-value.ts";
-import type { Logger } from "../../core/seams/logger.ts";
-import type { MessageBus } from "../../core/seams/message-bus.ts";
+import { releaseTermMs } from "../../core/values/agent-control.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { BlobOrigin, LayerId, LayerInfo } from "../../core/values/layer.ts";
 import { decode, encode } from "../../util/msgpack.ts";
@@ -15,37 +13,36 @@ import { decode, encode } from "../../util/msgpack.ts";
  */
 export class LayerCatalog implements AsyncDisposable {
   readonly #bucket: KeyValue;
-  readonly #logger: Logger;
   readonly #layers = new Map<LayerId, LayerInfo>();
+  /** Agents that are about to remove a layer, with the time until when. */
+  readonly #hidden = new Map<LayerId, Map<string, number>>();
   readonly #watch: KeyValueWatch;
-  readonly #dropped: Disposable;
 
-  private constructor(bucket: KeyValue, bus: MessageBus, logger: Logger) {
+  private constructor(bucket: KeyValue) {
     this.#bucket = bucket;
-    this.#logger = logger;
     this.#watch = bucket.watch("", (change) => {
       if (change.value === undefined) this.#layers.delete(change.key as LayerId);
       else this.#layers.set(change.key as LayerId, decode<LayerInfo>(change.value));
     });
-    this.#dropped = bus.subscribe(subjects.layersDropped, (message) => {
-      const { agentId, ids } = decode<{ agentId: string; ids: LayerId[] }>(message.data);
-      for (const id of ids) this.#forgetHolder(id, agentId);
-    });
   }
 
-  static async open(bucket: KeyValue, bus: MessageBus, logger: Logger): Promise<LayerCatalog> {
-    const catalog = new LayerCatalog(bucket, bus, logger);
+  static async open(bucket: KeyValue): Promise<LayerCatalog> {
+    const catalog = new LayerCatalog(bucket);
     await catalog.#watch.ready;
     return catalog;
   }
 
   get(id: LayerId): LayerInfo | undefined {
-    return this.#layers.get(id);
+    const info = this.#layers.get(id);
+    const hidden = this.#hidden.get(id);
+    if (info === undefined || hidden === undefined) return info;
+    const now = performance.now();
+    return { ...info, holders: info.holders.filter((holder) => (hidden.get(holder) ?? 0) < now) };
   }
 
   /** @throws BuildError Internal for a layer nobody recorded */
   require(id: LayerId): LayerInfo {
-    const info = this.#layers.get(id);
+    const info = this.get(id);
     if (info === undefined) throw new BuildError(Code.Internal, `layer ${id} is not in the catalog`);
     return info;
   }
@@ -79,15 +76,41 @@ export class LayerCatalog implements AsyncDisposable {
     await Promise.all(ids.map((id) => this.#change(id, blank)));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#watch[Symbol.dispose]();
-    this.#dropped[Symbol.dispose]();
+  /** From now on the agent is no holder of the layers, here and for a while: it is about to remove them. */
+  hide(agentId: string, ids: readonly LayerId[]): void {
+    const until = performance.now() + releaseTermMs;
+    for (const id of ids) {
+      const hidden = this.#hidden.get(id) ?? new Map<string, number>();
+      this.#hidden.set(id, hidden.set(agentId, until));
+    }
   }
 
-  #forgetHolder(id: LayerId, agentId: string): void {
-    this.#change(id, (known) =>
-      known === undefined ? known : { ...known, holders: known.holders.filter((holder) => holder !== agentId) },
-    ).catch((error) => this.#logger.warn("cannot update layer", { layer: id, error: String(error) }));
+  /** The agent has said what became of the layers. */
+  unhide(agentId: string, ids: readonly LayerId[]): void {
+    for (const id of ids) {
+      const hidden = this.#hidden.get(id);
+      hidden?.delete(agentId);
+      if (hidden?.size === 0) this.#hidden.delete(id);
+    }
+  }
+
+  /** The agent has the layers no more. @returns those that nobody has now, nor any origin */
+  async dropHolder(ids: readonly LayerId[], agentId: string): Promise<readonly LayerId[]> {
+    const without = (known: LayerInfo | undefined) =>
+      known && { ...known, holders: known.holders.filter((holder) => holder !== agentId) };
+    await Promise.all(ids.map((id) => this.#change(id, without)));
+    return ids.filter((id) => !isKept(this.#layers.get(id)));
+  }
+
+  /** Removes the layers that nobody has. */
+  async forget(ids: readonly LayerId[]): Promise<void> {
+    const unwanted = ids.filter((id) => this.#layers.has(id) && !isKept(this.#layers.get(id)));
+    for (const id of unwanted) this.#layers.delete(id);
+    await Promise.all(unwanted.map((id) => this.#bucket.delete(id)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]();
   }
 
   /** Reads, changes and writes until nobody interferes. */
@@ -112,6 +135,10 @@ export class LayerCatalog implements AsyncDisposable {
       }
     }
   }
+}
+
+function isKept(info: LayerInfo | undefined): boolean {
+  return info !== undefined && info.holders.length + info.origins.length > 0;
 }
 
 function merge(known: LayerInfo, more: LayerInfo): LayerInfo {

@@ -6,6 +6,7 @@ import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { TaskEvent, TaskOutcome } from "../../core/values/agent.ts";
 import type { LayerId } from "../../core/values/layer.ts";
+import type { OutputsResult } from "../../core/values/task.ts";
 import { decode } from "../../util/msgpack.ts";
 
 /**
@@ -18,14 +19,22 @@ export class TaskAttempt implements Disposable {
   readonly outcome: Promise<{ readonly result: unknown; readonly fetched: readonly LayerId[] }>;
   readonly #settle = Promise.withResolvers<{ readonly result: unknown; readonly fetched: readonly LayerId[] }>();
   readonly #progress: ProgressWriter;
+  readonly #onMade: (layers: readonly LayerId[]) => void;
   #chunks: Uint8Array[] = [];
   readonly #subscriptions: readonly Disposable[];
   #events = 0;
   #ended = false;
 
-  constructor(bus: MessageBus, taskId: string, progress: ProgressWriter) {
+  /** @param onMade told of the layers the task made, before the agent may think that they are known here */
+  constructor(
+    bus: MessageBus,
+    taskId: string,
+    progress: ProgressWriter,
+    onMade: (layers: readonly LayerId[]) => void = () => {},
+  ) {
     this.taskId = taskId;
     this.#progress = progress;
+    this.#onMade = onMade;
     this.outcome = this.#settle.promise;
     this.outcome.catch(() => {});
     this.#subscriptions = [
@@ -93,6 +102,8 @@ export class TaskAttempt implements Disposable {
       this.#settle.reject(new BuildError(Code.Unavailable, lost, { infrastructure: true }));
       return;
     }
+    const { layers = [] } = outcome.result as Partial<OutputsResult>;
+    this.#onMade(layers.map(({ id }) => id));
     const data = this.#chunks.length > 0 ? { data: Buffer.concat(this.#chunks) } : {};
     this.#settle.resolve({
       result: { ...(outcome.result as object), ...data },

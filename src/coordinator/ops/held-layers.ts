@@ -10,6 +10,16 @@ export class HeldLayers {
     return [...this.#counts.keys()];
   }
 
+  has(id: LayerId): boolean {
+    return this.#counts.has(id);
+  }
+
+  /** Holds layers until the answer is called, once. */
+  pin(layers: readonly LayerId[]): () => void {
+    this.hold({ layers });
+    return () => this.release({ layers });
+  }
+
   hold(ref: Ref): void {
     for (const id of ref.layers) this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
   }
@@ -33,9 +43,18 @@ export class HeldLayers {
       save: (result, createdAt) => inner.save(result, createdAt),
       exists: (id) => inner.exists(id),
       load: async (record: CacheResultRecord) => {
-        const ref = await inner.load(record);
-        if (ref !== undefined) this.hold(ref);
-        return ref;
+        const found = await inner.load(record);
+        if (found === undefined) return undefined;
+        this.hold(found);
+        // Between the two an agent may have been allowed to remove it.
+        try {
+          const ref = await inner.load(record);
+          if (ref === undefined) this.release(found);
+          return ref && found;
+        } catch (error) {
+          this.release(found);
+          throw error;
+        }
       },
     };
   }

@@ -1,6 +1,34 @@
 import type { PruneOptions } from "./agent.ts";
 import type { LayerId } from "./layer.ts";
 
+/** A coordinator's heartbeat. */
+export interface CoordinatorBeat {
+  readonly id: string;
+  /** The last one: it runs no build any more. */
+  readonly leaving?: boolean;
+}
+
+/**
+ * What an agent asks each coordinator before it removes layers; answered with the ids that running builds hold. The others
+ * count as gone from that agent until `LayersDropped` says more, at most for `releaseTermMs`.
+ */
+export interface LayerReleaseRequest {
+  readonly agentId: string;
+  readonly ids: readonly LayerId[];
+}
+
+/** How long a coordinator's yes holds. */
+export const releaseTermMs = 30_000;
+
+/** What became of layers that an agent wanted to remove. */
+export interface LayersDropped {
+  readonly agentId: string;
+  /** Gone. */
+  readonly ids: readonly LayerId[];
+  /** Still there. */
+  readonly kept?: readonly LayerId[];
+}
+
 /** What a coordinator asks an agent on its control subject; answered with UsageRecords. */
 export type AgentControlRequest =
   | { readonly op: "usage" }

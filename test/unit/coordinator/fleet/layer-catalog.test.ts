@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MemoryMessageBus } from "../../../../src/bus/index.ts";
 import { MemoryKeyValueStore } from "../../../../src/bus/memory/memory-key-value.ts";
 import { LayerCatalog } from "../../../../src/coordinator/fleet/layer-catalog.ts";
-import { silentLogger } from "../../../../src/core/seams/logger.ts";
 import type { LayerId, LayerInfo } from "../../../../src/core/values/layer.ts";
 
 function layer(change: Partial<LayerInfo>): LayerInfo {
@@ -20,9 +18,8 @@ function layer(change: Partial<LayerInfo>): LayerInfo {
 }
 
 test("a layer that nobody holds is said to be made when and as the earliest account has it", async () => {
-  await using bus = new MemoryMessageBus();
   const keyValues = new MemoryKeyValueStore();
-  await using catalog = await LayerCatalog.open(await keyValues.open("layers"), bus, silentLogger);
+  await using catalog = await LayerCatalog.open(await keyValues.open("layers"));
   const birth = () => {
     const { createdAt, description } = catalog.require("l" as LayerId);
     return [createdAt, description];
