@@ -31,6 +31,12 @@ import { ContainerRunner } from "./containers/container-runner.ts";
 import { ControlServer } from "./control-server.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { AgentInventory } from "./inventory/agent-inventory.ts";
+import { BlobInventory } from "./inventory/blob-inventory.ts";
+import { GarbageCollector } from "./inventory/garbage-collector.ts";
+import { GitMirrorInventory } from "./inventory/git-mirror-inventory.ts";
+import { LayerUses } from "./inventory/layer-uses.ts";
+import { NotingSnapshotter } from "./inventory/noting-snapshotter.ts";
+import { ReleasePoll } from "./inventory/release-poll.ts";
 import { LayerManager } from "./layers/layer-manager.ts";
 import { ChecksumRunner } from "./ops/checksum-op.ts";
 import { DiffOp } from "./ops/diff-op.ts";
@@ -40,11 +46,11 @@ import { ExportArchiveOp } from "./ops/export-archive-op.ts";
 import { ExportContentOp } from "./ops/export-content-op.ts";
 import { ExportFilesRunner } from "./ops/export-files.ts";
 import { FileOpRunner } from "./ops/file-op.ts";
+import { ListFilesRunner } from "./ops/list-files-op.ts";
 import { LocalSourceFetcher } from "./ops/local-source.ts";
 import { MaterializeOp } from "./ops/materialize-op.ts";
 import { PackOp } from "./ops/pack-op.ts";
 import { PushOp } from "./ops/push-op.ts";
-import { ListFilesRunner } from "./ops/list-files-op.ts";
 import { ReadRunner } from "./ops/read-op.ts";
 import { SourceFetchOp } from "./ops/source-fetch-op.ts";
 import { SourceHandlers } from "./ops/source-handlers.ts";
@@ -117,13 +123,15 @@ export class Agent implements AsyncDisposable {
     const logger = options.logger.child({ agent: id });
 
     const state = owned.use(new SqliteKeyValueStore(join(root, "agent.db")));
-    const [packs, layerRecords, validators] = await Promise.all(
-      ["packs", "layers", "http"].map((name) => state.open(name)),
-    );
-    if (packs === undefined || layerRecords === undefined || validators === undefined) throw new Error("unreachable");
+    const packs = await state.open("packs");
+    const layerRecords = await state.open("layers");
+    const validators = await state.open("http");
+    const uses = owned.use(await LayerUses.open(await state.open("uses")));
     const workers = owned.use(new LayerWorkers());
-    const snapshotter = new TracingSnapshotter(
-      owned.use(await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock })),
+    const stored = owned.use(await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock }));
+    let collector: GarbageCollector | undefined;
+    const snapshotter = new NotingSnapshotter(new TracingSnapshotter(stored), uses, (bytes) =>
+      collector?.stored(bytes),
     );
     const content = await LocalContentStore.open(join(root, "content"));
     const packer = new LayerPacker({ workers, store: content });
@@ -151,19 +159,24 @@ export class Agent implements AsyncDisposable {
     const hasher = owned.use(new ContentHasher({ snapshotter }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
 
+    const mirrorDirectory = join(root, "git");
     const inventory = new AgentInventory({
       agentId: id,
       root,
       snapshotter,
-      content,
+      blobs: new BlobInventory({ snapshotter, content, layers: layerRecords, packs }),
       cacheMounts,
+      gitMirrors: new GitMirrorInventory(mirrorDirectory),
+      uses,
       layers: layerRecords,
-      packs,
+      poll: owned.use(new ReleasePoll({ agentId: id, bus, clock })),
+      tasksInHand: () => tasks.inHand,
       logger,
-      onDropped: (ids) => {
-        if (ids.length > 0) bus.publish(subjects.layersDropped, encode({ agentId: id, ids }));
-      },
+      onDropped: (dropped) => bus.publish(subjects.layersDropped, encode({ agentId: id, ...dropped })),
     });
+    if (config.gcEnabled) {
+      collector = owned.use(new GarbageCollector({ inventory, rules: config.gcRules, root, clock, logger }));
+    }
     const layers = new LayerManager({
       agentId: id,
       snapshotter,
@@ -179,7 +192,7 @@ export class Agent implements AsyncDisposable {
       new LocalSourceFetcher({ snapshotter, stateDir: join(root, "local-sources"), logger, hasher }),
     );
     const handlers = new SourceHandlers({
-      git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory: join(root, "git") }),
+      git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory }),
       http: new HttpSource({ snapshotter, content, validators, dispatcher: http }),
       blob: new BlobSource({ registry, snapshotter }),
       local,
@@ -222,7 +235,7 @@ export class Agent implements AsyncDisposable {
     );
     const port = await blobServer.listen(options.blobListen.host, options.blobListen.port);
     const blobUrl = `http://${options.blobListen.advertise ?? `${advertisedHost(options.blobListen.host)}:${port}`}`;
-    const tasks = owned.use(
+    const tasks: TaskServer = owned.use(
       new TaskServer({
         agentId: id,
         root,
@@ -234,8 +247,11 @@ export class Agent implements AsyncDisposable {
         slots: config.slots,
         sessions: (task) => TracingSessionGroup.of(options.sessions(task)),
         tracer: options.tracer ?? new SpanTaskTracer(id),
+        ...(collector === undefined ? {} : { collector }),
       }),
     );
+    // What is left from before counts as well.
+    collector?.taskEnded();
     owned.use(new ControlServer(bus, id, inventory, logger));
     const platforms = platformsOf(config);
     const epoch = randomUUID();

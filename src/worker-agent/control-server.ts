@@ -1,6 +1,8 @@
 import { subjects } from "../bus/index.ts";
+import { BuildError } from "../core/errors/build-error.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { BusMessage, MessageBus } from "../core/seams/message-bus.ts";
+import type { UsageRecord } from "../core/values/agent.ts";
 import type { AgentControlRequest } from "../core/values/agent-control.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import type { AgentInventory } from "./inventory/agent-inventory.ts";
@@ -9,6 +11,7 @@ import type { AgentInventory } from "./inventory/agent-inventory.ts";
 export class ControlServer implements Disposable {
   readonly #inventory: AgentInventory;
   readonly #logger: Logger;
+  readonly #stop = new AbortController();
   readonly #subscription: Disposable;
 
   constructor(bus: MessageBus, agentId: string, inventory: AgentInventory, logger: Logger) {
@@ -19,19 +22,23 @@ export class ControlServer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
+    this.#stop.abort();
   }
 
   async #answer(message: BusMessage): Promise<void> {
     try {
       const request = decode<AgentControlRequest>(message.data);
-      const records =
-        request.op === "usage"
-          ? await this.#inventory.usage()
-          : await this.#inventory.prune(request.options, request.inUse);
-      message.respond(encode(records));
+      message.respond(encode(await this.#records(request)));
     } catch (error) {
       // The coordinator goes on without this agent's answer.
       this.#logger.error("control request failed", { error: String(error) });
+      message.respond(encode({ error: BuildError.from(error).toWire() }));
     }
+  }
+
+  async #records(request: AgentControlRequest): Promise<readonly UsageRecord[]> {
+    if (request.op === "usage") return this.#inventory.usage();
+    const round = { keep: request.inUse, patient: true, signal: this.#stop.signal };
+    return (await this.#inventory.collect([request.options], round)).removed;
   }
 }

@@ -17,7 +17,8 @@ export function reportedFailure(error: BuildError, kind: TaskKind, agentId: stri
   });
 }
 
-function isOutOfSpace(error: BuildError, kind: TaskKind): boolean {
+/** True when this agent's disk, or its share of it, was too small. */
+export function isOutOfSpace(error: BuildError, kind: TaskKind): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     if (outOfSpace.has((cause as NodeJS.ErrnoException).code ?? "")) return true;
   }

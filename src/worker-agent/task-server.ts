@@ -11,9 +11,11 @@ import type { LayerId } from "../core/values/layer.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import { heartbeatIntervalMs } from "./heartbeat.ts";
+import type { TasksInHand } from "./inventory/agent-inventory.ts";
+import type { GarbageCollector } from "./inventory/garbage-collector.ts";
 import type { LayerManager } from "./layers/layer-manager.ts";
 import { TaskLayerService } from "./layers/task-layer-service.ts";
-import { reportedFailure } from "./out-of-space.ts";
+import { isOutOfSpace, reportedFailure } from "./out-of-space.ts";
 import { TaskReporter } from "./task-reporter.ts";
 import type { TaskTracer } from "./task-tracer.ts";
 
@@ -30,6 +32,8 @@ export interface TaskServerOptions {
   readonly slots: number;
   readonly sessions: (task: Task) => SessionGroup;
   readonly tracer: TaskTracer;
+  /** Absent when the agent does not clean up by itself. */
+  readonly collector?: Pick<GarbageCollector, "makeRoom" | "outOfSpace" | "taskEnded">;
 }
 
 /**
@@ -47,6 +51,8 @@ interface RunningTask {
   readonly task: Task;
   readonly abort: AbortController;
   readonly done: Promise<void>;
+  /** Absent until its sessions are open. */
+  layers?: TaskLayerService;
 }
 
 /**
@@ -82,6 +88,18 @@ export class TaskServer implements AsyncDisposable {
   /** Ids of tasks running now. */
   get running(): readonly string[] {
     return [...this.#running.keys()];
+  }
+
+  /** What must not be removed while the tasks run; a task's result counts until its coordinator has it. */
+  get inHand(): TasksInHand {
+    const layers = new Set<LayerId>();
+    let fetchSources = false;
+    for (const { task, layers: service } of this.#running.values()) {
+      for (const { id } of task.layers) layers.add(id);
+      for (const id of [...(service?.made ?? []), ...(service?.fetched ?? [])]) layers.add(id);
+      fetchSources ||= task.kind.startsWith("source.");
+    }
+    return { count: this.#running.size, layers, fetchSources };
   }
 
   get draining(): boolean {
@@ -129,7 +147,10 @@ export class TaskServer implements AsyncDisposable {
     const abort = new AbortController();
     const done = this.#run(task, runner, abort.signal)
       .catch((error) => this.#options.logger.error("outcome cannot be told", { task: task.id, error: String(error) }))
-      .finally(() => this.#running.delete(task.id));
+      .finally(() => {
+        this.#running.delete(task.id);
+        this.#options.collector?.taskEnded();
+      });
     this.#running.set(task.id, { task, abort, done });
     return { accepted: true };
   }
@@ -154,6 +175,8 @@ export class TaskServer implements AsyncDisposable {
       };
     } catch (error) {
       const failed = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
+      // What is tried again, here or elsewhere, finds room then.
+      if (isOutOfSpace(failed, task.kind)) await this.#options.collector?.outOfSpace(signal);
       const failure = reportedFailure(failed, task.kind, this.#options.agentId, this.#options.root);
       outcome = { type: "error", error: failure.toWire() };
     }
@@ -181,9 +204,12 @@ export class TaskServer implements AsyncDisposable {
       this.#options.agentId,
       task.layerIds,
     );
+    const running = this.#running.get(task.id);
+    if (running !== undefined) running.layers = layers;
     const logger = this.#options.logger.child({ task: task.id, kind: task.kind });
     return this.#options.tracer.run(task, async () => {
       try {
+        await this.#options.collector?.makeRoom(signal);
         return await runner.run(task, { signal, sessions, progress: reporter, logger, layers });
       } catch (error) {
         const { message, code } = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);

@@ -1,37 +1,70 @@
 import { statfs } from "node:fs/promises";
-import type { ContentStore } from "../../core/seams/content-store.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { KeyValue } from "../../core/seams/key-value.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { Snapshotter } from "../../core/seams/snapshotter.ts";
 import type { PruneOptions, UsageRecord } from "../../core/values/agent.ts";
-import type { Descriptor } from "../../core/values/descriptor.ts";
-import type { Digest } from "../../core/values/digest.ts";
+import { type LayersDropped, releaseTermMs } from "../../core/values/agent-control.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { CacheMountStore } from "../ops/exec/index.ts";
+import type { BlobInventory, BlobSurvey, LayerBlob } from "./blob-inventory.ts";
+import type { GitMirrorInventory } from "./git-mirror-inventory.ts";
+import type { LayerUses } from "./layer-uses.ts";
+import { selectVictims, spaceTarget } from "./prune-policy.ts";
+import type { ReleasePoll } from "./release-poll.ts";
 
 export interface AgentInventoryOptions {
   readonly agentId: string;
   readonly root: string;
   readonly snapshotter: Snapshotter;
-  readonly content: ContentStore;
+  readonly blobs: BlobInventory;
   readonly cacheMounts: CacheMountStore;
+  readonly gitMirrors: GitMirrorInventory;
+  readonly uses: LayerUses;
   /** LayerInfo by layer id: what the layers here are. */
   readonly layers: KeyValue;
-  /** Blobs cut from layers, `<layer>/<kind>`. */
-  readonly packs: KeyValue;
-  /** Tells coordinators what is gone. */
-  readonly onDropped: (ids: readonly LayerId[]) => void;
+  readonly poll: ReleasePoll;
+  /** What the tasks running here have in hand now. */
+  readonly tasksInHand: () => TasksInHand;
+  /** Tells coordinators what became of layers. */
+  readonly onDropped: (dropped: Omit<LayersDropped, "agentId">) => void;
   readonly logger: Logger;
 }
 
-/** Types that only `--all` removes (map h10). */
-const keptTypes = new Set(["internal", "frontend"]);
+/** What must stay for the tasks that run now. */
+export interface TasksInHand {
+  readonly count: number;
+  readonly layers: ReadonlySet<LayerId>;
+  /** A source is being fetched: it may use a mirror, or an earlier layer of the same directory. */
+  readonly fetchSources: boolean;
+}
+
+export interface PruneRound {
+  /** Records that must stay. */
+  readonly keep?: readonly string[];
+  /** Waits for coordinators that do not answer until they count as gone, in place of leaving their layers for later. */
+  readonly patient: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface Collected {
+  readonly removed: readonly UsageRecord[];
+  /** Bytes used afterwards. */
+  readonly usedBytes: number;
+}
+
+/** Records decided on at once; coordinators are asked about their layers in one message. */
+const batchSize = 128;
+const looseBlobGraceMs = 60_000;
+const convertedBlobGraceMs = 900_000;
+const idleBlobGraceMs = 5000;
 
 /** What takes disk space on this agent, and its removal (BuildKit cache/manager.go: DiskUsage, Prune). */
 export class AgentInventory {
   readonly #options: AgentInventoryOptions;
+  /** End of the last round: rounds do not overlap. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: AgentInventoryOptions) {
     this.#options = options;
@@ -43,118 +76,209 @@ export class AgentInventory {
   }
 
   async usage(): Promise<readonly UsageRecord[]> {
-    return (await this.#items()).map(({ record }) => record);
+    return (await this.#survey()).items.map(({ record }) => record);
   }
 
   /**
-   * Removes records that match, least recently used first, until the wanted space is reached or none is left.
-   * @param protectedLayers layers of running builds
-   * @returns what was removed
+   * Applies rules in order. Nothing is removed that a task here or a running build of any coordinator needs.
+   * @returns what was removed, also when a rule could not be finished for want of a coordinator's answer
    */
-  async prune(options: PruneOptions, protectedLayers: readonly LayerId[]): Promise<readonly UsageRecord[]> {
-    const kept = new Set<string>(protectedLayers);
-    const now = Date.now();
-    const all = await this.#items();
-    const candidates = all
-      .filter(({ record }) => !record.inUse && !kept.has(record.id))
-      .filter(({ record }) => options.all || !keptTypes.has(record.recordType))
-      .filter(({ record }) => matchesUsageFilters(options.filter, record))
-      .filter(({ record }) => now - record.lastUsedAt >= options.keepDurationMs)
-      .sort((a, b) => a.record.lastUsedAt - b.record.lastUsedAt);
-    let used = all.reduce((sum, { record }) => sum + record.sizeBytes, 0);
-    const target = await this.#target(options, used);
+  async collect(rules: readonly PruneOptions[], round: PruneRound): Promise<Collected> {
+    const before = this.#turn;
+    const collected = (async () => {
+      await before.catch(() => {});
+      return this.#collect(rules, round);
+    })();
+    this.#turn = collected;
+    return collected;
+  }
+
+  async #collect(rules: readonly PruneOptions[], round: PruneRound): Promise<Collected> {
     const removed: UsageRecord[] = [];
-    for (const item of candidates) {
-      if (target !== undefined && used <= target) break;
-      if (!(await item.remove())) continue;
-      used -= item.record.sizeBytes;
-      removed.push(item.record);
-    }
-    this.#options.onDropped(removed.map(({ id }) => id as LayerId));
-    if (removed.length > 0) await this.#sweepBlobs();
-    return removed;
+    const kept = new Set(round.keep);
+    for (const rule of rules) await this.#apply(rule, round, kept, removed);
+    if (removed.length > 0) await this.#options.blobs.forgetGone();
+    await this.#removeStrayBlobs(await this.#options.blobs.survey());
+    const { usedBytes } = await this.#survey();
+    return { removed, usedBytes };
   }
 
-  /** Bytes to come down to; undefined: remove all that matches (BuildKit cache/manager.go, calculateKeepBytes). */
-  async #target(options: PruneOptions, used: number): Promise<number | undefined> {
-    const { reservedSpace, maxUsedSpace, minFreeSpace } = options;
-    if (reservedSpace === 0 && maxUsedSpace === 0 && minFreeSpace === 0) return undefined;
-    let target = maxUsedSpace === 0 ? Number.POSITIVE_INFINITY : maxUsedSpace;
-    if (minFreeSpace > 0) {
-      const { bavail, bsize } = await statfs(this.#options.root);
-      const lack = minFreeSpace - bavail * bsize;
-      if (lack > 0) target = Math.min(target, used - lack);
+  async #apply(rule: PruneOptions, round: PruneRound, kept: Set<string>, removed: UsageRecord[]): Promise<void> {
+    for (let spared = false; ; ) {
+      round.signal.throwIfAborted();
+      const { items, usedBytes } = await this.#survey();
+      const freeBytes = rule.minFreeSpace > 0 ? await freeSpace(this.#options.root) : 0;
+      const targetBytes = spaceTarget(rule, usedBytes, freeBytes);
+      if (targetBytes !== undefined && usedBytes <= targetBytes) return;
+      // First what costs nobody anything.
+      if (targetBytes !== undefined && !spared) {
+        spared = true;
+        if ((await this.#removeSpareBlobs()) > 0) continue;
+      }
+      const victims = selectVictims(
+        items.map(({ record }) => record),
+        rule,
+        { now: Date.now(), usedBytes, targetBytes, limit: batchSize, isKept: (id) => kept.has(id) },
+      );
+      if (victims.length === 0) return;
+      const byId = new Map(items.map((item) => [item.record.id, item]));
+      try {
+        await this.#removeBatch(
+          victims.flatMap(({ id }) => byId.get(id) ?? []),
+          round,
+          kept,
+          removed,
+        );
+      } catch (error) {
+        round.signal.throwIfAborted();
+        this.#options.logger.warn("clean-up ends early", { error: String(error) });
+        return;
+      }
     }
-    if (maxUsedSpace === 0 && minFreeSpace === 0) target = reservedSpace;
-    return Math.max(target, reservedSpace);
   }
 
-  async #items(): Promise<readonly Item[]> {
-    const { agentId, snapshotter, layers, cacheMounts } = this.#options;
-    const items: Item[] = [];
+  /** Each of the batch is gone or kept afterwards, unless the coordinators' answer grew too old. */
+  async #removeBatch(
+    batch: readonly Item[],
+    round: PruneRound,
+    kept: Set<string>,
+    removed: UsageRecord[],
+  ): Promise<void> {
+    const { poll, onDropped } = this.#options;
+    const layers = batch.flatMap(({ layer }) => layer ?? []);
+    const askedAt = Date.now();
+    const held = layers.length === 0 ? new Set<LayerId>() : await poll.held(layers, round.patient, round.signal);
+    const gone = new Set<LayerId>();
+    try {
+      for (const item of batch) {
+        if (round.signal.aborted || Date.now() - askedAt > releaseTermMs / 2) return;
+        const { id, parents } = item.record;
+        if (!kept.has(id) && !(item.layer !== undefined && held.has(item.layer)) && (await item.remove())) {
+          removed.push(item.record);
+          if (item.layer !== undefined) gone.add(item.layer);
+        } else {
+          // What it stands on was chosen because it would go.
+          for (const stays of [id, ...parents]) kept.add(stays);
+        }
+        await nextTurn();
+      }
+    } finally {
+      if (layers.length > 0) onDropped({ ids: [...gone], kept: layers.filter((id) => !gone.has(id) && !held.has(id)) });
+    }
+  }
+
+  /** Deletes blobs that belong to no layer, and those that only other agents needed. @returns bytes freed */
+  async #removeSpareBlobs(): Promise<number> {
+    const { blobs } = this.#options;
+    const survey = await blobs.survey();
+    return (await this.#removeStrayBlobs(survey)) + (await blobs.remove(survey.forPeers, looseBlobGraceMs));
+  }
+
+  async #removeStrayBlobs({ loose, converted }: BlobSurvey): Promise<number> {
+    const { blobs } = this.#options;
+    return (await blobs.remove(loose, this.#blobGraceMs)) + (await blobs.remove(converted, convertedBlobGraceMs));
+  }
+
+  /** A blob just written may belong to a layer which is still being unpacked. */
+  get #blobGraceMs(): number {
+    return this.#options.tasksInHand().count > 0 ? looseBlobGraceMs : idleBlobGraceMs;
+  }
+
+  async #survey(): Promise<{ readonly items: readonly Item[]; readonly usedBytes: number }> {
+    const { blobs, cacheMounts, gitMirrors } = this.#options;
+    const [{ ofLayer, loose, converted }, infos, mounts, mirrors] = await Promise.all([
+      blobs.survey(),
+      this.#infos(),
+      cacheMounts.list(),
+      gitMirrors.list(),
+    ]);
+    const items = [...this.#layerItems(ofLayer, infos), ...this.#mountItems(mounts), ...this.#mirrorItems(mirrors)];
+    const strayBytes = sumOfSizes([...loose, ...converted]);
+    return { items, usedBytes: items.reduce((sum, { record }) => sum + record.sizeBytes, strayBytes) };
+  }
+
+  *#layerItems(ofLayer: BlobSurvey["ofLayer"], infos: ReadonlyMap<string, LayerInfo>): Generator<Item> {
+    const { agentId, snapshotter, uses, tasksInHand } = this.#options;
+    const inHand = tasksInHand().layers;
     for (const layer of snapshotter.list()) {
-      const entry = await layers.get(layer.id);
-      const info = entry === undefined ? undefined : decode<LayerInfo>(entry.value);
-      const record = {
+      const info = infos.get(layer.id);
+      const use = uses.get(layer.id);
+      const blobs = ofLayer.get(layer.id) ?? [];
+      const record: UsageRecord = {
         id: layer.id,
         agentId,
         mutable: false,
-        inUse: layer.inUse,
-        sizeBytes: layer.sizeBytes,
+        inUse: layer.inUse || inHand.has(layer.id),
+        sizeBytes: layer.sizeBytes + sumOfSizes(blobs),
         createdAt: info?.createdAt || layer.createdAt,
-        lastUsedAt: layer.lastUsedAt,
-        usageCount: 1,
+        lastUsedAt: Math.max(layer.lastUsedAt, use?.lastUsedAt ?? 0),
+        usageCount: use?.count ?? 1,
         description: info?.description ?? "",
         recordType: info?.recordType ?? "regular",
         shared: false,
-        parents: [],
+        parents: use?.parent !== undefined && snapshotter.has(use.parent) ? [use.parent] : [],
       };
-      items.push({ record, remove: () => this.#removeLayer(layer.id) });
+      yield { record, layer: layer.id, remove: () => this.#removeLayer(layer.id, record.recordType, blobs) };
     }
-    for (const mount of await cacheMounts.list()) {
-      const { id, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse } = mount;
-      const record = {
-        ...{ id, agentId, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse },
-        ...{ mutable: true, recordType: "exec.cachemount", shared: false, parents: [] },
-      };
-      items.push({ record, remove: () => cacheMounts.remove(id) });
-    }
-    return items;
   }
 
-  async #removeLayer(id: LayerId): Promise<boolean> {
-    if (!(await this.#options.snapshotter.remove(id))) return false;
-    await this.#options.layers.delete(id);
+  #mountItems(mounts: Awaited<ReturnType<CacheMountStore["list"]>>): Item[] {
+    const { agentId, cacheMounts } = this.#options;
+    return mounts.map(({ id, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse }) => ({
+      record: {
+        ...{ id, agentId, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse },
+        ...{ mutable: true, recordType: "exec.cachemount", shared: false, parents: [] },
+      },
+      remove: () => cacheMounts.remove(id),
+    }));
+  }
+
+  #mirrorItems(mirrors: Awaited<ReturnType<GitMirrorInventory["list"]>>): Item[] {
+    const { agentId, gitMirrors, tasksInHand } = this.#options;
+    const inUse = tasksInHand().fetchSources;
+    return mirrors.map(({ id, description, createdAt, lastUsedAt, sizeBytes }) => ({
+      record: {
+        ...{ id, agentId, description, createdAt, lastUsedAt, sizeBytes, usageCount: 1, inUse },
+        ...{ mutable: true, recordType: "regular", shared: false, parents: [] },
+      },
+      remove: async () => !tasksInHand().fetchSources && gitMirrors.remove(id),
+    }));
+  }
+
+  async #removeLayer(id: LayerId, recordType: string, itsBlobs: readonly LayerBlob[]): Promise<boolean> {
+    const { tasksInHand, snapshotter, layers, blobs } = this.#options;
+    const tasks = tasksInHand();
+    if (tasks.layers.has(id) || (tasks.fetchSources && recordType.startsWith("source."))) return false;
+    if (!(await snapshotter.remove(id))) return false;
+    await layers.delete(id);
+    const own = itsBlobs.filter(({ shared }) => !shared);
+    await blobs.remove(own, 0);
     return true;
   }
 
-  /** Deletes blobs that belong to no layer here any more. */
-  async #sweepBlobs(): Promise<void> {
-    const { content, packs, layers, snapshotter } = this.#options;
-    const wanted = new Set<Digest>();
-    const stale: string[] = [];
-    using packWatch = packs.watch("", ({ key, value }) => {
-      if (value === undefined) return;
-      if (snapshotter.has(key.slice(0, key.lastIndexOf("/")) as LayerId)) wanted.add(decode<Descriptor>(value).digest);
-      else stale.push(key);
+  async #infos(): Promise<ReadonlyMap<string, LayerInfo>> {
+    const infos = new Map<string, LayerInfo>();
+    using watch = this.#options.layers.watch("", ({ key, value }) => {
+      if (value !== undefined) infos.set(key, decode<LayerInfo>(value));
     });
-    using layerWatch = layers.watch("", ({ value }) => {
-      if (value === undefined) return;
-      const { blobs, origins } = decode<LayerInfo>(value);
-      for (const { digest } of [...blobs, ...origins.map((origin) => origin.descriptor)]) wanted.add(digest);
-    });
-    await Promise.all([packWatch.ready, layerWatch.ready]);
-    for (const key of stale) await packs.delete(key);
-    for await (const { digest, createdAt } of content.list()) {
-      // A blob just written may belong to a layer which is still being unpacked.
-      if (!wanted.has(digest) && Date.now() - createdAt > blobGraceMs) await content.delete(digest);
-    }
+    await watch.ready;
+    return infos;
   }
 }
 
-const blobGraceMs = 60_000;
+/** Bytes left on a disk for processes that are not root's. */
+export async function freeSpace(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
+
+function sumOfSizes(blobs: readonly { readonly size: number }[]): number {
+  return blobs.reduce((sum, { size }) => sum + size, 0);
+}
 
 interface Item {
   readonly record: UsageRecord;
+  /** Absent for what coordinators know nothing of. */
+  readonly layer?: LayerId;
   remove(): Promise<boolean>;
 }

@@ -48,8 +48,8 @@ export interface LayerSources {
 /** `containerd.io/uncompressed`: the annotation under which a blob's diffId travels. */
 export const diffIdAnnotation = "containerd.io/uncompressed";
 
-/** Kind and media type of the archives that agents send to each other. */
-const exactKey = "exact";
+/** Kind of the archives that agents send to each other, and their media type. */
+export const peerPackKind = "exact";
 const exactMediaType = "application/vnd.buildfleet.layer.v1.tar";
 
 /**
@@ -120,7 +120,7 @@ export class LayerManager {
 
   /** The layer as an exact archive for another agent, cut now if that was never done. @throws BuildError NotFound */
   async packForPeer(id: LayerId, signal: AbortSignal): Promise<Descriptor> {
-    return this.#packOnce(id, exactKey, signal, async (s) => {
+    return this.#packOnce(id, peerPackKind, signal, async (s) => {
       const directory = this.#options.snapshotter.layerPath(id);
       const { digest, size } = await this.#options.content.write(
         this.#options.codec.archive(directory, "exact", s),

@@ -14,6 +14,7 @@ export class TaskLayerService implements LayerService {
   readonly #agentId: string;
   readonly #fetched = new Set<LayerId>();
   readonly #givenIds: LayerId[];
+  readonly #made = new Set<LayerId>();
 
   /** @param givenIds for the first layers born here; after them ids are fresh */
   constructor(manager: LayerManager, sources: LayerSources, agentId: string, givenIds: readonly LayerId[] = []) {
@@ -26,6 +27,11 @@ export class TaskLayerService implements LayerService {
   /** Layers this task brought here, as files or as a blob; the coordinator learns a new holder. */
   get fetched(): readonly LayerId[] {
     return [...this.#fetched];
+  }
+
+  /** Ids of layers this task made or is making. */
+  get made(): Iterable<LayerId> {
+    return this.#made;
   }
 
   async view(ref: Ref, signal: AbortSignal): Promise<MountedView> {
@@ -43,9 +49,9 @@ export class TaskLayerService implements LayerService {
   }
 
   newId(): LayerId {
-    const given = this.#givenIds.shift();
-    if (given !== undefined) return given;
-    return randomId() as LayerId;
+    const id = this.#givenIds.shift() ?? (randomId() as LayerId);
+    this.#made.add(id);
+    return id;
   }
 
   born(id: LayerId, sizeBytes: number, description: string, recordType = "regular"): LayerInfo {

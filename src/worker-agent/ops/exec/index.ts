@@ -4,3 +4,4 @@ export { runnablePlatforms } from "./emulation.ts";
 export { MountArea } from "./mount-area.ts";
 export { StepLog, type StepLogLimits, stepLogLimits } from "./step-log.ts";
 export { StepMounts, type StepMountsOptions } from "./step-mounts.ts";
+export { treeBytes } from "./tree-bytes.ts";

@@ -1,0 +1,175 @@
+import { statfs } from "node:fs/promises";
+import type { GcRule } from "../../config/index.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import type { PruneOptions } from "../../core/values/agent.ts";
+import { withSignal } from "../../util/abort.ts";
+import type { AgentInventory } from "./agent-inventory.ts";
+
+export interface GarbageCollectorOptions {
+  readonly inventory: Pick<AgentInventory, "collect">;
+  readonly rules: readonly GcRule[];
+  /** Data directory of the agent. */
+  readonly root: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** After the end of a task, and at most once in a minute (BuildKit control/control.go). */
+const afterTaskMs = 1000;
+const regularMs = 60_000;
+/** Between rounds while the watermark is passed; doubles, up to `regularMs`, as long as a round does not help. */
+const watermarkMs = 1000;
+const spaceCheckMs = 1000;
+/** A disk with a smaller share of it free is as good as full; a round for that reason makes more than this free. */
+const fullShare = 0.03;
+const roomyShare = 0.1;
+/** The longest that a task waits for room. */
+const roomWaitMs = 10_000;
+
+/**
+ * Cleans up by itself: some time after tasks have ended, while tasks run when what is stored passes what rules allow, and
+ * before a task when the disk is as good as full. Tasks do not wait for it but for room. Dispose ends a round that runs.
+ */
+export class GarbageCollector implements AsyncDisposable {
+  readonly #options: GarbageCollectorOptions;
+  readonly #rules: readonly PruneOptions[];
+  /** Stored bytes from which on a rule for all records has something to do. */
+  readonly #watermarkBytes: number;
+  readonly #minFreeBytes: number;
+  readonly #stop = new AbortController();
+  /** Measured by the last round, and what was stored since; unknown before the first. */
+  #usedBytes = 0;
+  #running: Promise<void> | undefined;
+  /** A round for a full disk that runs or waits for its turn. */
+  #making: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #lastRoundAt = 0;
+  #pauseMs = watermarkMs;
+  #disk: { readonly at: number; readonly free: number; readonly total: number } | undefined;
+
+  constructor(options: GarbageCollectorOptions) {
+    this.#options = options;
+    this.#rules = options.rules.map(pruneOptions);
+    const general = options.rules.filter(({ filters, keepDurationMs }) => filters.length === 0 && keepDurationMs === 0);
+    const caps = general.flatMap((rule) => capOf(rule) ?? []);
+    this.#watermarkBytes = Math.min(...caps);
+    this.#minFreeBytes = Math.max(0, ...options.rules.map((rule) => rule.minFreeSpaceBytes));
+  }
+
+  /** A task has ended. */
+  taskEnded(): void {
+    this.#schedule(Math.max(afterTaskMs, this.#lastRoundAt + regularMs - this.#options.clock.now()));
+  }
+
+  /** Something was stored while tasks run. */
+  stored(sizeBytes: number): void {
+    this.#usedBytes += sizeBytes;
+    const now = this.#options.clock.now();
+    if (this.#running !== undefined || now - this.#lastRoundAt < this.#pauseMs) return;
+    if (this.#usedBytes > this.#watermarkBytes) void this.#round();
+    else if (this.#minFreeBytes > 0) {
+      this.#space().then(
+        ({ free }) => {
+          if (free < this.#minFreeBytes && this.#running === undefined) void this.#round();
+        },
+        () => {},
+      );
+    }
+  }
+
+  /** Before a task: returns at once unless the disk is as good as full. */
+  async makeRoom(signal: AbortSignal): Promise<void> {
+    const { free, total } = await this.#space();
+    if (free >= total * fullShare || this.#options.clock.now() - this.#lastRoundAt < this.#pauseMs) return;
+    await this.outOfSpace(signal);
+  }
+
+  /** The disk is full: resolves when there is room again, or when that takes too long. */
+  async outOfSpace(signal: AbortSignal): Promise<void> {
+    this.#making ??= (async () => {
+      await this.#running;
+      await this.#round(true);
+    })().finally(() => {
+      this.#making = undefined;
+    });
+    const wait = AbortSignal.any([signal, AbortSignal.timeout(roomWaitMs)]);
+    await withSignal(this.#making, wait).catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#timer !== undefined || this.#stop.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#round();
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  /** Never rejects. */
+  #round(full = false): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve();
+    this.#running ??= this.#collect(full).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #collect(full: boolean): Promise<void> {
+    const { inventory, clock, logger } = this.#options;
+    const round = { patient: false, signal: this.#stop.signal };
+    try {
+      const rules = full ? [...this.#rules, await this.#roomRule()] : this.#rules;
+      const { removed, usedBytes } = await inventory.collect(rules, round);
+      this.#usedBytes = usedBytes;
+      const freedBytes = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      if (removed.length > 0) logger.info("cleaned up", { removed: removed.length, freedBytes, usedBytes });
+      const helped = removed.length > 0 && usedBytes <= this.#watermarkBytes;
+      this.#pauseMs = helped ? watermarkMs : Math.min(this.#pauseMs * 2, regularMs);
+    } catch (error) {
+      if (!this.#stop.signal.aborted) logger.warn("clean-up failed", { error: String(error) });
+    } finally {
+      this.#lastRoundAt = clock.now();
+      this.#disk = undefined;
+    }
+  }
+
+  /** Whatever the rules allow to keep: with a full disk nothing can be built. */
+  async #roomRule(): Promise<PruneOptions> {
+    const { total } = await this.#space();
+    const minFreeSpace = Math.ceil(total * roomyShare);
+    return { filter: [], all: true, keepDurationMs: 0, reservedSpace: 0, maxUsedSpace: 0, minFreeSpace };
+  }
+
+  async #space(): Promise<{ readonly free: number; readonly total: number }> {
+    const now = this.#options.clock.now();
+    if (this.#disk === undefined || now - this.#disk.at >= spaceCheckMs) {
+      const { bavail, blocks, bsize } = await statfs(this.#options.root);
+      this.#disk = { at: now, free: bavail * bsize, total: blocks * bsize };
+    }
+    return this.#disk;
+  }
+}
+
+function pruneOptions(rule: GcRule): PruneOptions {
+  return {
+    filter: rule.filters,
+    all: rule.all,
+    keepDurationMs: rule.keepDurationMs,
+    reservedSpace: rule.reservedSpaceBytes,
+    maxUsedSpace: rule.maxUsedSpaceBytes,
+    minFreeSpace: rule.minFreeSpaceBytes,
+  };
+}
+
+/** Most bytes a rule lets stay, whatever is free; undefined: it depends on what is free alone. */
+function capOf({ maxUsedSpaceBytes, reservedSpaceBytes, minFreeSpaceBytes }: GcRule): number | undefined {
+  if (maxUsedSpaceBytes > 0) return Math.max(maxUsedSpaceBytes, reservedSpaceBytes);
+  return minFreeSpaceBytes > 0 ? undefined : reservedSpaceBytes;
+}
