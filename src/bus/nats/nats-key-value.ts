@@ -49,20 +49,20 @@ class NatsKeyValue implements KeyValue {
   }
 
   async get(key: string): Promise<KeyValueEntry | undefined> {
-    const entry = await this.#kv.get(key);
+    const entry = await answered(key, this.#kv.get(key));
     if (entry === null || entry.operation !== "PUT") return undefined;
     return { key, value: entry.value, revision: entry.revision };
   }
 
   async put(key: string, value: Uint8Array): Promise<number> {
-    return this.#kv.put(key, value);
+    return answered(key, this.#kv.put(key, value));
   }
 
   async create(key: string, value: Uint8Array): Promise<number> {
     try {
       return await this.#kv.create(key, value);
     } catch (error) {
-      throw isWrongSequence(error) ? keyExists(key) : error;
+      throw isWrongSequence(error) ? keyExists(key) : bucketError(error, key);
     }
   }
 
@@ -70,12 +70,12 @@ class NatsKeyValue implements KeyValue {
     try {
       return await this.#kv.update(key, value, revision);
     } catch (error) {
-      throw isWrongSequence(error) ? revisionMismatch(key) : error;
+      throw isWrongSequence(error) ? revisionMismatch(key) : bucketError(error, key);
     }
   }
 
   async delete(key: string): Promise<void> {
-    await this.#kv.delete(key);
+    await answered(key, this.#kv.delete(key));
   }
 
   watch(prefix: string, onEntry: (entry: KeyValueChange) => void): KeyValueWatch {
@@ -110,6 +110,22 @@ class NatsKeyValue implements KeyValue {
 
 function isWrongSequence(error: unknown): boolean {
   return error instanceof JetStreamApiError && error.code === wrongLastSequence;
+}
+
+async function answered<T>(key: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw bucketError(error, key);
+  }
+}
+
+/** NATS is away, or has no room: nothing that a build step did. */
+function bucketError(error: unknown, key: string): BuildError {
+  return new BuildError(Code.Unavailable, `key "${key}" on NATS: ${describe(error)}`, {
+    cause: error,
+    infrastructure: true,
+  });
 }
 
 function describe(error: unknown): string {

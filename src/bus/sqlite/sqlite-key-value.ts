@@ -38,10 +38,17 @@ export class SqliteKeyValueStore implements KeyValueStore, Disposable {
 function openDatabase(path: string): DatabaseSync {
   try {
     return initialize(path);
-  } catch {
+  } catch (error) {
+    if (!isCorrupt(error)) throw error;
     renameSync(path, `${path}.bak`);
     return initialize(path);
   }
+}
+
+/** SQLITE_CORRUPT and SQLITE_NOTADB; not what is locked, forbidden or elsewhere. */
+function isCorrupt(error: unknown): boolean {
+  const { errcode = 0 } = error as { readonly errcode?: number };
+  return [11, 26].includes(errcode & 0xff);
 }
 
 function initialize(path: string): DatabaseSync {

@@ -48,6 +48,16 @@ it("SqliteKeyValueStore keeps entries over a restart and begins anew on a corrup
   }
 });
 
+it("SqliteKeyValueStore moves nothing away that is only not to be opened", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "buildfleet-kv-"));
+  try {
+    assert.throws(() => new SqliteKeyValueStore(dir), /unable to open/);
+    assert.throws(() => new SqliteKeyValueStore(join(dir, "none", "state.db")), /unable to open/);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
 it("ChunkingMessageBus carries requests and answers larger than a message", async () => {
   await using bus = new ChunkingMessageBus(new MemoryMessageBus(), 100);
   const big = new Uint8Array(1050).map((_, index) => index % 251);
