@@ -32,7 +32,7 @@ import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.t
 import { ImageResolver } from "../source/index.ts";
 import { otlpForwarder } from "../telemetry/index.ts";
 import { systemClock } from "../util/system-clock.ts";
-import { buildkitVersion, packageName, version } from "../version.ts";
+import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
 import { FleetBuildService } from "./builds/fleet-build-service.ts";
 import { FleetUsage } from "./builds/fleet-usage.ts";
 import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
@@ -238,7 +238,7 @@ export class Coordinator implements AsyncDisposable {
         package: packageName,
         version: buildkitVersion,
         revision: version,
-        dockerfileVersion: "",
+        dockerfileVersion,
       },
       clock,
     });

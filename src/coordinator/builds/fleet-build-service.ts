@@ -15,7 +15,7 @@ import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
 import { loadDefinition, requiredDevices, requiredEntitlements } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
-import { buildkitVersion, packageName } from "../../version.ts";
+import { buildkitVersion, dockerfileVersion, packageName } from "../../version.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import { type CacheImportServices, CacheImports } from "../caching/cache-imports.ts";
 import { SessionExporters } from "../exporting/session-exporters.ts";
@@ -242,7 +242,7 @@ function workerRecord(agent: AgentRecord): WorkerRecord {
       OSFeatures: [...platform.osFeatures],
     })),
     GCPolicy: [],
-    BuildkitVersion: { package: packageName, version: buildkitVersion, revision: agent.version, dockerfileVersion: "" },
+    BuildkitVersion: { package: packageName, version: buildkitVersion, revision: agent.version, dockerfileVersion },
     CDIDevices: [],
   };
 }
