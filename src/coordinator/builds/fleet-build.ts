@@ -18,6 +18,7 @@ import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { checkTerminal } from "../../llb/definition/index.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
+import { allOrAbort } from "../../util/all-or-abort.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
 import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
@@ -121,19 +122,17 @@ export class FleetBuild implements ActiveBuild {
     }
     const refs = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => ref?.id ?? []);
     const exporters = [...this.#options.exporters, ...((await sessionExports?.find(source, refs, signal)) ?? [])];
-    const outcomes = await Promise.all(
-      exporters.map((exporter) =>
-        job.inVertex(
-          exporter.name,
-          async (progress, linked) => {
-            const context = this.#context(progress, linked);
-            const outcome = await exporter.export(this.#withInlineCache(source, result, context), context);
-            // Pushing belongs to the exporter's vertex; nothing else waits for the end of export yet.
-            await outcome.finalize?.(this.#context(progress, linked));
-            return outcome;
-          },
-          signal,
-        ),
+    const outcomes = await allOrAbort(exporters, signal, (exporter, both) =>
+      job.inVertex(
+        exporter.name,
+        async (progress, linked) => {
+          const context = this.#context(progress, linked);
+          const outcome = await exporter.export(this.#withInlineCache(source, result, context), context);
+          // Pushing belongs to the exporter's vertex; nothing else waits for the end of export yet.
+          await outcome.finalize?.(this.#context(progress, linked));
+          return outcome;
+        },
+        both,
       ),
     );
     reached.results = outcomes.map(({ response }) => resultDescriptor(response));

@@ -6,6 +6,7 @@ import { parseNamedReference, repositoryName, withDefaultTag } from "../../core/
 import type { ManifestPusher, PushDestination, WrittenImage } from "../../exporters/index.ts";
 import type { RegistryClient } from "../../registry/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
+import { allOrAbort } from "../../util/all-or-abort.ts";
 
 /** Layers are pushed by agents, in parallel; configs and manifests from here once all layers are there (map f9). */
 export class RegistryPusher implements ManifestPusher {
@@ -68,11 +69,9 @@ export class RegistryPusher implements ManifestPusher {
     const { dispatcher, signal, progress, sessions, traceparent } = context;
     const dispatch = { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) };
     const body = { target: { repository, insecure: target.insecure, sessionIds: sessions.ids } };
-    const outcomes = await Promise.allSettled(
-      image.layers.map((blob) => dispatcher.run("push", { ...body, blobs: [blob] }, dispatch)),
+    await allOrAbort(image.layers, signal, (blob, both) =>
+      dispatcher.run("push", { ...body, blobs: [blob] }, { ...dispatch, signal: both }),
     );
-    const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
   }
 }
 

@@ -6,6 +6,7 @@ import type { SessionCaller, SessionStream } from "../../core/seams/session-call
 import type { ExportRoot, Task, TaskBody, TaskResult } from "../../core/values/task.ts";
 import { FileSender, type SourceTree } from "../../filesync/index.ts";
 import { WorkerPool } from "../../filesystem/index.ts";
+import { allOrAbort } from "../../util/all-or-abort.ts";
 import { tarOfTrees } from "./tar-tree.ts";
 import { transferProgress } from "./transfer-progress.ts";
 
@@ -73,22 +74,17 @@ export class ExportFilesRunner implements OpRunner<"export.files">, AsyncDisposa
     const transfers = body.multiPlatform ? [trees] : trees.map((tree) => [tree]);
     const bare = trees.filter((tree) => tree.prefix === "");
     if (!body.multiPlatform && bare.length > 1) await this.#sender.check(bare, context.signal);
-    const abort = new AbortController();
-    const signal = AbortSignal.any([context.signal, abort.signal]);
-    const sent = await allOrFirstError(
-      transfers.map(async (group) => {
-        const [only] = group;
-        const label = group.length === 1 && only?.label ? `copying files ${only.label}` : "copying files";
-        const progress = transferProgress(context.progress, label);
-        try {
-          await using stream = caller.open(sendMethod, { metadata: callMetadata(body), signal });
-          return await this.#sender.send(stream, group, { signal, onProgress: progress.update });
-        } finally {
-          progress.end();
-        }
-      }),
-      (error) => abort.abort(error),
-    );
+    const sent = await allOrAbort(transfers, context.signal, async (group, signal) => {
+      const [only] = group;
+      const label = group.length === 1 && only?.label ? `copying files ${only.label}` : "copying files";
+      const progress = transferProgress(context.progress, label);
+      try {
+        await using stream = caller.open(sendMethod, { metadata: callMetadata(body), signal });
+        return await this.#sender.send(stream, group, { signal, onProgress: progress.update });
+      } finally {
+        progress.end();
+      }
+    });
     return {
       bytes: sent.reduce((sum, { bytes }) => sum + bytes, 0),
       files: sent.reduce((sum, { entries }) => sum + entries, 0),
@@ -167,24 +163,4 @@ function callMetadata(body: TaskBody<"export.files">): Readonly<Record<string, r
   for (const [key, value] of Object.entries(body.metadata)) metadata[`exporter-md-${key}`] = [value];
   if (body.multiPlatform) metadata["buildkit-exporter-multi-platform"] = ["1"];
   return metadata;
-}
-
-/** Waits for all; the first failure is reported at once through `onError` and thrown at the end. */
-async function allOrFirstError<T>(work: readonly Promise<T>[], onError: (error: unknown) => void): Promise<T[]> {
-  let failed = false;
-  let first: unknown;
-  const results = await Promise.all(
-    work.map((item) =>
-      item.catch((error: unknown) => {
-        if (!failed) {
-          failed = true;
-          first = error;
-          onError(error);
-        }
-        return undefined;
-      }),
-    ),
-  );
-  if (failed) throw first;
-  return results as T[];
 }

@@ -10,6 +10,7 @@ import type { ActiveSnapshot } from "../../../core/seams/snapshotter.ts";
 import type { LayerInfo, Ref } from "../../../core/values/layer.ts";
 import { scratchRef } from "../../../core/values/layer.ts";
 import { findSshAgent, getSecret, SecretNotFoundError } from "../../../session-services/index.ts";
+import { allOrAbort } from "../../../util/all-or-abort.ts";
 import type { CacheMountLease, CacheMountStore, CacheSharing } from "./cache-mount-store.ts";
 import type { MountArea } from "./mount-area.ts";
 import { makeSecretFile } from "./secret-mount.ts";
@@ -126,7 +127,7 @@ export class StepMounts implements AsyncDisposable {
   async #prepare(): Promise<void> {
     const { mounts, inputs, layers } = this.#options;
     // Fetched side by side; each mount then finds its layers here.
-    await Promise.all(inputs.map((input) => layers.ensure(input, this.#signal)));
+    await allOrAbort(inputs, this.#signal, (input, signal) => layers.ensure(input, signal));
     for (const mount of mounts) {
       if (mount.dest === "/") await this.#prepareRoot(mount);
       else await this.#prepareMount(mount);
