@@ -85,6 +85,18 @@ COPY sub /sub
     assertCached(second.cached);
   });
 
+  it("are looked at together, whatever their order", async () => {
+    const ref = sandbox.image(`cache:${count++}`);
+    await prune();
+    await buildHere({ cacheExports: [{ type: "registry", attributes: { ref, mode: "max" } }] });
+    await prune();
+    const refs = [sandbox.image("cache:none"), ref, sandbox.image("cache:nothing")];
+    const second = await buildHere({
+      cacheImports: refs.map((one) => ({ type: "registry", attributes: { ref: one } })),
+    });
+    assertCached(second.cached);
+  });
+
   it("are no matter of life and death", async () => {
     const missing = sandbox.image("cache:none");
     const done = await buildHere({ cacheImports: [{ type: "registry", attributes: { ref: missing } }] });

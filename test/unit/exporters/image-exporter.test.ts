@@ -147,6 +147,27 @@ describe("ImageExporter", () => {
     assert.deepEqual(json(pushed[0]?.image, index.manifests[0].digest).annotations, { all: "1", one: "2" });
   });
 
+  it("has Docker's media types before version 30 of the format, unless told otherwise", async () => {
+    const typesOf = async (compatibilityVersion: number, attrs: Record<string, string> = {}) => {
+      const { pushed, context, image } = harness();
+      const { response, finalize } = await image
+        .resolve({ name: "r/app", push: "true", ...attrs })
+        .export(source(), { ...context, compatibilityVersion });
+      await finalize?.(context);
+      const manifest = json(pushed[0]?.image, response["containerimage.digest"] ?? "");
+      return [manifest.mediaType, manifest.config.mediaType];
+    };
+    const docker = [
+      "application/vnd.docker.distribution.manifest.v2+json",
+      "application/vnd.docker.container.image.v1+json",
+    ];
+    const oci = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json"];
+    assert.deepEqual(await typesOf(20), docker);
+    assert.deepEqual(await typesOf(30), oci);
+    assert.deepEqual(await typesOf(20, { "oci-mediatypes": "true" }), oci);
+    assert.deepEqual(await typesOf(30, { "oci-mediatypes": "false" }), docker);
+  });
+
   it("refuses attributes that cannot be met", () => {
     const { image } = harness();
     for (const [attrs, message] of [
