@@ -39,9 +39,8 @@ export const llbCapabilities: readonly string[] = [
   "source.http.perm",
   "soruce.http.uidgid",
   "source.http.header",
-  // Nested builds and source policies. Not: source.policy.session.
+  // Nested builds. Not: source policies.
   "source.buildop.llbfilename",
-  "source.policy",
   // Running commands. Not: meta.cdi, meta.network.proxy.
   "exec.meta.base",
   "exec.meta.cgroup.parent",
@@ -101,6 +100,7 @@ export const missingLlbCapabilities: readonly string[] = [
   "source.git.bundle",
   "source.git.checkoutbundle",
   "source.http.signatureverify",
+  "source.policy",
   "source.policy.session",
   "exec.meta.cdi",
   "exec.meta.network.proxy",
