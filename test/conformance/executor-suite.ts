@@ -9,11 +9,18 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ExecFailedError } from "../../src/core/errors/exec-failed-error.ts";
-import type { ContainerProcess, ExecUsage, Executor } from "../../src/core/seams/executor.ts";
+import type {
+  AdditionalProcess,
+  ContainerProcess,
+  ExecUsage,
+  Executor,
+  ProcessControl,
+  ProcessIo,
+} from "../../src/core/seams/executor.ts";
 import { hostPlatform } from "../../src/core/values/platform.ts";
 import { makeBusyboxRootfs } from "../helpers/busybox-rootfs.ts";
 
@@ -393,6 +400,107 @@ export function runExecutorSuite(name: string, create: (directory: string) => Pr
       );
     });
 
+    /** Calls `use` with a container that is up; its first process is killed afterwards. */
+    const inContainer = async (use: (id: string) => Promise<void>, change: Partial<ContainerProcess> = {}) => {
+      const container = process("echo up; sleep 1000", change);
+      const abort = new AbortController();
+      const up = Promise.withResolvers<void>();
+      const done = subject.executor.run(container, { stdout: () => up.resolve(), stderr: () => {} }, abort.signal);
+      try {
+        await Promise.race([up.promise, done]);
+        await use(container.id);
+      } finally {
+        abort.abort();
+        await assert.rejects(done, { message: "exit code: 137: context canceled" });
+      }
+      assert.deepEqual(subject.leftovers(), []);
+    };
+
+    const exec = async (
+      container: string,
+      script: string,
+      change: Partial<AdditionalProcess> = {},
+      io: Partial<ProcessIo> = {},
+      signal: AbortSignal = new AbortController().signal,
+    ): Promise<string> => {
+      let output = "";
+      const keep = (data: Uint8Array) => {
+        output += Buffer.from(data).toString();
+      };
+      const args = ["/bin/sh", "-c", script];
+      const joined = { args, env: ["PATH=/bin"], cwd: "/", user: "", tty: false, ...change };
+      await subject.executor.exec(container, joined, { stdout: keep, stderr: keep, ...io }, signal);
+      return output;
+    };
+
+    test("exec() joins a container with an environment and directory of its own", () =>
+      inContainer(
+        async (id) => {
+          const script = "tr '\\0' ' ' < /proc/1/cmdline; hostname; echo $A; pwd; id -u";
+          const both = { env: ["PATH=/bin", "A=b"], cwd: "/home/alice" };
+          assert.match(await exec(id, script, both), /^\/bin\/sh -c .*up.*shared\nb\n\/home\/alice\n1000\n$/s);
+          assert.equal(await exec(id, "id -u", { user: "root" }), "0\n");
+          assert.equal(await exec(id, "cat", {}, { stdin: chunks("in", "put") }), "input");
+        },
+        { user: "1000", hostname: "shared" },
+      ));
+
+    test("exec() rejects with the exit code; the container goes on", () =>
+      inContainer(async (id) => {
+        await assert.rejects(exec(id, "exit 42"), { name: "ExecFailedError", exitCode: 42 });
+        await assert.rejects(exec(id, "", { args: ["/no/such/program"] }), { name: "ExecFailedError" });
+        const abort = new AbortController();
+        const killed = exec(id, "echo up; sleep 1000", {}, { stdout: () => abort.abort() }, abort.signal);
+        await assert.rejects(killed, { code: 1, message: "exit code: 137: context canceled" });
+        assert.equal(await exec(id, "echo still here"), "still here\n");
+      }));
+
+    test("exec() ends with its container, and cannot join one that is gone", async () => {
+      let joined: Promise<string> | undefined;
+      let container = "";
+      await inContainer(async (id) => {
+        container = id;
+        const up = Promise.withResolvers<void>();
+        joined = exec(id, "echo up; sleep 1000", {}, { stdout: () => up.resolve() });
+        joined.catch(() => {});
+        await up.promise;
+      });
+      await assert.rejects(joined ?? Promise.resolve(), { exitCode: 137 });
+      await assert.rejects(exec(container, "true"), { message: `container ${container} not found` });
+    });
+
+    test("signals reach a process, also one that is only about to run", () =>
+      inContainer(async (id) => {
+        let control: ProcessControl | undefined;
+        const io = {
+          onStarted: (started: ProcessControl) => {
+            control = started;
+          },
+          stdout: () => control?.signal(constants.signals.SIGTERM),
+        };
+        const trapping = exec(id, "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done", {}, io);
+        await assert.rejects(trapping, { exitCode: 7 });
+        const early = { onStarted: (started: ProcessControl) => started.signal(constants.signals.SIGKILL) };
+        await assert.rejects(exec(id, "sleep 1000", {}, early), { exitCode: 137 });
+      }));
+
+    test("terminals are resized", () =>
+      inContainer(async (id) => {
+        let control: ProcessControl | undefined;
+        const io = {
+          onStarted: (started: ProcessControl) => {
+            control = started;
+            control.resize({ rows: 33, columns: 77 });
+          },
+        };
+        const script = "until stty size | grep -q '33 77'; do sleep 0.01; done; tty; echo done";
+        assert.match(await exec(id, script, { tty: true }, io), /^\/dev\/pts\/\d+\r\ndone\r\n$/);
+      }));
+
     test("nothing is left", () => assert.deepEqual(subject.leftovers(), []));
   });
+}
+
+async function* chunks(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text);
 }
