@@ -18,6 +18,7 @@ import type { AgentRegistry } from "./agent-registry.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
 import type { Candidate, Placement } from "./placement.ts";
+import { PlacementQueue } from "./placement-queue.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
@@ -79,6 +80,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   readonly #affinity = new Map<string, string>();
   readonly #lineage: Lineage;
   readonly #running: RunningTasks;
+  readonly #queue = new PlacementQueue();
   readonly #listener: Disposable;
   #wake: () => void = () => {};
   #change = Promise.withResolvers<void>();
@@ -147,15 +149,18 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     // What takes over the result holds it before this lets go.
     using _released = { [Symbol.dispose]: () => void setImmediate(() => held.dispose()) };
     await this.#lineage.ensureAvailable(ids, context);
-    const infos = ids.map((id) => this.#options.catalog.require(id));
     const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress, (made) =>
       held.defer(holdLayers(made)),
     );
-    const token = this.#options.sessions.issue(context.sessions, sessionsOfTask(kind, body, infos), context.onChannel);
+    const token = this.#options.sessions.issue(
+      context.sessions,
+      (id) => sessionsOfTask(kind, body, this.#infos(ids)).includes(id),
+      context.onChannel,
+    );
     let agent: AgentRecord | undefined;
     try {
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
-        const placed = await this.#place(kind, body, infos, context, avoided, attempt, token);
+        const placed = await this.#place(kind, body, ids, context, avoided, attempt, token);
         span.set({ "placed.agent": placed.id });
         return placed;
       });
@@ -195,7 +200,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   async #place<K extends TaskKind>(
     kind: K,
     body: TaskBody<K>,
-    infos: readonly LayerInfo[],
+    ids: readonly LayerId[],
     context: DispatchContext,
     avoided: ReadonlySet<string>,
     attempt: TaskAttempt,
@@ -203,10 +208,17 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   ): Promise<AgentRecord> {
     const since = this.#options.clock.now();
     const deadline = since + noAgentTimeoutMs;
+    const { platform, constraints, affinity } = context;
+    using _turn = await this.#queue.enter(
+      JSON.stringify([kind === "exec", platform, constraints, affinity]),
+      context.signal,
+    );
     const refused = new Set<string>();
     for (;;) {
       context.signal.throwIfAborted();
       const change = this.#change.promise;
+      // Read anew: others may have fetched or made them while this task waited.
+      const infos = this.#infos(ids);
       const fitting = this.#fitting(context);
       // An agent that failed this task before is better than none.
       const shunned = fitting.every(({ id }) => avoided.has(id)) ? refused : new Set([...avoided, ...refused]);
@@ -338,6 +350,10 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       this.#options.logger.debug("offer failed", { agent: agent.id, kind, error: String(error) });
       return false;
     }
+  }
+
+  #infos(ids: readonly LayerId[]): readonly LayerInfo[] {
+    return ids.map((id) => this.#options.catalog.require(id));
   }
 
   #rememberAffinity(key: string, agentId: string): void {

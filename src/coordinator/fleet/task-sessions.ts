@@ -10,12 +10,12 @@ export class TaskSessions implements SessionAccess, ChannelAccess {
   readonly #grants = new Map<string, Grant>();
 
   /**
-   * @param named sessions besides those of the group which the task was told of
+   * @param isNamed tells sessions which the task was told of, besides those of the group
    * @param onChannel serves the channels which the task opens
    */
-  issue(group: SessionGroup, named: readonly string[], onChannel?: ChannelHandler): string {
+  issue(group: SessionGroup, isNamed: (id: string) => boolean, onChannel?: ChannelHandler): string {
     const token = randomBytes(24).toString("base64url");
-    this.#grants.set(token, { group, named: new Set(named), onChannel });
+    this.#grants.set(token, { group, isNamed, onChannel });
     return token;
   }
 
@@ -30,8 +30,8 @@ export class TaskSessions implements SessionAccess, ChannelAccess {
   }
 
   async open(token: string, sessionId: string, signal: AbortSignal): Promise<SessionCaller> {
-    const { group, named } = this.#grant(token);
-    if (!named.has(sessionId) && !group.ids.includes(sessionId)) {
+    const { group, isNamed } = this.#grant(token);
+    if (!group.ids.includes(sessionId) && !isNamed(sessionId)) {
       throw new BuildError(Code.PermissionDenied, `token does not open session ${sessionId}`);
     }
     return group.get(sessionId, { signal });
@@ -51,6 +51,6 @@ export class TaskSessions implements SessionAccess, ChannelAccess {
 
 interface Grant {
   readonly group: SessionGroup;
-  readonly named: ReadonlySet<string>;
+  readonly isNamed: (id: string) => boolean;
   readonly onChannel: ChannelHandler | undefined;
 }

@@ -3,9 +3,9 @@ import { Worker } from "node:worker_threads";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import { AsyncQueue } from "../../util/async-queue.ts";
+import { Semaphore } from "../../util/semaphore.ts";
 import type { JobArgs, JobKind, JobResult } from "./jobs.ts";
 import { type FromWorker, fromThreadError, type ToWorker, windowChunks } from "./messages.ts";
-import { Semaphore } from "./semaphore.ts";
 
 export interface LayerWorkersOptions {
   /** Jobs of one lane at a time; threads are started when first needed. Default: one per core, at least 2. */

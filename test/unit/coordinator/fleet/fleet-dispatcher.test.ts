@@ -49,6 +49,27 @@ describe("FleetDispatcher", () => {
     assert.equal(b.accepted.length, 1);
   });
 
+  it("lets tasks that ask for something else pass a long line", async () => {
+    await using fleet = await FakeFleet.start();
+    await fleet.agent("a", never);
+    await fleet.agent("b", async () => ({ outputs: [], layers: [], usage: {} }), { labels: { kind: "b" } });
+    const abort = new AbortController();
+    const constraints = ["id==a"];
+    const waiting = Array.from({ length: 40 }, () =>
+      assert.rejects(fleet.dispatcher.run("exec", execBody, fleet.context({ constraints, signal: abort.signal }))),
+    );
+    await fleet.dispatcher.run("exec", execBody, fleet.context({ constraints: ["labels.kind==b"] }));
+    abort.abort(new Error("enough"));
+    await Promise.all(waiting);
+  });
+
+  it("runs all of a long line", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", async () => ({ outputs: [], layers: [], usage: {} }));
+    await Promise.all(Array.from({ length: 60 }, () => fleet.dispatcher.run("exec", execBody, fleet.context())));
+    assert.equal(a.accepted.length, 60);
+  });
+
   it("goes where the input layers are", async () => {
     await using fleet = await FakeFleet.start();
     const a = await fleet.agent("a", answer);

@@ -21,7 +21,7 @@ const group: SessionGroup = {
 describe("TaskSessions", () => {
   it("opens the sessions of the task's builds and those the task names, no others", async () => {
     const sessions = new TaskSessions();
-    const token = sessions.issue(group, ["named"]);
+    const token = sessions.issue(group, (id) => id === "named");
     assert.equal((await sessions.open(token, "own", signal)).id, "own");
     assert.equal((await sessions.open(token, "named", signal)).id, "named");
     await assert.rejects(sessions.open(token, "other", signal), { code: Code.PermissionDenied });
