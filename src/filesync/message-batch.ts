@@ -1,11 +1,11 @@
 /** Messages packed into one buffer, so that they go to or from a thread without being copied one by one. */
-export interface MessageBatch {
-  readonly buffer: ArrayBuffer;
+export interface MessageBatch<B extends ArrayBufferLike = ArrayBufferLike> {
+  readonly buffer: B;
   /** Byte length of each message, in order. */
   readonly lengths: readonly number[];
 }
 
-export function packMessages(messages: readonly Uint8Array[]): MessageBatch {
+export function packMessages(messages: readonly Uint8Array[]): MessageBatch<ArrayBuffer> {
   const lengths = messages.map((message) => message.length);
   const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
   let at = 0;

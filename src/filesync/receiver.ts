@@ -1,9 +1,9 @@
 import type { Digest } from "../core/values/digest.ts";
 import { type BytePath, bytePath, WorkerPool } from "../filesystem/index.ts";
 import type { Duplex } from "./duplex.ts";
-import { packMessages } from "./message-batch.ts";
 import { encodeError, encodeFin, encodeRequest, PacketType } from "./packet.ts";
 import type { BeginJob, FinishJob, FinishResult, PushJob, PushResult } from "./receive-worker.ts";
+import { BatchBuffers, type SharedBatch } from "./shared-batch.ts";
 
 export interface FileReceiverOptions {
   /** Threads that write and hash; default 2. Transfers share them. */
@@ -35,9 +35,8 @@ export interface Received {
   readonly digests: ReadonlyMap<BytePath, Digest>;
 }
 
-const batchBytes = 1 << 20;
-/** Bytes that wait for the disk before the peer's window is left to fill. */
-const maxBacklogBytes = 16 << 20;
+/** Batches that wait for the disk before the peer's window is left to fill. */
+const maxBacklog = 16;
 
 /**
  * Receives file trees over the fsutil protocol. Decoding, comparing, writing and hashing happen in threads; this side moves
@@ -65,7 +64,7 @@ export class FileReceiver implements AsyncDisposable {
     let done = false;
     try {
       const { bytes } = await pump(stream, options, (batch) =>
-        lease.run<PushResult>("push", { handle, batch } satisfies PushJob, { transfer: [batch.buffer] }),
+        lease.run<PushResult>("push", { handle, batch: batch.content } satisfies PushJob),
       );
       const job: FinishJob = { handle, ...(options.indexFile === undefined ? {} : { indexFile: options.indexFile }) };
       const result = await lease.run<FinishResult>("finish", job);
@@ -98,7 +97,7 @@ function beginJob(handle: number, options: ReceiveOptions): BeginJob {
   };
 }
 
-type Push = (batch: ReturnType<typeof packMessages>) => Promise<PushResult>;
+type Push = (batch: SharedBatch) => Promise<PushResult>;
 
 /** Moves packets to the thread and its requests to the peer, until both sides have said FIN. */
 async function pump(stream: Duplex, options: ReceiveOptions, push: Push): Promise<{ readonly bytes: number }> {
@@ -128,9 +127,8 @@ async function pump(stream: Duplex, options: ReceiveOptions, push: Push): Promis
 class Transfer {
   readonly #stream: Duplex;
   readonly #push: Push;
-  #messages: Uint8Array[] = [];
-  #messageBytes = 0;
-  #backlog = 0;
+  readonly #buffers = new BatchBuffers();
+  #batch: SharedBatch | undefined;
   #scheduled = false;
   /** Pushes run in order in the thread; requests follow each other on the stream. */
   readonly #pushes = new Set<Promise<void>>();
@@ -148,10 +146,10 @@ class Transfer {
   async add(message: Uint8Array): Promise<void> {
     this.#throwIfFailed();
     this.bytes += message.length;
-    this.#messages.push(message);
-    this.#messageBytes += message.length;
-    if (this.#messageBytes >= batchBytes) this.#flush();
-    else if (!this.#scheduled) {
+    if (this.#batch?.fits(message) === false) this.#flush();
+    this.#batch ??= this.#buffers.take(message.length);
+    this.#batch.add(message);
+    if (!this.#scheduled) {
       // Small packets that arrive together share a batch; a lone one does not wait.
       this.#scheduled = true;
       setImmediate(() => {
@@ -159,7 +157,7 @@ class Transfer {
         this.#flush();
       });
     }
-    while (this.#backlog > maxBacklogBytes && this.failure === undefined) await Promise.race(this.#pushes);
+    while (this.#pushes.size > maxBacklog && this.failure === undefined) await Promise.race(this.#pushes);
     this.#throwIfFailed();
   }
 
@@ -171,17 +169,14 @@ class Transfer {
   }
 
   #flush(): void {
-    if (this.#messages.length === 0 || this.failure !== undefined) return;
-    const size = this.#messageBytes;
-    const batch = packMessages(this.#messages);
-    this.#messages = [];
-    this.#messageBytes = 0;
-    this.#backlog += size;
+    const batch = this.#batch;
+    if (batch === undefined || this.failure !== undefined) return;
+    this.#batch = undefined;
     const pushed = this.#push(batch)
       .then((result) => this.#answer(result))
       .catch((error: unknown) => this.fail(error))
       .finally(() => {
-        this.#backlog -= size;
+        this.#buffers.giveBack(batch);
         this.#pushes.delete(pushed);
       });
     this.#pushes.add(pushed);
