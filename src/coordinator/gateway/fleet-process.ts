@@ -3,7 +3,7 @@ import { Code } from "../../core/errors/code.ts";
 import type { ProcessControl, ProcessIo, TerminalSize } from "../../core/seams/executor.ts";
 import type { GatewayProcess } from "../../core/seams/gateway-container.ts";
 import type { TaskChannel } from "../../core/seams/task-channel.ts";
-import type { ProcessInput, ProcessOutput } from "../../core/values/container-messages.ts";
+import { maxInputBytes, type ProcessInput, type ProcessOutput } from "../../core/values/container-messages.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
@@ -49,7 +49,11 @@ export class FleetProcess implements GatewayProcess {
   async #feed(channel: TaskChannel): Promise<void> {
     if (this.#io.stdin === undefined) return;
     const send = (input: ProcessInput) => channel.send(encode(input));
-    for await (const data of this.#io.stdin) await send({ type: "stdin", data });
+    for await (const data of this.#io.stdin) {
+      for (let at = 0; at < data.length; at += maxInputBytes) {
+        await send({ type: "stdin", data: data.subarray(at, at + maxInputBytes) });
+      }
+    }
     await send({ type: "end" });
   }
 

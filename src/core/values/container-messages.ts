@@ -11,6 +11,10 @@ export function processChannel(process: number): string {
   return `process ${process}`;
 }
 
+/** Most bytes in one message: a channel would break on more than 16 MiB, and take the container with it. */
+export const maxReadBytes = (16 << 20) - (64 << 10);
+export const maxInputBytes = 1 << 20;
+
 /** To the agent, on `control`. Processes have numbers which the coordinator gives. */
 export type ContainerCommand =
   | { readonly type: "start"; readonly process: number; readonly spec: ProcessSpec }

@@ -5,7 +5,12 @@ import { Code } from "../../core/errors/code.ts";
 import type { ContainerMount, Executor } from "../../core/seams/executor.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { TaskChannels } from "../../core/seams/task-channel.ts";
-import { type ContainerCommand, type ContainerReply, controlChannel } from "../../core/values/container-messages.ts";
+import {
+  type ContainerCommand,
+  type ContainerReply,
+  controlChannel,
+  maxReadBytes,
+} from "../../core/values/container-messages.ts";
 import { hostPlatform } from "../../core/values/platform.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import { decode, encode } from "../../util/msgpack.ts";
@@ -84,7 +89,12 @@ export class ContainerRunner implements OpRunner<"container"> {
     const read = async ({ id, mount, read: what }: Extract<ContainerCommand, { type: "read" }>) => {
       try {
         const root = mountedPath(requested, mounts, mount);
-        await reply({ type: "read", id, data: await reader.read(root, what, signal) });
+        const data = await reader.read(root, what, signal);
+        if (data.length > maxReadBytes) {
+          const text = `answer of ${data.length} bytes is larger than ${maxReadBytes}: read the file in parts`;
+          throw new BuildError(Code.ResourceExhausted, text);
+        }
+        await reply({ type: "read", id, data });
       } catch (error) {
         await reply({ type: "failed", id, error: BuildError.from(error).toWire() });
       }

@@ -119,7 +119,8 @@ for (const [kind, options] of kinds) {
       const data = randomBytes(12 << 20);
       const echo = processes.start(container, ["cat"], { fds: [0, 1] });
       const writing = (async () => {
-        for (let at = 0; at < data.length; at += 256 << 10) await echo.write(data.subarray(at, at + (256 << 10)));
+        const messageBytes = 3 << 20;
+        for (let at = 0; at < data.length; at += messageBytes) await echo.write(data.subarray(at, at + messageBytes));
         await echo.end();
       })();
       const hash = createHash("sha256");
@@ -152,7 +153,7 @@ for (const [kind, options] of kinds) {
       const container = await build.container(root, { Mounts: mounts });
       await using processes = build.processes();
       const script = `cat /fixed/dir/file; ls /empty; if touch /fixed/x 2>/dev/null; then exit 3; fi
-        echo new | tee /part/new /memory/new /empty/new /new; ln -s /etc/passwd /empty/link`;
+        echo new | tee /part/new /memory/new /empty/new /new; ln -s /etc/passwd /empty/link; head -c 20000000 /dev/zero > /large`;
       const step = processes.start(container, ["sh", "-ec", script]);
       assert.equal(await step.text(), "of sourcenew\n");
       assert.equal((await step.exit).Code, 0, step.stderr);
@@ -165,6 +166,7 @@ for (const [kind, options] of kinds) {
       assert.equal(Buffer.from((await read(0, "/new")).Data).toString(), "new\n");
       assert.equal(Buffer.from((await read(2, "/new")).Data).toString(), "new\n");
       assert.equal(Buffer.from((await read(1, "/dir/file")).Data).toString(), "of source");
+      await assert.rejects(read(0, "/large"), { code: Code.ResourceExhausted });
       await assert.rejects(read(9, "/new"), { message: "mount index 9 is out of bounds (5 available)" });
       const dir = await build.call("ReadDirContainer", gateway.ReadDirRequest, gateway.ReadDirResponse, {
         ...{ Ref: container, DirPath: "/", IncludePattern: "", MountIndex: 4 },
