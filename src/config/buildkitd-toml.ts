@@ -47,6 +47,7 @@ export interface FileSettings {
   readonly disabledFrontends?: readonly string[];
   /** Repositories frontend images may come from. */
   readonly frontendRepositories?: readonly string[];
+  readonly provenanceEnvDir?: string;
 }
 
 export interface ParsedFile {
@@ -87,13 +88,14 @@ function generalSettings(root: TomlTable, unsupported: string[]) {
   const tls = grpc.table("tls");
   const dns = root.table("dns");
   unsupported.push(
-    ...root.takeUnsupported("proxyNetwork", "provenanceEnvDir", "history", "system", "cache", "cdi", "otel"),
+    ...root.takeUnsupported("proxyNetwork", "history", "system", "cache", "cdi", "otel"),
     ...grpc.takeUnsupported("debugAddress", "uid", "securityDescriptor", "max_send_message_size"),
   );
   return {
     root: root.string("root"),
     debug: root.boolean("debug") || root.boolean("trace") || undefined,
     insecureEntitlements: root.strings("insecure-entitlements"),
+    provenanceEnvDir: root.string("provenanceEnvDir") || undefined,
     logFormat: log.choice("format", logFormats),
     logLevel: logLevel(log),
     addresses: grpc.strings("address"),

@@ -12,6 +12,8 @@ export interface FrontDoorConfig {
   readonly disabledFrontends?: readonly string[];
   /** Repositories frontend images may come from; absent or empty: any. */
   readonly frontendRepositories?: readonly string[];
+  /** Directory of JSON files whose keys provenance tells about this builder; default `/etc/buildkit/provenance.d`. */
+  readonly provenanceEnvDir?: string;
   /** Longest gRPC message accepted. */
   readonly maxMessageBytes: number;
 }

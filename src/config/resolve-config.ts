@@ -130,6 +130,7 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
     ...(settings.frontendRepositories === undefined ? {} : { frontendRepositories: settings.frontendRepositories }),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key, ...(ca === undefined ? {} : { ca }) } }),
     ...(group === undefined ? {} : { socketGroup: group }),
+    ...(settings.provenanceEnvDir === undefined ? {} : { provenanceEnvDir: settings.provenanceEnvDir }),
   };
 }
 

@@ -54,6 +54,7 @@ import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
 import { ResolvedSources } from "./ops/resolved-sources.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
+import { loadProvenanceEnvironment } from "./provenance/index.ts";
 
 export interface CoordinatorOptions {
   readonly id: string;
@@ -222,6 +223,7 @@ export class Coordinator implements AsyncDisposable {
         await results.forget((layers) => layers.some((id) => !inUse.has(id) && isGone(id)));
       },
       entitlements,
+      provenanceEnvironment: await loadProvenanceEnvironment(frontDoor.provenanceEnvDir),
       history,
       logger,
     });

@@ -27,6 +27,7 @@ import type { CacheImports } from "../caching/cache-imports.ts";
 import { FleetContainer } from "../gateway/fleet-container.ts";
 import { LogVertex } from "../gateway/log-vertex.ts";
 import type { BuildProvenance, FrontendRequest, RequestScope } from "../provenance/index.ts";
+import { withBuiltinFrontend } from "./builtin-frontend.ts";
 import { withDefinitionSource } from "./definition-source.ts";
 import { SolvedRef } from "./solved-ref.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
@@ -140,18 +141,16 @@ export class BuildBridge implements LlbBridge {
   }
 
   async #solveFrontend(request: BridgeSolveRequest, signal: AbortSignal): Promise<FrontendResult> {
-    const opts = request.frontendOpt ?? {};
-    const builtin =
-      request.frontend === "gateway.v0" &&
-      opts["source"] === "dockerfile.v0" &&
-      !Object.keys(opts).some((key) => /^context:dockerfile\.v0($|::)/.test(key));
-    const name = builtin ? "dockerfile.v0" : (request.frontend ?? "");
+    const { frontend: name, options } = withBuiltinFrontend({
+      frontend: request.frontend ?? "",
+      options: request.frontendOpt ?? {},
+    });
     const frontend = this.#options.frontends.get(name);
     if (frontend === undefined) throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
     const inputs = request.frontendInputs ?? {};
-    const nested = new BuildBridge(this.#options, this, { frontend: name, options: opts, inputs });
+    const nested = new BuildBridge(this.#options, this, { frontend: name, options, inputs });
     return inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
-      frontend.solve(nested, opts, inputs, signal),
+      frontend.solve(nested, options, inputs, signal),
     );
   }
 

@@ -31,8 +31,9 @@ import type {
   UsageRecord,
 } from "../front-door/index.ts";
 import type { FleetHistory } from "../history/index.ts";
-import { BuildProvenance, InputOrigins, parseAttestOptions } from "../provenance/index.ts";
+import { BuildProvenance, InputOrigins, type ProvenanceEnvironment, parseAttestOptions } from "../provenance/index.ts";
 import { BuildBridge } from "./build-bridge.ts";
+import { withBuiltinFrontend } from "./builtin-frontend.ts";
 import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
@@ -59,6 +60,8 @@ export interface FleetBuildServiceOptions {
   readonly forgetResults: (pruned: ReadonlySet<string>) => Promise<void>;
   /** Entitlements the operator grants. */
   readonly entitlements: ReadonlySet<string>;
+  /** What provenance tells of this builder. */
+  readonly provenanceEnvironment: ProvenanceEnvironment;
   readonly history: FleetHistory;
   readonly logger: Logger;
 }
@@ -91,11 +94,15 @@ export class FleetBuildService implements BuildService {
     const job = solver.newJob(params.ref, { sessionIds: sessions.ids, ...trace });
     const provenance = new BuildProvenance({
       graph: solver,
-      root: { frontend: params.frontend, options: params.frontendOpt, inputs: params.frontendInputs },
+      root: {
+        ...withBuiltinFrontend({ frontend: params.frontend, options: params.frontendOpt }),
+        inputs: params.frontendInputs,
+      },
       origins: this.#origins,
       startedAt: job.startedAt,
       now: Date.now,
       compatibilityVersion: params.compatibilityVersion,
+      environment: this.#options.provenanceEnvironment,
     });
     const bridge = new BuildBridge({
       job,

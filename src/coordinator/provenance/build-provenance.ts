@@ -11,6 +11,7 @@ import { Capture } from "./capture.ts";
 import { captureEdge, type GraphWalk } from "./capture-edge.ts";
 import type { InputOrigins } from "./input-origins.ts";
 import { type ProvenanceSubject, predicateTypes, provenancePredicate, type StepBlobs } from "./predicate.ts";
+import type { ProvenanceEnvironment } from "./provenance-environment.ts";
 import { type FrontendRequest, imagesFor, RequestScope } from "./request-scope.ts";
 import { requestsOf } from "./scope-requests.ts";
 
@@ -23,6 +24,7 @@ export interface BuildProvenanceOptions {
   readonly startedAt: number;
   readonly now: () => number;
   readonly compatibilityVersion: number;
+  readonly environment: ProvenanceEnvironment;
 }
 
 /** What is known of the results of a build. */
@@ -122,6 +124,7 @@ export class BuildProvenance implements Disposable {
           startedAt: this.#options.startedAt,
           finishedAt: this.#finishedAt,
           compatibilityVersion: this.#options.compatibilityVersion,
+          environment: this.#options.environment,
           stepBlobs: options.mode === "max" ? await built.stepBlobs(ref) : [],
         };
         return text.encode(goJson(provenancePredicate(subject, options, run)));

@@ -4,4 +4,5 @@ export { BuildProvenance, type BuildProvenanceOptions, type BuiltRefs } from "./
 export type { GraphWalk } from "./capture-edge.ts";
 export { InputOrigins } from "./input-origins.ts";
 export type { StepBlobs } from "./predicate.ts";
+export { loadProvenanceEnvironment, type ProvenanceEnvironment } from "./provenance-environment.ts";
 export { type FrontendRequest, RequestScope } from "./request-scope.ts";

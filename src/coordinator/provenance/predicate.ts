@@ -9,6 +9,7 @@ import { type BuildConfig, BuildSteps } from "./build-steps.ts";
 import type { Capture } from "./capture.ts";
 import { type Material, materialsOf } from "./materials.ts";
 import { messageJson } from "./op-json.ts";
+import type { ProvenanceEnvironment } from "./provenance-environment.ts";
 import { redactUrl } from "./redact-url.ts";
 import {
   type ConfigSource,
@@ -31,6 +32,8 @@ export interface ProvenanceRun {
   readonly startedAt: number;
   readonly finishedAt: number;
   readonly compatibilityVersion: number;
+  /** What the operator tells of this builder. */
+  readonly environment: ProvenanceEnvironment;
   /** Blobs of the steps whose results are blobs already. */
   readonly stepBlobs: readonly StepBlobs[];
 }
@@ -112,7 +115,7 @@ function slsa02(facts: Facts, options: ProvenanceOptions, run: ProvenanceRun): o
     invocation: {
       configSource: { ...source, ...(path === undefined ? {} : { entryPoint: path }) },
       parameters: facts.request,
-      environment: { ...environment, platform: builderPlatform },
+      environment: sortKeys({ ...environment, platform: builderPlatform }),
     },
     ...(facts.buildConfig === undefined ? {} : { buildConfig: facts.buildConfig }),
     metadata: {
@@ -147,6 +150,7 @@ function factsOf(subject: ProvenanceSubject, { mode }: ProvenanceOptions, run: P
     environment: {
       builderPlatform: formatPlatform(hostPlatform()),
       ...(isDockerfile ? { dockerfileVersion } : {}),
+      ...run.environment,
     },
     metadata: {
       ...(vcs === undefined ? {} : { vcs }),

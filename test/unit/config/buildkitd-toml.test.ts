@@ -84,7 +84,7 @@ describe("parseBuildkitdToml()", () => {
 
   it("names keys that have no effect, and keys it does not know", () => {
     const { warnings } = parseBuildkitdToml(`
-      provenanceEnvDir = "/etc/x"
+      proxyNetwork = "sandbox"
       colour = "red"
       [worker.oci]
       rootless = true
@@ -93,7 +93,7 @@ describe("parseBuildkitdToml()", () => {
       htpp = true
     `);
     assert.deepEqual(warnings.toSorted(), [
-      "provenanceEnvDir is not supported and has no effect",
+      "proxyNetwork is not supported and has no effect",
       "unknown key colour",
       'unknown key registry."a.example:5000".htpp',
       "unknown key worker.oci.snapshoter",

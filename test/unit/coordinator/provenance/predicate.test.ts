@@ -58,6 +58,7 @@ const run: ProvenanceRun = {
   startedAt: Date.UTC(2024, 0, 1),
   finishedAt: Date.UTC(2024, 0, 1, 0, 0, 1, 500),
   compatibilityVersion: 30,
+  environment: { site: "here" },
   stepBlobs: [
     { vertex: sha256(copy), output: 0, blobs: [blob] },
     { vertex: sha256(copy), output: 0, blobs: [blob] },
@@ -92,6 +93,7 @@ describe("provenancePredicate()", () => {
       },
     });
     assert.equal(buildDefinition.internalParameters.buildConfig.llbDefinition.length, 3);
+    assert.equal(buildDefinition.internalParameters.site, "here");
     const { buildkit_metadata: metadata, ...rest } = runDetails.metadata;
     assert.deepEqual(rest, {
       invocationId: "i",
