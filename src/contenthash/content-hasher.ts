@@ -31,6 +31,8 @@ export class ContentHasher implements AsyncDisposable {
     this.#snapshotter = options.snapshotter;
     this.#pool = new WorkerPool({
       entry: options.workerEntry ?? new URL("./hash-worker.ts", import.meta.url),
+      // They remember what was hashed.
+      idleMs: Number.POSITIVE_INFINITY,
       ...(options.threads === undefined ? {} : { size: options.threads }),
     });
   }

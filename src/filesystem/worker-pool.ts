@@ -6,6 +6,8 @@ export interface WorkerPoolOptions {
   readonly entry: URL;
   /** Most threads at once; default 2. Threads start when first needed. */
   readonly size?: number;
+  /** A thread without work for this long ends, and with it what it remembers; default 30 s. Infinity keeps it. */
+  readonly idleMs?: number;
 }
 
 export interface JobOptions {
@@ -22,12 +24,14 @@ export interface JobOptions {
 export class WorkerPool implements AsyncDisposable {
   readonly #entry: URL;
   readonly #size: number;
+  readonly #idleMs: number;
   readonly #threads: Thread[] = [];
   #disposed = false;
 
   constructor(options: WorkerPoolOptions) {
     this.#entry = options.entry;
     this.#size = options.size ?? 2;
+    this.#idleMs = options.idleMs ?? 30_000;
   }
 
   /** Runs one job on the least busy thread. */
@@ -59,7 +63,7 @@ export class WorkerPool implements AsyncDisposable {
     const best = candidates[0];
     if (best !== undefined && (best.leases === 0 || slot === undefined || best.slot === slot)) return best;
     if (slot === undefined) throw new Error("Worker pool has no threads");
-    const thread = new Thread(this.#entry, slot, () => {
+    const thread = new Thread(this.#entry, slot, this.#idleMs, () => {
       const at = this.#threads.indexOf(thread);
       if (at >= 0) this.#threads.splice(at, 1);
     });
@@ -81,7 +85,7 @@ export class WorkerLease implements Disposable {
 
   constructor(thread: Thread) {
     this.#thread = thread;
-    thread.leases++;
+    thread.take();
   }
 
   run<T>(name: string, args: unknown, options: JobOptions = {}): Promise<T> {
@@ -91,7 +95,7 @@ export class WorkerLease implements Disposable {
   [Symbol.dispose](): void {
     if (this.#released) return;
     this.#released = true;
-    this.#thread.leases--;
+    this.#thread.giveBack();
   }
 }
 
@@ -104,21 +108,47 @@ interface PendingJob {
 
 class Thread {
   readonly slot: number;
-  leases = 0;
+  #leases = 0;
+  #idle: NodeJS.Timeout | undefined;
+  readonly #idleMs: number;
+  readonly #onEnd: () => void;
   readonly #worker: Worker;
   readonly #jobs = new Map<number, PendingJob>();
   #nextId = 0;
 
-  constructor(entry: URL, slot: number, onExit: () => void) {
+  /** @param onEnd called when it takes no more work; may be called twice */
+  constructor(entry: URL, slot: number, idleMs: number, onEnd: () => void) {
     this.slot = slot;
+    this.#idleMs = idleMs;
+    this.#onEnd = onEnd;
     this.#worker = new Worker(entry);
     this.#worker.unref();
     this.#worker.on("message", (reply: JobReply) => this.#reply(reply));
     this.#worker.on("error", (error) => this.#failAll(error));
     this.#worker.on("exit", () => {
-      onExit();
+      clearTimeout(this.#idle);
+      onEnd();
       this.#failAll(new Error("Worker thread stopped"));
     });
+  }
+
+  get leases(): number {
+    return this.#leases;
+  }
+
+  take(): void {
+    this.#leases++;
+    clearTimeout(this.#idle);
+  }
+
+  giveBack(): void {
+    this.#leases--;
+    if (this.#leases > 0 || !Number.isFinite(this.#idleMs)) return;
+    this.#idle = setTimeout(() => {
+      this.#onEnd();
+      void this.stop();
+    }, this.#idleMs);
+    this.#idle.unref();
   }
 
   async run<T>(name: string, args: unknown, options: JobOptions): Promise<T> {

@@ -10,6 +10,8 @@ import { type FromWorker, fromThreadError, type ToWorker, windowChunks } from ".
 export interface LayerWorkersOptions {
   /** Jobs of one lane at a time; threads are started when first needed. Default: one per core, at least 2. */
   readonly maxThreadsPerLane?: number;
+  /** A thread without a job for this long ends; default 30 s. */
+  readonly idleMs?: number;
 }
 
 /**
@@ -44,12 +46,15 @@ export interface JobIo {
  */
 export class LayerWorkers implements AsyncDisposable {
   readonly #slots: Readonly<Record<Lane, Semaphore>>;
-  readonly #idle: Worker[] = [];
+  /** With the timer that ends each. */
+  readonly #idle: { readonly worker: Worker; readonly timer: NodeJS.Timeout }[] = [];
+  readonly #idleMs: number;
   readonly #all = new Set<Worker>();
   #closed = false;
 
   constructor(options: LayerWorkersOptions = {}) {
     const max = options.maxThreadsPerLane ?? Math.max(2, availableParallelism());
+    this.#idleMs = options.idleMs ?? 30_000;
     this.#slots = { local: new Semaphore(max), writing: new Semaphore(max), reading: new Semaphore(max) };
   }
 
@@ -58,7 +63,7 @@ export class LayerWorkers implements AsyncDisposable {
     await slot.acquire(io.signal);
     try {
       if (this.#closed) throw new BuildError(Code.Unavailable, "layer workers are closed");
-      const worker = this.#idle.pop() ?? this.#start();
+      const worker = this.#awake() ?? this.#start();
       worker.ref();
       return await this.#runOn(worker, kind, args, io);
     } finally {
@@ -98,16 +103,33 @@ export class LayerWorkers implements AsyncDisposable {
     worker.on("error", () => {});
     worker.once("exit", () => {
       this.#all.delete(worker);
-      const at = this.#idle.indexOf(worker);
-      if (at >= 0) this.#idle.splice(at, 1);
+      this.#forgetIdle(worker);
     });
     return worker;
+  }
+
+  #awake(): Worker | undefined {
+    const last = this.#idle.pop();
+    clearTimeout(last?.timer);
+    return last?.worker;
+  }
+
+  #forgetIdle(worker: Worker): void {
+    const at = this.#idle.findIndex((idle) => idle.worker === worker);
+    if (at < 0) return;
+    clearTimeout(this.#idle[at]?.timer);
+    this.#idle.splice(at, 1);
   }
 
   #release(worker: Worker): void {
     if (!this.#all.has(worker)) return;
     worker.unref();
-    this.#idle.push(worker);
+    const timer = setTimeout(() => {
+      this.#forgetIdle(worker);
+      void worker.terminate();
+    }, this.#idleMs);
+    timer.unref();
+    this.#idle.push({ worker, timer });
   }
 
   async #runOn<K extends JobKind>(worker: Worker, kind: K, args: JobArgs<K>, io: JobIo): Promise<JobResult<K>> {
