@@ -44,6 +44,7 @@ export class GarbageCollector implements AsyncDisposable {
   /** A round for a full disk that runs or waits for its turn. */
   #making: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #dueAt = Number.POSITIVE_INFINITY;
   #lastRoundAt = 0;
   #pauseMs = watermarkMs;
   #disk: { readonly at: number; readonly free: number; readonly total: number } | undefined;
@@ -59,7 +60,8 @@ export class GarbageCollector implements AsyncDisposable {
 
   /** A task has ended. */
   taskEnded(): void {
-    this.#schedule(Math.max(afterTaskMs, this.#lastRoundAt + regularMs - this.#options.clock.now()));
+    const pauseMs = this.#usedBytes > this.#watermarkBytes ? this.#pauseMs : regularMs;
+    this.#schedule(Math.max(afterTaskMs, this.#lastRoundAt + pauseMs - this.#options.clock.now()));
   }
 
   /** Something was stored while tasks run. */
@@ -97,16 +99,24 @@ export class GarbageCollector implements AsyncDisposable {
     await withSignal(this.#making, wait).catch(() => {});
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#stop.abort();
+  /** Resolves when no round runs. */
+  async idle(): Promise<void> {
     await this.#running;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#stop.abort();
+    await this.idle();
+  }
+
   #schedule(delayMs: number): void {
-    if (this.#timer !== undefined || this.#stop.signal.aborted) return;
+    const dueAt = this.#options.clock.now() + delayMs;
+    if (dueAt >= this.#dueAt || this.#stop.signal.aborted) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = dueAt;
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+      this.#dueAt = Number.POSITIVE_INFINITY;
       void this.#round();
     }, delayMs);
     this.#timer.unref();
@@ -130,13 +140,16 @@ export class GarbageCollector implements AsyncDisposable {
       this.#usedBytes = usedBytes;
       const freedBytes = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
       if (removed.length > 0) logger.info("cleaned up", { removed: removed.length, freedBytes, usedBytes });
-      const helped = removed.length > 0 && usedBytes <= this.#watermarkBytes;
-      this.#pauseMs = helped ? watermarkMs : Math.min(this.#pauseMs * 2, regularMs);
+      const isOver = usedBytes > this.#watermarkBytes;
+      this.#disk = undefined;
+      const isLow = (await this.#space()).free < this.#minFreeBytes;
+      this.#pauseMs = isOver || isLow ? Math.min(this.#pauseMs * 2, regularMs) : watermarkMs;
+      // What running builds hold now they let go at their end.
+      if (isOver) this.#schedule(this.#pauseMs);
     } catch (error) {
       if (!this.#stop.signal.aborted) logger.warn("clean-up failed", { error: String(error) });
     } finally {
       this.#lastRoundAt = clock.now();
-      this.#disk = undefined;
     }
   }
 

@@ -43,6 +43,8 @@ export interface SandboxOptions {
   /** A proxy in front of the registry that fails when told to; images have the same names behind both. */
   readonly proxy?: boolean;
   readonly insecureEntitlements?: readonly string[];
+  /** Rules of automatic clean-up, as `[[worker.oci.gcpolicy]]` tables; default: agents keep all. */
+  readonly gcPolicy?: string;
 }
 
 /** An agent and what is known of it. */
@@ -318,7 +320,11 @@ export class Sandbox implements AsyncDisposable {
   async #writeConfig(): Promise<void> {
     const hosts = [this.registry, ...(this.#proxy === undefined ? [] : [this.#proxy.address])];
     const registries = hosts.map((host) => `[registry."${host}"]\nhttp = true\n`);
-    const worker = `[worker.oci]\ngc = false\ndefaultCgroupParent = "/${this.#cgroup}"\n`;
+    const { gcPolicy } = this.#options;
+    const worker = [
+      `[worker.oci]\ngc = ${gcPolicy !== undefined}\ndefaultCgroupParent = "/${this.#cgroup}"\n`,
+      gcPolicy ?? "",
+    ].join("\n");
     await writeFile(this.#configFile, [worker, ...registries].join("\n"));
   }
 
