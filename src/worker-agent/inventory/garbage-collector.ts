@@ -21,9 +21,11 @@ const regularMs = 60_000;
 /** Between rounds while the watermark is passed; doubles, up to `regularMs`, as long as a round does not help. */
 const watermarkMs = 1000;
 const spaceCheckMs = 1000;
-/** A disk with a smaller share of it free is as good as full; a round for that reason makes more than this free. */
+/** A disk with a smaller share of it free is as good as full. */
 const fullShare = 0.03;
+/** A round for that reason makes this share free and more: what is free was not enough, so at least twice as much. */
 const roomyShare = 0.1;
+const mostRoomShare = 0.75;
 /** The longest that a task waits for room. */
 const roomWaitMs = 10_000;
 
@@ -155,8 +157,9 @@ export class GarbageCollector implements AsyncDisposable {
 
   /** Whatever the rules allow to keep: with a full disk nothing can be built. */
   async #roomRule(): Promise<PruneOptions> {
-    const { total } = await this.#space();
-    const minFreeSpace = Math.ceil(total * roomyShare);
+    this.#disk = undefined;
+    const { free, total } = await this.#space();
+    const minFreeSpace = Math.ceil(Math.min(2 * free + total * roomyShare, total * mostRoomShare));
     return { filter: [], all: true, keepDurationMs: 0, reservedSpace: 0, maxUsedSpace: 0, minFreeSpace };
   }
 
