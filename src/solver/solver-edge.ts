@@ -25,11 +25,12 @@
  *     stored like any other (map d22).
  *  7. A result is stored before the edge is complete.
  */
+
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { CacheMap } from "../core/seams/op.ts";
 import { inSpan } from "../telemetry/index.ts";
-import { allOrAbort } from "./all-or-abort.ts";
+import { allOrAbort } from "../util/all-or-abort.ts";
 import { type CacheCandidate, type CacheRecord, compareRecords } from "./cache.ts";
 import { CacheKey, type CacheKeyWithSelector } from "./cache-key.ts";
 import type { HeldResult } from "./cached-result.ts";
@@ -112,10 +113,7 @@ export class SolverEdge<T> {
 
   async #findByContent(signal: AbortSignal): Promise<void> {
     if (!(await this.#findThroughInputs(signal)) || this.#records.size > 0) return;
-    await allOrAbort(
-      signal,
-      this.#inputs.map((input) => (task: AbortSignal) => input.deepest.get(task)),
-    );
+    await allOrAbort(this.#inputs, signal, (input, task) => input.deepest.get(task));
     await this.#combine(signal);
   }
 
@@ -132,12 +130,9 @@ export class SolverEdge<T> {
     look: (input: EdgeInput<T>, signal: AbortSignal) => Promise<boolean>,
   ): Promise<boolean> {
     try {
-      await allOrAbort(
-        signal,
-        this.#inputs.map((input) => async (task: AbortSignal) => {
-          if (!(await look(input, task))) throw leadsNowhere;
-        }),
-      );
+      await allOrAbort(this.#inputs, signal, async (input, task) => {
+        if (!(await look(input, task))) throw leadsNowhere;
+      });
       return true;
     } catch (error) {
       if (error === leadsNowhere) return false;
@@ -162,10 +157,7 @@ export class SolverEdge<T> {
       if (last !== undefined) return last;
     }
 
-    const inputs = await allOrAbort(
-      signal,
-      this.#inputs.map((input) => (task: AbortSignal) => input.complete(task)),
-    );
+    const inputs = await allOrAbort(this.#inputs, signal, (input, task) => input.complete(task));
     if (!this.vertex.ignoreCache && this.#inputs.length > 0) {
       await Promise.all(inputs.map((held, index) => this.#inputs[index]?.probeResult(held, signal)));
       await this.#combine(signal);
@@ -284,10 +276,7 @@ export class SolverEdge<T> {
         `invalid response from exec need ${this.index} index but ${outputs.length} results received`,
       );
     }
-    const inputs = await allOrAbort(
-      signal,
-      this.#inputs.map((input) => (task: AbortSignal) => input.complete(task)),
-    );
+    const inputs = await allOrAbort(this.#inputs, signal, (input, task) => input.complete(task));
     const keys = await this.#commitKeys(inputs, signal);
     const createdAt = this.vertex.context.clock.now();
     for (const key of keys) {

@@ -4,7 +4,7 @@ import type { CacheMap, Op, OpContext, Vertex } from "../core/seams/op.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { Digest } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
-import { allOrAbort } from "./all-or-abort.ts";
+import { allOrAbort } from "../util/all-or-abort.ts";
 import type { SolverCache } from "./cache.ts";
 import type { CacheKey } from "./cache-key.ts";
 import type { CacheManager } from "./cache-manager.ts";
@@ -261,9 +261,8 @@ export class VertexState<T> {
     await this.cacheMap(0, signal);
     const op = this.#op;
     if (op === undefined) throw new BuildError(Code.Internal, `vertex ${this.digest} has no op`);
-    const inputs = await allOrAbort(
-      signal,
-      this.inputs.map((input) => (task: AbortSignal) => input.state.edge(input.index).result.get(task)),
+    const inputs = await allOrAbort(this.inputs, signal, (input, task) =>
+      input.state.edge(input.index).result.get(task),
     );
     // An op that is slow to stop must not lose its inputs when the jobs of these have gone.
     const kept = inputs.map(({ shared }) => shared.retain());

@@ -3,24 +3,31 @@
  * @param signal aborts them all
  */
 export async function allOrAbort<T, R>(
-  items: Iterable<T>,
+  items: readonly T[],
   signal: AbortSignal,
   work: (item: T, signal: AbortSignal) => Promise<R>,
 ): Promise<R[]> {
-  const abort = new AbortController();
-  const both = AbortSignal.any([signal, abort.signal]);
+  const [only] = items;
+  if (items.length === 1) return [await work(only as T, signal)];
+  const scope = new AbortController();
+  const onAbort = () => scope.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
   let failure: { readonly error: unknown } | undefined;
-  const outcomes = await Promise.all(
-    [...items].map(async (item) => {
-      try {
-        return await work(item, both);
-      } catch (error) {
-        failure ??= { error };
-        abort.abort(error);
-        return undefined;
-      }
-    }),
-  );
-  if (failure !== undefined) throw failure.error;
-  return outcomes as R[];
+  const settle = async (item: T): Promise<R | undefined> => {
+    try {
+      return await work(item, scope.signal);
+    } catch (error) {
+      failure ??= { error };
+      scope.abort(error);
+      return undefined;
+    }
+  };
+  try {
+    const values = await Promise.all(items.map(settle));
+    if (failure !== undefined) throw failure.error;
+    return values as R[];
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
