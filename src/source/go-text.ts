@@ -1,14 +1,6 @@
 import { type Digest, isDigest } from "../core/values/digest.ts";
 import { sourceError } from "./source-identifier.ts";
 
-/** JSON as Go's encoding/json writes it; members are written in the order given, undefined ones left out. */
-export function goJson(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[<>&\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
 const digestLengths: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
 
 /** Checks a digest with the texts of opencontainers/go-digest. @throws BuildError `unsupported digest algorithm`, … */

@@ -18,7 +18,6 @@ export { SourceVertex } from "./source-vertex.ts";
 export {
   type GitOptions,
   git,
-  goJson,
   type HttpOptions,
   http,
   type ImageOptions,

@@ -1,3 +1,4 @@
+import { goJson } from "../../util/go-json.ts";
 import { type GitUrl, parseGitUrl } from "./git-url.ts";
 import { joinPath } from "./go-path.ts";
 import { formatReference, parseReference, withDefaultTag } from "./image-reference.ts";
@@ -167,12 +168,4 @@ function parseRemote(remote: string): { readonly text: string; readonly url?: Gi
 function jsonList(values: readonly string[] | undefined): string {
   if (values === undefined || values.length === 0) return "";
   return goJson(values);
-}
-
-/** `encoding/json`'s text of a value: as JSON.stringify, with `<`, `>`, `&` and line separators escaped. */
-export function goJson(value: unknown, indent?: string): string {
-  return JSON.stringify(value, null, indent).replace(
-    /[<>&\u2028\u2029]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }

@@ -1,6 +1,7 @@
 import { type Digest, sha256 } from "../../core/values/digest.ts";
+import { goJson } from "../../util/go-json.ts";
 import { type FileAttributes, parseFileAttributes, safeFileName } from "../file-attributes.ts";
-import { goJson, parseGoDigest } from "../go-text.ts";
+import { parseGoDigest } from "../go-text.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
 
 /** A parsed `http://` or `https://` source (map c14). */

@@ -1,6 +1,6 @@
 import { type Digest, sha256 } from "../../core/values/digest.ts";
 import type { Platform } from "../../core/values/platform.ts";
-import { goJson } from "../go-text.ts";
+import { goJson } from "../../util/go-json.ts";
 
 /** Key #0 of an image source: what the reference resolved to, for which platform (map d16, byte-exact). */
 export function manifestKey(digest: Digest, platform: Platform, layerLimit: number | undefined): Digest {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { goAtoi, goJson, goParseInt, parseGoDigest } from "../../../src/source/go-text.ts";
+import { goAtoi, goParseInt, parseGoDigest } from "../../../src/source/go-text.ts";
+import { goJson } from "../../../src/util/go-json.ts";
 
 describe("goJson()", () => {
   it("escapes what encoding/json escapes", () => {

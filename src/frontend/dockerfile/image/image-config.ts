@@ -1,7 +1,7 @@
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import { normalizePlatform, type Platform } from "../../../core/values/platform.ts";
-import { goJson } from "../../../llb/builder/index.ts";
+import { goJson } from "../../../util/go-json.ts";
 import type { Healthcheck } from "../instructions/index.ts";
 
 /** One line of an image's history (OCI image spec, config.md). */

@@ -1,5 +1,5 @@
 import type { FrontendResult } from "../../../core/seams/llb-bridge.ts";
-import { goJson } from "../../../llb/builder/index.ts";
+import { goJson } from "../../../util/go-json.ts";
 
 interface Named {
   readonly name: string;
