@@ -23,14 +23,10 @@ const notOffered = [
   "cache_backend_s3",
   "cdi",
   "cni_network",
-  "provenance",
-  "sbom",
 ];
 
 /** Tests that need such a feature, or one that has no name in that list, and only say so by failing. */
 const undeclared = [
-  // Provenance.
-  /\/Test(ImageBlobSource|OCILayoutBlobSource)\//,
   // Policies that the client's session decides.
   /\/TestSource(Meta)?Policy\w*\//,
   // The proxy between steps and network.
