@@ -17,13 +17,7 @@ const usage = `UPSTREAM_CLIENT_TEST=/path/to/client.test npm run upstream -- [op
 `;
 
 /** Features of the tests' own list that this daemon does not claim to have. */
-const notOffered = [
-  "cache_backend_azblob",
-  "cache_backend_gha",
-  "cache_backend_s3",
-  "cdi",
-  "cni_network",
-];
+const notOffered = ["cache_backend_azblob", "cache_backend_gha", "cache_backend_s3", "cdi", "cni_network"];
 
 /** Tests that need such a feature, or one that has no name in that list, and only say so by failing. */
 const undeclared = [
