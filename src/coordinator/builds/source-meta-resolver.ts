@@ -31,6 +31,7 @@ export class SourceMetaResolver {
         ? request.source
         : { ...request.source, attrs: { ...request.source.attrs, "image.resolvemode": mode } };
     const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
+    if (scheme === "local") return { source };
     if (scheme === "docker-image" || scheme === "oci-layout") return this.#image(source, request, context);
     const known = this.#known.find(context.sessions.ids, source);
     const resolved = await this.#dispatcher.run(

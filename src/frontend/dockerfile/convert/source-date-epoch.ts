@@ -50,7 +50,8 @@ async function findSource(value: string, options: EpochOptions, signal: AbortSig
   const { context, stages } = options;
   if (value === "context") {
     return {
-      source: await context.remoteSource(signal),
+      // A local directory has no time; BuildKit asks for it all the same and so shows that it did.
+      source: (await context.remoteSource(signal)) ?? { identifier: "local://context", attrs: {} },
       logName: "[internal] resolve main build context metadata",
     };
   }
