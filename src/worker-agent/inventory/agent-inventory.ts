@@ -7,7 +7,7 @@ import type { PruneOptions, UsageRecord } from "../../core/values/agent.ts";
 import { type LayersDropped, releaseTermMs } from "../../core/values/agent-control.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import { decode, encode } from "../../util/msgpack.ts";
-import type { CacheMountStore } from "../ops/exec/index.ts";
+import type { CacheMountRecord, CacheMountStore } from "../ops/exec/index.ts";
 import type { BlobInventory, BlobSurvey, LayerBlob } from "./blob-inventory.ts";
 import type { GitMirrorInventory } from "./git-mirror-inventory.ts";
 import type { LayerUses } from "./layer-uses.ts";
@@ -76,7 +76,8 @@ export class AgentInventory {
   }
 
   async usage(): Promise<readonly UsageRecord[]> {
-    return (await this.#survey()).items.map(({ record }) => record);
+    const { items } = await this.#survey(await this.#options.cacheMounts.list());
+    return items.map(({ record }) => record);
   }
 
   /**
@@ -94,76 +95,105 @@ export class AgentInventory {
   }
 
   async #collect(rules: readonly PruneOptions[], round: PruneRound): Promise<Collected> {
-    const removed: UsageRecord[] = [];
-    const kept = new Set(round.keep);
-    for (const rule of rules) await this.#apply(rule, round, kept, removed);
-    if (removed.length > 0) await this.#options.blobs.forgetGone();
-    await this.#removeStrayBlobs(await this.#options.blobs.survey());
-    const { usedBytes } = await this.#survey();
-    return { removed, usedBytes };
+    const state: RoundState = {
+      kept: new Set(round.keep),
+      removed: [],
+      mounts: await this.#options.cacheMounts.list(),
+    };
+    for (const rule of rules) await this.#apply(rule, round, state);
+    if (state.removed.length > 0) await this.#options.blobs.forgetGone();
+    const freed = await this.#removeStrayBlobs(await this.#options.blobs.survey());
+    const { usedBytes } = freed > 0 || state.survey === undefined ? await this.#survey(state.mounts) : state.survey;
+    return { removed: state.removed, usedBytes };
   }
 
-  async #apply(rule: PruneOptions, round: PruneRound, kept: Set<string>, removed: UsageRecord[]): Promise<void> {
+  async #apply(rule: PruneOptions, round: PruneRound, state: RoundState): Promise<void> {
     for (let spared = false; ; ) {
       round.signal.throwIfAborted();
-      const { items, usedBytes } = await this.#survey();
+      state.survey ??= await this.#survey(state.mounts);
+      const { items, usedBytes } = state.survey;
       const freeBytes = rule.minFreeSpace > 0 ? await freeSpace(this.#options.root) : 0;
       const targetBytes = spaceTarget(rule, usedBytes, freeBytes);
       if (targetBytes !== undefined && usedBytes <= targetBytes) return;
       // First what costs nobody anything.
       if (targetBytes !== undefined && !spared) {
         spared = true;
-        if ((await this.#removeSpareBlobs()) > 0) continue;
+        if ((await this.#removeSpareBlobs()) > 0) {
+          state.survey = undefined;
+          continue;
+        }
       }
       const victims = selectVictims(
         items.map(({ record }) => record),
         rule,
-        { now: Date.now(), usedBytes, targetBytes, limit: batchSize, isKept: (id) => kept.has(id) },
+        { now: Date.now(), usedBytes, targetBytes, limit: batchSize, isKept: (id) => state.kept.has(id) },
       );
       if (victims.length === 0) return;
       const byId = new Map(items.map((item) => [item.record.id, item]));
-      try {
-        await this.#removeBatch(
-          victims.flatMap(({ id }) => byId.get(id) ?? []),
-          round,
-          kept,
-          removed,
-        );
-      } catch (error) {
-        round.signal.throwIfAborted();
-        this.#options.logger.warn("clean-up ends early", { error: String(error) });
-        return;
-      }
+      await this.#removeBatch(
+        victims.flatMap(({ id }) => byId.get(id) ?? []),
+        round,
+        state,
+      );
     }
   }
 
   /** Each of the batch is gone or kept afterwards, unless the coordinators' answer grew too old. */
-  async #removeBatch(
-    batch: readonly Item[],
-    round: PruneRound,
-    kept: Set<string>,
-    removed: UsageRecord[],
-  ): Promise<void> {
-    const { poll, onDropped } = this.#options;
+  async #removeBatch(batch: readonly Item[], round: PruneRound, state: RoundState): Promise<void> {
+    const { kept, removed } = state;
     const layers = batch.flatMap(({ layer }) => layer ?? []);
     const askedAt = Date.now();
-    const held = layers.length === 0 ? new Set<LayerId>() : await poll.held(layers, round.patient, round.signal);
+    const held = await this.#held(layers, round, state);
     const gone = new Set<LayerId>();
     try {
       for (const item of batch) {
         if (round.signal.aborted || Date.now() - askedAt > releaseTermMs / 2) return;
-        const { id, parents } = item.record;
-        if (!kept.has(id) && !(item.layer !== undefined && held.has(item.layer)) && (await item.remove())) {
-          removed.push(item.record);
-          if (item.layer !== undefined) gone.add(item.layer);
+        const { record, layer } = item;
+        const mayGo = !kept.has(record.id) && !(layer !== undefined && held.has(layer));
+        if (mayGo && (await this.#remove(item))) {
+          removed.push(record);
+          if (layer !== undefined) gone.add(layer);
+          state.mounts = state.mounts.filter(({ id }) => id !== record.id);
+          state.survey = undefined;
         } else {
           // What it stands on was chosen because it would go.
-          for (const stays of [id, ...parents]) kept.add(stays);
+          for (const stays of [record.id, ...record.parents]) kept.add(stays);
         }
         await nextTurn();
       }
     } finally {
-      if (layers.length > 0) onDropped({ ids: [...gone], kept: layers.filter((id) => !gone.has(id) && !held.has(id)) });
+      this.#tell(layers, gone);
+    }
+  }
+
+  /** Those of the layers that must stay for running builds; all, in this whole round, when that cannot be known. */
+  async #held(layers: readonly LayerId[], round: PruneRound, state: RoundState): Promise<ReadonlySet<LayerId>> {
+    if (layers.length === 0) return new Set();
+    try {
+      return await this.#options.poll.held(layers, round.patient, round.signal);
+    } catch (error) {
+      this.#tell(layers, new Set());
+      round.signal.throwIfAborted();
+      this.#options.logger.warn("layers stay for now", { error: String(error) });
+      for (const { id } of this.#options.snapshotter.list()) state.kept.add(id);
+      return new Set(layers);
+    }
+  }
+
+  /** Tells coordinators what became of layers they were asked about. */
+  #tell(layers: readonly LayerId[], gone: ReadonlySet<LayerId>): void {
+    if (layers.length === 0) return;
+    this.#options.onDropped({ ids: [...gone], kept: layers.filter((id) => !gone.has(id)) });
+  }
+
+  /** @returns false when it is in use; what cannot be removed does not keep others from it */
+  async #remove(item: Item): Promise<boolean> {
+    try {
+      return await item.remove();
+    } catch (error) {
+      const { id } = item.record;
+      this.#options.logger.warn("cannot remove", { record: id, error: String(error) });
+      return item.layer !== undefined && !this.#options.snapshotter.has(item.layer);
     }
   }
 
@@ -184,12 +214,11 @@ export class AgentInventory {
     return this.#options.tasksInHand().count > 0 ? looseBlobGraceMs : idleBlobGraceMs;
   }
 
-  async #survey(): Promise<{ readonly items: readonly Item[]; readonly usedBytes: number }> {
-    const { blobs, cacheMounts, gitMirrors } = this.#options;
-    const [{ ofLayer, loose, converted }, infos, mounts, mirrors] = await Promise.all([
+  async #survey(mounts: readonly CacheMountRecord[]): Promise<Survey> {
+    const { blobs, gitMirrors } = this.#options;
+    const [{ ofLayer, loose, converted }, infos, mirrors] = await Promise.all([
       blobs.survey(),
       this.#infos(),
-      cacheMounts.list(),
       gitMirrors.list(),
     ]);
     const items = [...this.#layerItems(ofLayer, infos), ...this.#mountItems(mounts), ...this.#mirrorItems(mirrors)];
@@ -222,7 +251,7 @@ export class AgentInventory {
     }
   }
 
-  #mountItems(mounts: Awaited<ReturnType<CacheMountStore["list"]>>): Item[] {
+  #mountItems(mounts: readonly CacheMountRecord[]): Item[] {
     const { agentId, cacheMounts } = this.#options;
     return mounts.map(({ id, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse }) => ({
       record: {
@@ -274,6 +303,20 @@ export async function freeSpace(path: string): Promise<number> {
 
 function sumOfSizes(blobs: readonly { readonly size: number }[]): number {
   return blobs.reduce((sum, { size }) => sum + size, 0);
+}
+
+interface Survey {
+  readonly items: readonly Item[];
+  readonly usedBytes: number;
+}
+
+interface RoundState {
+  readonly kept: Set<string>;
+  readonly removed: UsageRecord[];
+  /** Walking large mounts takes long: their sizes are taken once in a round. */
+  mounts: readonly CacheMountRecord[];
+  /** Absent when something has changed since. */
+  survey?: Survey | undefined;
 }
 
 interface Item {
