@@ -27,6 +27,10 @@ if (options.help) {
 }
 
 async function measure(): Promise<void> {
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => reject(new Error(name)));
+  });
+  interrupted.catch(() => {});
   const directory = await mkdtemp(join(tmpdir(), "buildfleet-bench-"));
   const figures: Figure[] = [];
   try {
@@ -39,9 +43,10 @@ async function measure(): Promise<void> {
       say(`${one.name}: ${one.about}`);
       const start = performance.now();
       try {
-        figures.push(...(await one.run(bench)));
+        figures.push(...(await Promise.race([one.run(bench), interrupted])));
       } catch (error) {
         process.exitCode = 1;
+        if (error instanceof Error && error.message.startsWith("SIG")) throw error;
         say(`  failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
       }
       say(`  took ${((performance.now() - start) / 1000).toFixed(0)} s`);

@@ -14,6 +14,12 @@ export interface ServiceOptions {
   readonly ready: (log: string) => boolean | Promise<boolean>;
 }
 
+/** Whatever ends this process ends them. */
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** A server that lives as long as the benchmarks need it. */
 export class Service implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -32,6 +38,7 @@ export class Service implements AsyncDisposable {
   static async start(options: ServiceOptions): Promise<Service> {
     const log = createWriteStream(options.logFile);
     const child = spawn(options.command, [...options.args], { stdio: ["pipe", "pipe", "pipe"] });
+    running.add(child);
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     child.stdin.on("error", () => {});
@@ -44,6 +51,7 @@ export class Service implements AsyncDisposable {
         resolve();
       });
       child.once("exit", () => {
+        running.delete(child);
         ended = true;
         resolve();
       });
