@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Definition } from "../../api/gen/ops.ts";
-import { BuildError } from "../../core/errors/build-error.ts";
+import { BuildError, type ErrorDetail } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
 import type { ContainerRequest, GatewayContainer } from "../../core/seams/gateway-container.ts";
@@ -149,9 +149,13 @@ export class BuildBridge implements LlbBridge {
     if (frontend === undefined) throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
     const inputs = request.frontendInputs ?? {};
     const nested = new BuildBridge(this.#options, this, { frontend: name, options, inputs });
-    return inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
-      frontend.solve(nested, options, inputs, signal),
-    );
+    try {
+      return await inSpan(`frontend ${name}`, { parent: this.#options.traceparent }, () =>
+        frontend.solve(nested, options, inputs, signal),
+      );
+    } catch (error) {
+      throw BuildError.from(error).wrap("", [frontendDetail(name, options["source"] ?? "")]);
+    }
   }
 
   #newRef(definition: Definition, edge: Edge, cacheImports: BridgeSolveRequest["cacheImports"]): BridgeRef {
@@ -180,6 +184,15 @@ export class BuildBridge implements LlbBridge {
     const { sessions, traceparent } = this.#options;
     return { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) };
   }
+}
+
+/** Tells which frontend an error comes from (BuildKit solver/llbsolver/provenance.go). */
+function frontendDetail(name: string, source: string): ErrorDetail {
+  const value = { name, ...(source === "" ? {} : { source }) };
+  return {
+    typeUrl: "github.com/moby/buildkit/errdefs.Frontend+json",
+    value: new TextEncoder().encode(JSON.stringify(value)),
+  };
 }
 
 /** Runs every ref of a result, all at the same time. */

@@ -119,6 +119,19 @@ describe("frontend images on a fleet", () => {
     });
   }
 
+  it("are named in their errors", async () => {
+    await using build = new GatewayBuild(client.grpc);
+    await assert.rejects(solve(build, request("crash")), (error) => {
+      assert.ok(error instanceof BuildError);
+      const detail = error.details.find(({ typeUrl }) => typeUrl.endsWith("errdefs.Frontend+json"));
+      assert.deepEqual(JSON.parse(Buffer.from(detail?.value ?? []).toString()), {
+        name: "gateway.v0",
+        source: frontend,
+      });
+      return true;
+    });
+  });
+
   it("end with the build when they hang", async () => {
     const build = new GatewayBuild(client.grpc);
     const hanging = assert.rejects(solve(build, request("hang")));
