@@ -133,7 +133,7 @@ class ArchiveExporterInstance implements ExporterInstance {
         written,
         names.map((name) => this.#options.names.familiar(name)),
       );
-      entries.push({ path: "manifest.json", data: utf8(goJson(manifest)) });
+      if (manifest !== undefined) entries.push({ path: "manifest.json", data: utf8(goJson(manifest)) });
     }
     entries.sort((a, b) => (a.path < b.path ? -1 : 1));
     const { dispatcher, signal, progress, sessions, sessionId, traceparent } = context;
@@ -174,12 +174,11 @@ function layoutIndex(descriptor: Descriptor, names: readonly string[]): object {
   return { schemaVersion: 2, mediaType: ociTypes.index, manifests: manifests.map(orderedDescriptor) };
 }
 
-/** `docker save` manifest.json. */
-function dockerManifest(written: WrittenImage, familiarNames: readonly string[]): object {
+/** `docker save` manifest.json; undefined for an index: an image with attestations has none. */
+function dockerManifest(written: WrittenImage, familiarNames: readonly string[]): object | undefined {
   const text = written.documents.get(written.descriptor.digest);
-  if (text === undefined || (text.mediaType !== ociTypes.manifest && text.mediaType !== dockerTypes.manifest)) {
-    throw new BuildError(Code.Internal, "docker archive of something that is no manifest");
-  }
+  if (text === undefined) throw new BuildError(Code.Internal, "archive without its image");
+  if (text.mediaType !== ociTypes.manifest && text.mediaType !== dockerTypes.manifest) return undefined;
   const manifest = JSON.parse(new TextDecoder().decode(text.data)) as {
     readonly config: Descriptor;
     readonly layers: readonly Descriptor[] | null;

@@ -25,6 +25,7 @@ const descriptor = (name: string): Descriptor => ({
 /** An agent whose refs hold `files`, by the id of their only or topmost layer. */
 function harness(files: Readonly<Record<string, Readonly<Record<string, string>>>>) {
   const sent: TaskBody<"export.files">[] = [];
+  const archives: TaskBody<"export.archive">[] = [];
   const run = (kind: string, body: unknown): unknown => {
     const { ref } = body as { readonly ref: Ref };
     const tree = files[ref?.layers.at(-1) ?? ""] ?? {};
@@ -36,6 +37,7 @@ function harness(files: Readonly<Record<string, Readonly<Record<string, string>>
       return { files: Object.entries(tree).map(([path, text]) => ({ path, digest: sha256(text) })) };
     }
     if (kind === "read") return { data: read(body as TaskBody<"read">, tree) };
+    if (kind === "export.archive") archives.push(body as TaskBody<"export.archive">);
     if (kind === "export.files") sent.push(body as TaskBody<"export.files">);
     return {};
   };
@@ -48,7 +50,7 @@ function harness(files: Readonly<Record<string, Readonly<Record<string, string>>
     layer: (id) => layerInfo(id),
     dispatcher: { run: async (kind, body) => run(kind, body) as never },
   };
-  return { context, sent };
+  return { context, sent, archives };
 }
 
 function read(body: TaskBody<"read">, tree: Readonly<Record<string, string>>): Uint8Array {
@@ -170,6 +172,17 @@ describe("attestations of images", () => {
     const names = { canonical: (name: string) => name, familiar: (name: string) => name };
     const archive = new ArchiveExporter("docker", names).resolve({}, 0);
     await assert.doesNotReject(archive.export(source(provenance(true)), context));
+  });
+
+  it("leave nothing for docker load's own manifest to say", async () => {
+    const { context, archives } = harness({});
+    const names = { canonical: (name: string) => name, familiar: (name: string) => name };
+    const archive = new ArchiveExporter("docker", names).resolve({}, 0);
+    await archive.export(source(), context);
+    await archive.export(source(provenance()), context);
+    const [plain, attested] = archives.map(({ entries }) => entries.map(({ path }) => path));
+    assert.ok(plain?.includes("manifest.json"));
+    assert.ok(attested?.includes("index.json") && !attested.includes("manifest.json"));
   });
 
   it("come out of bundles, the SBOM of the result first and told the layers of its files", async () => {
