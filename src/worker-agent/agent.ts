@@ -186,6 +186,8 @@ export class Agent implements AsyncDisposable {
       origins: new RemoteOriginReader({ registry }),
       packs,
       onStored: (info) => inventory.note(info),
+      onMissing: (holder, layer) =>
+        bus.publish(subjects.layersDropped, encode({ agentId: holder, ids: [layer], missing: true })),
       logger,
     });
     const local = owned.use(

@@ -56,8 +56,9 @@ export class LayerReleases implements Disposable {
     return held;
   }
 
-  async #dropped({ agentId, ids, kept = [] }: LayersDropped): Promise<void> {
+  async #dropped({ agentId, ids, kept = [], missing = false }: LayersDropped): Promise<void> {
     const { catalog, forgetResults } = this.#options;
+    if (missing) return void (await catalog.dropHolder(ids, agentId));
     catalog.unhide(agentId, kept);
     const gone = await catalog.dropHolder(ids, agentId);
     catalog.unhide(agentId, ids);

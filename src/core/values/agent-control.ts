@@ -27,6 +27,8 @@ export interface LayersDropped {
   readonly ids: readonly LayerId[];
   /** Still there. */
   readonly kept?: readonly LayerId[];
+  /** Found missing, not removed by agreement: builds may count on the layers, and what is known of them stays. */
+  readonly missing?: boolean;
 }
 
 /** What a coordinator asks an agent on its control subject; answered with UsageRecords. */

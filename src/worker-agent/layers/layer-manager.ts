@@ -31,6 +31,8 @@ export interface LayerManagerOptions {
   readonly packs: KeyValue;
   /** Called with each layer brought here. */
   readonly onStored: (info: LayerInfo) => Promise<void>;
+  /** Called when an agent, perhaps this one, turns out not to have a layer of which it is said to be a holder. */
+  readonly onMissing: (holder: string, layer: LayerId) => void;
   readonly logger: Logger;
   /** Layers fetched at the same time; default 8. */
   readonly fetchConcurrency?: number;
@@ -222,6 +224,8 @@ export class LayerManager {
         yield { blob, from: "content store", sources: [this.#localSource(blob.digest)], keep: false };
       }
     }
+    const { agentId } = this.#options;
+    if (info.holders.includes(agentId)) this.#reportMissing(agentId, info);
     for (const holder of shuffled(info.holders)) {
       const url = sources.peers[holder];
       if (url === undefined || holder === this.#options.agentId) continue;
@@ -232,6 +236,7 @@ export class LayerManager {
         yield { blob, from: `agent ${holder}`, sources: peers, keep: false };
       } catch (error) {
         signal.throwIfAborted();
+        if (error instanceof BuildError && error.code === Code.NotFound) this.#reportMissing(holder, info);
         this.#options.logger.warn("holder does not give layer", { layer: info.id, holder, error: String(error) });
       }
     }
@@ -241,6 +246,11 @@ export class LayerManager {
       if (blob === undefined) continue;
       yield { blob, from: "origin", sources: origins.map((origin) => this.#originSource(origin, sources)), keep: true };
     }
+  }
+
+  /** A holder of a layer with an origin may have its blob only. */
+  #reportMissing(holder: string, info: LayerInfo): void {
+    if (info.origins.length === 0) this.#options.onMissing(holder, info.id);
   }
 
   async #unpack(

@@ -47,6 +47,13 @@ describe("releasing layers", () => {
     bus.publish(subjects.layersDropped, encode({ agentId, ids, kept }));
   const holders = (name: string) => catalog.require(id(name)).holders;
 
+  it("takes a layer from a holder that turned out not to have it, and keeps what is known of it", async () => {
+    await record("l", ["a"]);
+    bus.publish(subjects.layersDropped, encode({ agentId: "a", ids: ["l"], missing: true }));
+    await bus.flush();
+    assert.deepEqual(holders("l"), []);
+  });
+
   it("names what builds hold and gives up the rest at once", async () => {
     await record("held", ["a", "b"]);
     await record("free", ["a", "b"]);
