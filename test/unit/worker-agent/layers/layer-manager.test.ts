@@ -23,7 +23,7 @@ async function reported(): Promise<readonly string[]> {
       },
     },
     content: { stat: async () => undefined },
-    onMissing: (holder, layer) => missing.push(`${layer}@${holder}`),
+    onMissing: (holder: string, layer: LayerId) => missing.push(`${layer}@${holder}`),
   } as unknown as LayerManagerOptions);
   const info: LayerInfo = { id, blobs: [], origins: [], holders: ["a", "b", "c"], sizeBytes: 1, createdAt: 1 };
   const sources = {
