@@ -17,7 +17,13 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
   await using owned = new AsyncDisposableStack();
   const id = randomUUID();
   const connection = await connectNats(config.nats, `buildfleet-coordinator-${id}`);
-  const bus = owned.use(new ChunkingMessageBus(new NatsMessageBus(connection)));
+  const bus = owned.use(
+    new ChunkingMessageBus(
+      new NatsMessageBus(connection, (subject, error) =>
+        logger.warn("message dropped", { subject, error: String(error) }),
+      ),
+    ),
+  );
   const coordinator = owned.use(
     await Coordinator.start({
       id,

@@ -23,4 +23,3 @@ export { type JobOptions, Solver, type SolverOptions } from "./solver.ts";
 export { ImportedCacheKeyStorage, type ImportedRecord } from "./storage/imported-cache-key-storage.ts";
 export { KeyValueCacheKeyStorage } from "./storage/key-value-cache-key-storage.ts";
 export { MemoryCacheKeyStorage } from "./storage/memory-cache-key-storage.ts";
-export { SqliteCacheKeyStorage, type SqliteCacheKeyStorageOptions } from "./storage/sqlite-cache-key-storage.ts";

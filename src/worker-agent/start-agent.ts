@@ -21,7 +21,13 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
   weighBuffersWithHeap();
   await using owned = new AsyncDisposableStack();
   const connection = await connectNats(config.nats, "buildfleet-agent");
-  const bus = owned.use(new ChunkingMessageBus(new NatsMessageBus(connection)));
+  const bus = owned.use(
+    new ChunkingMessageBus(
+      new NatsMessageBus(connection, (subject, error) =>
+        logger.warn("message dropped", { subject, error: String(error) }),
+      ),
+    ),
+  );
   const link = owned.use(new AgentLinkClient());
   const { listen, advertise } = config.blobServer;
   const colon = listen.lastIndexOf(":");

@@ -7,9 +7,12 @@ import { withSignal } from "../../util/abort.ts";
 /** The bus on NATS core (at most once; callers repeat what must arrive). Owns the connection. */
 export class NatsMessageBus implements MessageBus {
   readonly #connection: NatsConnection;
+  readonly #onBadMessage: (subject: string, error: unknown) => void;
 
-  constructor(connection: NatsConnection) {
+  /** @param onBadMessage told of messages that a handler cannot read: anyone on the bus may send anything */
+  constructor(connection: NatsConnection, onBadMessage: (subject: string, error: unknown) => void = () => {}) {
     this.#connection = connection;
+    this.#onBadMessage = onBadMessage;
   }
 
   get maxPayloadBytes(): number {
@@ -24,7 +27,12 @@ export class NatsMessageBus implements MessageBus {
   subscribe(subject: string, handler: (message: BusMessage) => void): Disposable {
     const subscription = this.#connection.subscribe(subject, {
       callback: (error, message) => {
-        if (error === null || error === undefined) handler(busMessage(message));
+        if (error !== null && error !== undefined) return;
+        try {
+          handler(busMessage(message));
+        } catch (cause) {
+          this.#onBadMessage(message.subject, cause);
+        }
       },
     });
     return { [Symbol.dispose]: () => subscription.unsubscribe() };

@@ -45,8 +45,12 @@ function openDatabase(path: string): DatabaseSync {
   }
 }
 
+/** The file is a database, but pages of it are damaged. */
+class DamagedDatabaseError extends Error {}
+
 /** SQLITE_CORRUPT and SQLITE_NOTADB; not what is locked, forbidden or elsewhere. */
 function isCorrupt(error: unknown): boolean {
+  if (error instanceof DamagedDatabaseError) return true;
   const { errcode = 0 } = error as { readonly errcode?: number };
   return [11, 26].includes(errcode & 0xff);
 }
@@ -59,6 +63,8 @@ function initialize(path: string): DatabaseSync {
     database.exec(
       "CREATE TABLE IF NOT EXISTS entry (bucket TEXT, key TEXT, value BLOB, revision INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID",
     );
+    // Found now rather than by a look-up in the middle of a build.
+    if (database.prepare("PRAGMA quick_check(1)").get()?.["quick_check"] !== "ok") throw new DamagedDatabaseError(path);
     return database;
   } catch (error) {
     database.close();

@@ -17,6 +17,21 @@ after(async () => {
 
 runMessageBusSuite("nats", async () => new NatsMessageBus(await connect({ servers: server.url })));
 
+it("NatsMessageBus survives a message that its handler cannot read", async () => {
+  const bad: string[] = [];
+  await using bus = new NatsMessageBus(await connect({ servers: server.url }), (subject) => void bad.push(subject));
+  const read: string[] = [];
+  using _s = bus.subscribe("text", (message) => {
+    if (message.data.length === 0) throw new Error("empty");
+    read.push(new TextDecoder().decode(message.data));
+    message.respond(new Uint8Array());
+  });
+  await bus.flush();
+  bus.publish("text", new Uint8Array());
+  await bus.request("text", new TextEncoder().encode("fine"), { timeoutMs: 5000 });
+  assert.deepEqual([bad, read], [["text"], ["fine"]]);
+});
+
 let count = 0;
 runKeyValueSuite("nats", async (use) => {
   const connection = await connect({ servers: server.url });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
@@ -64,4 +64,24 @@ it("ChunkingMessageBus carries requests and answers larger than a message", asyn
   using _echo = bus.subscribe("echo", (message) => message.respond(Buffer.concat([message.data, message.data])));
   const answer = await bus.request("echo", big, { timeoutMs: 5000 });
   assert.deepEqual(Buffer.from(answer), Buffer.concat([big, big]));
+});
+
+it("SqliteKeyValueStore moves a damaged file away when it opens it", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "buildfleet-kv-"));
+  try {
+    const path = join(dir, "state.db");
+    {
+      using store = new SqliteKeyValueStore(path);
+      const kv = await store.open("b");
+      for (let i = 0; i < 500; i++) await kv.put(`key-${i}`, new Uint8Array(200));
+    }
+    const data = await readFile(path);
+    data.fill(0xa5, 4096, 4096 * 6);
+    await writeFile(path, data);
+    using store = new SqliteKeyValueStore(path);
+    assert.equal(await (await store.open("b")).get("key-1"), undefined);
+    assert.equal((await readFile(`${path}.bak`)).length, data.length);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 });
