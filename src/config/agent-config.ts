@@ -1,3 +1,4 @@
+import type { FleetTlsConfig } from "./fleet-tls.ts";
 import type { ListenConfig } from "./front-door-config.ts";
 import type { GcRule } from "./gc-config.ts";
 import type { LogConfig } from "./log-config.ts";
@@ -39,6 +40,8 @@ export interface AgentConfig extends WorkerConfig {
   readonly nats: NatsConfig;
   /** Serves layers to other agents. */
   readonly blobServer: ListenConfig;
+  /** For the blob server, other agents' and the agent link; absent = plain. */
+  readonly fleetTls?: FleetTlsConfig;
   /** `host:port` of a coordinator's agent link, only tried at the start; tasks name the one to use. */
   readonly coordinator?: string;
   /** Ends the process after this long without a task; undefined = never. */

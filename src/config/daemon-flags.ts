@@ -25,6 +25,12 @@ export interface NatsFlags {
   readonly natsTlskey?: string;
 }
 
+export interface FleetTlsFlags {
+  readonly fleetTlscert?: string;
+  readonly fleetTlskey?: string;
+  readonly fleetTlscacert?: string;
+}
+
 export interface WorkerFlags {
   readonly slots?: number;
   readonly label?: readonly string[];
@@ -35,12 +41,12 @@ export interface WorkerFlags {
   readonly gc?: boolean;
 }
 
-export interface CoordinatorFlags extends DaemonFlags, FrontDoorFlags, NatsFlags {
+export interface CoordinatorFlags extends DaemonFlags, FrontDoorFlags, NatsFlags, FleetTlsFlags {
   readonly agentLink?: string;
   readonly agentLinkAdvertise?: string;
 }
 
-export interface AgentFlags extends DaemonFlags, NatsFlags, WorkerFlags {
+export interface AgentFlags extends DaemonFlags, NatsFlags, FleetTlsFlags, WorkerFlags {
   readonly blobServer?: string;
   readonly blobServerAdvertise?: string;
   readonly coordinator?: string;

@@ -2,6 +2,7 @@ export type { AgentConfig, SnapshotterName, WorkerConfig } from "./agent-config.
 export { ConfigError } from "./config-error.ts";
 export type { CoordinatorConfig } from "./coordinator-config.ts";
 export type { AgentFlags, CoordinatorFlags, StandaloneFlags } from "./daemon-flags.ts";
+export { type FleetTlsConfig, readFleetTls } from "./fleet-tls.ts";
 export type { FrontDoorConfig, ListenConfig } from "./front-door-config.ts";
 export type { GcRule } from "./gc-config.ts";
 export { type LogConfig, type LogFormat, type LogLevel, logFormats, logLevels } from "./log-config.ts";

@@ -15,6 +15,7 @@ import type {
   StandaloneFlags,
   WorkerFlags,
 } from "./daemon-flags.ts";
+import { plainListenWarnings, resolveFleetTls } from "./fleet-tls.ts";
 import type { FrontDoorConfig, ListenConfig } from "./front-door-config.ts";
 import { resolveGcRules } from "./gc-rules.ts";
 import { type LogConfig, logFormats, logLevels } from "./log-config.ts";
@@ -37,13 +38,16 @@ export async function resolveCoordinator(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Resolved<CoordinatorConfig>> {
   const { settings, warnings } = await readFileSettings(flags, env);
+  const agentLink = listenConfig("--agent-link", flags.agentLink ?? "127.0.0.1:0", flags.agentLinkAdvertise);
+  const fleetTls = resolveFleetTls(flags);
   return {
-    warnings,
+    warnings: [...warnings, ...plainListenWarnings("--agent-link", agentLink, fleetTls)],
     config: {
       ...frontDoor(flags, settings, env),
       ...logging(flags, settings, env),
       nats: nats(flags, env),
-      agentLink: listenConfig("--agent-link", flags.agentLink ?? "127.0.0.1:0", flags.agentLinkAdvertise),
+      agentLink,
+      ...(fleetTls === undefined ? {} : { fleetTls }),
       stateDir: rootDirectory(flags, settings, env, "buildfleet-coordinator"),
       registries: settings.registries ?? {},
     },
@@ -60,13 +64,16 @@ export async function resolveAgent(
   if (flags.idleExit !== undefined && idleExitMs === undefined) {
     throw new ConfigError(`--idle-exit must be a time such as 10m, not ${JSON.stringify(flags.idleExit)}`);
   }
+  const blobServer = listenConfig("--blob-server", flags.blobServer ?? "127.0.0.1:0", flags.blobServerAdvertise);
+  const fleetTls = resolveFleetTls(flags);
   return {
-    warnings,
+    warnings: [...warnings, ...plainListenWarnings("--blob-server", blobServer, fleetTls)],
     config: {
       ...worker(flags, settings, rootDirectory(flags, settings, env, "buildfleet-agent")),
       ...logging(flags, settings, env),
       nats: nats(flags, env),
-      blobServer: listenConfig("--blob-server", flags.blobServer ?? "127.0.0.1:0", flags.blobServerAdvertise),
+      blobServer,
+      ...(fleetTls === undefined ? {} : { fleetTls }),
       ...(flags.coordinator === undefined ? {} : { coordinator: flags.coordinator }),
       ...(idleExitMs === undefined ? {} : { idleExitMs }),
     },

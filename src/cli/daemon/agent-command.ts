@@ -4,7 +4,7 @@ import { type AgentConfig, type AgentFlags, resolveAgent } from "../../config/in
 import { sleep } from "../../util/abort.ts";
 import type { StartedAgent } from "../../worker-agent/start-agent.ts";
 import type { CliContext } from "../context.ts";
-import { addDaemonOptions, addNatsOptions, addWorkerOptions } from "./daemon-options.ts";
+import { addDaemonOptions, addFleetTlsOptions, addNatsOptions, addWorkerOptions } from "./daemon-options.ts";
 import { runDaemon } from "./run-daemon.ts";
 
 const idleCheckMs = 1000;
@@ -18,6 +18,7 @@ export function defineAgentCommand(command: Command, { signal, stderr }: CliCont
     "--blob-server-advertise <host:port>",
     "what other agents are told to dial (default: where it listens)",
   );
+  addFleetTlsOptions(command);
   command.option("--coordinator <host:port>", "agent link of a coordinator, tried once at the start");
   command.option("--idle-exit <time>", "end after this long without work, e.g. 10m");
   addWorkerOptions(command);

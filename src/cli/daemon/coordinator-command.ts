@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type CoordinatorFlags, resolveCoordinator } from "../../config/index.ts";
 import type { CliContext } from "../context.ts";
-import { addDaemonOptions, addFrontDoorOptions, addNatsOptions } from "./daemon-options.ts";
+import { addDaemonOptions, addFleetTlsOptions, addFrontDoorOptions, addNatsOptions } from "./daemon-options.ts";
 import { runDaemon } from "./run-daemon.ts";
 
 /** `buildfleet coordinator` */
@@ -10,6 +10,7 @@ export function defineCoordinatorCommand(command: Command, { signal }: CliContex
   addNatsOptions(command);
   command.option("--agent-link <host:port>", "listen here for agents (default: 127.0.0.1, a free port)");
   command.option("--agent-link-advertise <host:port>", "what agents are told to dial (default: where it listens)");
+  addFleetTlsOptions(command);
   addDaemonOptions(command, "/var/lib/buildfleet-coordinator");
   command.optionsGroup("Options:");
   command.addHelpText(

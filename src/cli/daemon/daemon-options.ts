@@ -64,6 +64,16 @@ export function addNatsOptions(command: Command): void {
   command.option("--nats-tlskey <file>", "key of that certificate (PEM)");
 }
 
+/** Flags for mutual TLS between the hosts of a fleet; they go with those of `addNatsOptions`. */
+export function addFleetTlsOptions(command: Command): void {
+  command.option(
+    "--fleet-tlscert <file>",
+    "this host's certificate towards the fleet's others, client and server (PEM)",
+  );
+  command.option("--fleet-tlskey <file>", "key of that certificate (PEM)");
+  command.option("--fleet-tlscacert <file>", "CA of all the fleet's certificates (PEM); all three or none");
+}
+
 function wholeNumber(flag: string): (text: string) => number {
   return (text) => {
     if (!/^\d+$/.test(text)) throw new UsageError(`${flag} must be a whole number, not ${JSON.stringify(text)}`);
