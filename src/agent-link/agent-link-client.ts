@@ -10,6 +10,7 @@ import { Code } from "../core/errors/code.ts";
 import type { SessionCaller, SessionCallOptions, SessionGroup, SessionStream } from "../core/seams/session-caller.ts";
 import type { TaskChannels } from "../core/seams/task-channel.ts";
 import { decode, encode } from "../util/msgpack.ts";
+import type { MutualTls } from "../util/mutual-tls.ts";
 import {
   agentLinkService,
   type CallHeader,
@@ -25,8 +26,12 @@ export class AgentLinkClient implements Disposable {
   readonly #clients = new Map<string, Client>();
   readonly #credentials: ChannelCredentials;
 
-  constructor(options: { readonly credentials?: ChannelCredentials } = {}) {
-    this.#credentials = options.credentials ?? credentials.createInsecure();
+  /** @param options.tls the coordinator's certificate must be of its CA and for the host that is dialled; default plain */
+  constructor({ tls }: { readonly tls?: MutualTls } = {}) {
+    this.#credentials =
+      tls === undefined
+        ? credentials.createInsecure()
+        : credentials.createSsl(tls.ca, tls.key, tls.cert, { rejectUnauthorized: true });
   }
 
   /** Sessions of one task, as its coordinator lets the token reach them. */

@@ -4,6 +4,7 @@ import { Code } from "../core/errors/code.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { AsyncQueue } from "../util/async-queue.ts";
 import { decode, encode } from "../util/msgpack.ts";
+import type { MutualTls } from "../util/mutual-tls.ts";
 import {
   agentLinkService,
   type CallHeader,
@@ -21,8 +22,8 @@ export interface AgentLinkServerOptions {
   readonly access: SessionAccess;
   readonly channels?: ChannelAccess;
   readonly logger: Logger;
-  /** TLS or mutual TLS; default plain. */
-  readonly credentials?: ServerCredentials;
+  /** Agents without a certificate of its CA are not let in; default plain. */
+  readonly tls?: MutualTls;
 }
 
 /** The coordinator's side of AgentLink. */
@@ -45,14 +46,10 @@ export class AgentLinkServer implements AsyncDisposable {
   /** @param address `host:port`; port 0 takes a free one. @returns the port */
   async listen(address: string): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(
-        address,
-        this.#options.credentials ?? ServerCredentials.createInsecure(),
-        (error, port) => {
-          if (error === null) resolve(port);
-          else reject(new BuildError(Code.Unavailable, `cannot listen for agents on ${address}: ${error.message}`));
-        },
-      );
+      this.#server.bindAsync(address, credentialsOf(this.#options.tls), (error, port) => {
+        if (error === null) resolve(port);
+        else reject(new BuildError(Code.Unavailable, `cannot listen for agents on ${address}: ${error.message}`));
+      });
     });
   }
 
@@ -123,6 +120,11 @@ export class AgentLinkServer implements AsyncDisposable {
       if (!call.write(message)) await drained(call, signal);
     }
   }
+}
+
+function credentialsOf(tls: MutualTls | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  return ServerCredentials.createSsl(tls.ca, [{ cert_chain: tls.cert, private_key: tls.key }], true);
 }
 
 /** Not the stream's own iterator: that one destroys the call on `error`, which grpc-js uses to send a status. */

@@ -31,6 +31,7 @@ import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../ses
 import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
 import { otlpForwarder } from "../telemetry/index.ts";
+import type { MutualTls } from "../util/mutual-tls.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
 import { FleetBuildService } from "./builds/fleet-build-service.ts";
@@ -66,7 +67,7 @@ export interface CoordinatorOptions {
   /** This coordinator's own, kept over restarts: the logs of its builds. */
   readonly stateDir: string;
   /** Where agents dial in; absent when the only agent is in this process. */
-  readonly agentLink?: { readonly listen: string; readonly advertise?: string };
+  readonly agentLink?: { readonly listen: string; readonly advertise?: string; readonly tls?: MutualTls };
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly onPlaced?: (placed: PlacedTask) => void;
@@ -273,7 +274,10 @@ async function listenForAgents(
 ): Promise<string> {
   const { agentLink, logger } = options;
   if (agentLink === undefined) return "";
-  const server = owned.use(new AgentLinkServer({ access, channels: access, logger }));
+  const { tls } = agentLink;
+  const server = owned.use(
+    new AgentLinkServer({ access, channels: access, logger, ...(tls === undefined ? {} : { tls }) }),
+  );
   const port = await server.listen(agentLink.listen);
   return agentLink.advertise ?? `${agentLink.listen.slice(0, agentLink.listen.lastIndexOf(":"))}:${port}`;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
-import type { CoordinatorConfig } from "../config/index.ts";
+import { type CoordinatorConfig, readFleetTls } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { weighBuffersWithHeap } from "../util/process/index.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -16,6 +16,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
   weighBuffersWithHeap();
   await using owned = new AsyncDisposableStack();
   const id = randomUUID();
+  const tls = config.fleetTls && (await readFleetTls(config.fleetTls));
   const connection = await connectNats(config.nats, `buildfleet-coordinator-${id}`);
   const bus = owned.use(
     new ChunkingMessageBus(
@@ -32,7 +33,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
       bus,
       keyValues: new NatsKeyValueStore(connection),
       stateDir: config.stateDir,
-      agentLink: config.agentLink,
+      agentLink: { ...config.agentLink, ...(tls === undefined ? {} : { tls }) },
       logger: logger.child({ coordinator: id }),
     }),
   );
