@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { BuildError } from "../core/errors/build-error.ts";
@@ -11,6 +12,7 @@ import type { Descriptor } from "../core/values/descriptor.ts";
 import { type Digest, parseDigest } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { inSpan } from "../telemetry/index.ts";
+import type { MutualTls } from "../util/mutual-tls.ts";
 import { blobPath, layerPath } from "./paths.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
@@ -19,14 +21,19 @@ export interface BlobServerOptions {
   /** Cuts a layer held here into a blob, once. @throws BuildError NotFound */
   readonly packLayer: (id: LayerId, signal: AbortSignal) => Promise<Descriptor>;
   readonly tokens: TransferTokens;
+  /** HTTPS, for peers with a certificate of its CA only; default plain HTTP. */
+  readonly tls?: MutualTls;
   readonly logger: Logger;
 }
+
+/** A connection that has not come this far is none that `closeAllConnections` knows. */
+const handshakeTimeoutMs = 5000;
 
 /** Bytes per read of a blob file: fewer, larger reads cost less CPU per byte (measured: 1 MiB against 64 KiB is 6 % faster). */
 const readSizeBytes = 1 << 20;
 
 /**
- * Serves this agent's blobs to other agents over HTTP/1.1: `GET /v1/blobs/<digest>` with `Range: bytes=N-`, and
+ * Serves this agent's blobs to other agents over HTTP/1.1, or HTTPS: `GET /v1/blobs/<digest>` with `Range: bytes=N-`, and
  * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob; `POST /v1/blobs/<digest>` asks to check a blob. Every request carries a token for its path.
  */
 export class BlobServer implements AsyncDisposable {
@@ -35,7 +42,14 @@ export class BlobServer implements AsyncDisposable {
 
   constructor(options: BlobServerOptions) {
     this.#options = options;
-    this.#server = createServer((request, response) => void this.#serve(request, response));
+    const serve = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    this.#server =
+      options.tls === undefined
+        ? createServer(serve)
+        : createTlsServer(
+            { ...options.tls, requestCert: true, rejectUnauthorized: true, handshakeTimeout: handshakeTimeoutMs },
+            serve,
+          );
     this.#server.keepAliveTimeout = 60_000;
   }
 

@@ -6,6 +6,7 @@ import type { Descriptor } from "../core/values/descriptor.ts";
 import type { Digest } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { currentTraceparent } from "../telemetry/index.ts";
+import type { MutualTls } from "../util/mutual-tls.ts";
 import { blobPath, layerPath } from "./paths.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
@@ -16,18 +17,25 @@ const stallTimeoutMs = 10_000;
 /** Cutting a large layer may take this long before the first byte of the answer. */
 const packTimeoutMs = 600_000;
 
-/** Reads blobs from other agents' BlobServers. */
+/**
+ * Reads blobs from other agents' BlobServers. With TLS a peer's certificate must be of the fleet's CA, whatever names it has:
+ * agents come and go under addresses that nobody knows beforehand. Peers without TLS are then refused.
+ */
 export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
   readonly #tokens: TransferTokens;
-  readonly #agent = new Agent({
-    connect: { timeout: connectTimeoutMs },
-    bodyTimeout: stallTimeoutMs,
-    headersTimeout: stallTimeoutMs,
-    connections: 16,
-  });
+  readonly #agent: Agent;
+  readonly #tls: boolean;
 
-  constructor(tokens: TransferTokens) {
+  constructor(tokens: TransferTokens, tls?: MutualTls) {
     this.#tokens = tokens;
+    this.#tls = tls !== undefined;
+    const secured = tls && { ...tls, rejectUnauthorized: true, checkServerIdentity: () => undefined };
+    this.#agent = new Agent({
+      connect: { timeout: connectTimeoutMs, ...secured },
+      bodyTimeout: stallTimeoutMs,
+      headersTimeout: stallTimeoutMs,
+      connections: 16,
+    });
   }
 
   async *readBlob(
@@ -67,6 +75,7 @@ export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
     path: string,
     options: Omit<Dispatcher.RequestOptions, "path" | "origin">,
   ): Promise<Dispatcher.ResponseData> {
+    if (this.#tls && !peerUrl.startsWith("https:")) throw unreachable(peerUrl, "it has no TLS, this agent has");
     const traceparent = currentTraceparent();
     const headers = {
       ...(options.headers as Record<string, string>),

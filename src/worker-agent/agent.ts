@@ -24,6 +24,7 @@ import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "
 import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source/index.ts";
 import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { encode } from "../util/msgpack.ts";
+import type { MutualTls } from "../util/mutual-tls.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { version } from "../version.ts";
@@ -66,6 +67,8 @@ export interface AgentOptions {
   readonly tokens: TransferTokens;
   /** Where the blob server listens, and the host others are told. */
   readonly blobListen: { readonly host: string; readonly port: number; readonly advertise?: string };
+  /** Between agents; default plain. */
+  readonly tls?: MutualTls;
   /** Sessions of a task's builds. */
   readonly sessions: (task: Task) => SessionGroup;
   /** Channels of a task to its coordinator. */
@@ -115,7 +118,7 @@ export class Agent implements AsyncDisposable {
 
   static async start(options: AgentOptions): Promise<Agent> {
     await using owned = new AsyncDisposableStack();
-    const { config, bus, tokens } = options;
+    const { config, bus, tokens, tls } = options;
     const clock = options.clock ?? systemClock;
     const { root } = config;
     await mkdir(root, { recursive: true, mode: 0o711 });
@@ -155,7 +158,7 @@ export class Agent implements AsyncDisposable {
     const cacheMounts = await CacheMountStore.open({ directory: join(root, "cache-mounts"), clock });
     const hosts = owned.use(new RegistryHosts(config.registries));
     const registry = new RegistryClient({ hosts, logger });
-    const transport = owned.use(new HttpBlobTransport(tokens));
+    const transport = owned.use(new HttpBlobTransport(tokens, tls));
     const hasher = owned.use(new ContentHasher({ snapshotter }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
 
@@ -233,10 +236,17 @@ export class Agent implements AsyncDisposable {
     };
 
     const blobServer = owned.use(
-      new BlobServer({ content, tokens, logger, packLayer: (layer, signal) => layers.packForPeer(layer, signal) }),
+      new BlobServer({
+        content,
+        tokens,
+        logger,
+        packLayer: (layer, signal) => layers.packForPeer(layer, signal),
+        ...(tls === undefined ? {} : { tls }),
+      }),
     );
     const port = await blobServer.listen(options.blobListen.host, options.blobListen.port);
-    const blobUrl = `http://${options.blobListen.advertise ?? `${advertisedHost(options.blobListen.host)}:${port}`}`;
+    const authority = options.blobListen.advertise ?? `${advertisedHost(options.blobListen.host)}:${port}`;
+    const blobUrl = `${tls === undefined ? "http" : "https"}://${authority}`;
     const tasks: TaskServer = owned.use(
       new TaskServer({
         agentId: id,

@@ -1,6 +1,6 @@
 import { AgentLinkClient } from "../agent-link/index.ts";
 import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
-import type { AgentConfig } from "../config/index.ts";
+import { type AgentConfig, readFleetTls } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { fleetKey, TransferTokens } from "../transfer/index.ts";
 import { weighBuffersWithHeap } from "../util/process/index.ts";
@@ -20,6 +20,7 @@ export interface StartedAgent extends AsyncDisposable {
 export async function startAgent(config: AgentConfig, logger: Logger): Promise<StartedAgent> {
   weighBuffersWithHeap();
   await using owned = new AsyncDisposableStack();
+  const tls = config.fleetTls && (await readFleetTls(config.fleetTls));
   const connection = await connectNats(config.nats, "buildfleet-agent");
   const bus = owned.use(
     new ChunkingMessageBus(
@@ -28,7 +29,7 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
       ),
     ),
   );
-  const link = owned.use(new AgentLinkClient());
+  const link = owned.use(new AgentLinkClient(tls === undefined ? {} : { tls }));
   const { listen, advertise } = config.blobServer;
   const colon = listen.lastIndexOf(":");
   const agent = owned.use(
@@ -41,6 +42,7 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
         port: Number(listen.slice(colon + 1)),
         ...(advertise === undefined ? {} : { advertise }),
       },
+      ...(tls === undefined ? {} : { tls }),
       sessions: ({ coordinator, sessionIds }) => link.group(coordinator.address, coordinator.token, sessionIds),
       channels: ({ coordinator }) => link.channels(coordinator.address, coordinator.token),
       logger,
