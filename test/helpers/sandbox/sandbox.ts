@@ -6,6 +6,7 @@ import { ControlClient } from "../../../src/client/index.ts";
 import type { SnapshotterName } from "../../../src/config/index.ts";
 import { connectGrpc } from "../../../src/grpc/index.ts";
 import { mount, unmount } from "../../../src/util/sys/index.ts";
+import { CertificateAuthority } from "../certificate-authority.ts";
 import { BuildClient } from "./build-client.ts";
 import { DaemonProcess } from "./daemon-process.ts";
 import { FaultyProxy } from "./faulty-proxy.ts";
@@ -42,6 +43,8 @@ export interface SandboxOptions {
   readonly namespaces?: boolean;
   /** A proxy in front of the registry that fails when told to; images have the same names behind both. */
   readonly proxy?: boolean;
+  /** Mutual TLS between coordinators and agents, with certificates of a CA of the sandbox's own. */
+  readonly fleetTls?: boolean;
   readonly insecureEntitlements?: readonly string[];
   /** Rules of automatic clean-up, as `[[worker.oci.gcpolicy]]` tables; default: agents keep all. */
   readonly gcPolicy?: string;
@@ -83,6 +86,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #ended: DaemonProcess[] = [];
   readonly #disks: string[] = [];
   #headsNamed = 0;
+  /** Flags of heads and of agents. */
+  #tlsFlags: { readonly head: readonly string[]; readonly agent: readonly string[] } = { head: [], agent: [] };
   #network: SandboxNetwork | undefined;
   #registry: ServiceProcess | undefined;
   #nats: ServiceProcess | undefined;
@@ -274,6 +279,7 @@ export class Sandbox implements AsyncDisposable {
       this.#nats = await startNats(this.hostAddress, join(this.root, "nats"));
     };
     await Promise.all([registry(), nats()]);
+    if (this.#options.fleetTls) await this.#issueCertificates();
     const starts: Promise<unknown>[] = [];
     for (let i = 0; i < coordinators; i++) starts.push(this.startHead());
     await Promise.all(starts);
@@ -289,7 +295,14 @@ export class Sandbox implements AsyncDisposable {
       const args = [...frontDoor, ...workerFlags(this.#options.agent ?? {})];
       return new DaemonProcess({ kind: "standalone", name, args, directory: this.root });
     }
-    const args = [...frontDoor, "--nats", this.#natsUrl, "--agent-link", `${this.hostAddress}:0`];
+    const args = [
+      ...frontDoor,
+      "--nats",
+      this.#natsUrl,
+      "--agent-link",
+      `${this.hostAddress}:0`,
+      ...this.#tlsFlags.head,
+    ];
     return new DaemonProcess({ kind: "coordinator", name, args, directory: this.root });
   }
 
@@ -300,12 +313,25 @@ export class Sandbox implements AsyncDisposable {
       args: [
         ...["--config", this.#configFile, "--root", root, "--nats", this.#natsUrl],
         ...["--blob-server", `${host?.address ?? "127.0.0.1"}:0`],
+        ...this.#tlsFlags.agent,
         ...workerFlags(options),
       ],
       directory: this.root,
       ...(host === undefined ? {} : { command: host.command }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });
+  }
+
+  async #issueCertificates(): Promise<void> {
+    const ca = await CertificateAuthority.create(join(this.root, "ca"));
+    const flags = async (name: string, names: string) => {
+      const files = await ca.issue(name, names);
+      return ["--fleet-tlscert", files.cert, "--fleet-tlskey", files.key, "--fleet-tlscacert", files.ca];
+    };
+    this.#tlsFlags = {
+      head: await flags("head", `IP:${this.hostAddress}`),
+      agent: await flags("agent", "DNS:agent"),
+    };
   }
 
   get #natsUrl(): string {
