@@ -31,6 +31,7 @@ import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../ses
 import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
 import { otlpForwarder } from "../telemetry/index.ts";
+import { dialAddress, splitHostPort } from "../util/host-port.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
@@ -279,7 +280,7 @@ async function listenForAgents(
     new AgentLinkServer({ access, channels: access, logger, ...(tls === undefined ? {} : { tls }) }),
   );
   const port = await server.listen(agentLink.listen);
-  return agentLink.advertise ?? `${agentLink.listen.slice(0, agentLink.listen.lastIndexOf(":"))}:${port}`;
+  return agentLink.advertise ?? dialAddress(splitHostPort(agentLink.listen).host, port);
 }
 
 async function listenOptions(config: FrontDoorConfig): Promise<Parameters<typeof listenGrpc>[2]> {

@@ -23,6 +23,7 @@ import { TracingSessionGroup } from "../session/index.ts";
 import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "../snapshot/index.ts";
 import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source/index.ts";
 import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
+import { dialAddress } from "../util/host-port.ts";
 import { encode } from "../util/msgpack.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
@@ -245,7 +246,7 @@ export class Agent implements AsyncDisposable {
       }),
     );
     const port = await blobServer.listen(options.blobListen.host, options.blobListen.port);
-    const authority = options.blobListen.advertise ?? `${advertisedHost(options.blobListen.host)}:${port}`;
+    const authority = options.blobListen.advertise ?? dialAddress(options.blobListen.host, port);
     const blobUrl = `${tls === undefined ? "http" : "https"}://${authority}`;
     const tasks: TaskServer = owned.use(
       new TaskServer({
@@ -311,8 +312,4 @@ async function agentId(root: string): Promise<string> {
 
 function platformsOf(config: WorkerConfig): readonly Platform[] {
   return config.platforms.length === 0 ? runnablePlatforms() : config.platforms.map((text) => parsePlatform(text));
-}
-
-function advertisedHost(listenHost: string): string {
-  return listenHost === "0.0.0.0" || listenHost === "::" ? hostname() : listenHost;
 }

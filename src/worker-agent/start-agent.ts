@@ -3,6 +3,7 @@ import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } fr
 import { type AgentConfig, readFleetTls } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { fleetKey, TransferTokens } from "../transfer/index.ts";
+import { splitHostPort } from "../util/host-port.ts";
 import { weighBuffersWithHeap } from "../util/process/index.ts";
 import { Agent } from "./agent.ts";
 
@@ -31,15 +32,13 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
   );
   const link = owned.use(new AgentLinkClient(tls === undefined ? {} : { tls }));
   const { listen, advertise } = config.blobServer;
-  const colon = listen.lastIndexOf(":");
   const agent = owned.use(
     await Agent.start({
       config,
       bus,
       tokens: new TransferTokens(await fleetKey(new NatsKeyValueStore(connection))),
       blobListen: {
-        host: listen.slice(0, colon),
-        port: Number(listen.slice(colon + 1)),
+        ...splitHostPort(listen),
         ...(advertise === undefined ? {} : { advertise }),
       },
       ...(tls === undefined ? {} : { tls }),
