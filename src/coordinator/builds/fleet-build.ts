@@ -16,13 +16,20 @@ import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import { sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
+import { isMultiRef } from "../../exporters/index.ts";
 import { checkTerminal } from "../../llb/definition/index.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
 import { allOrAbort } from "../../util/all-or-abort.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
-import { type BuildOutcome, type BuildRecording, resultDescriptor } from "../history/index.ts";
-import { type AttestOptions, attestSbom, type BuildProvenance } from "../provenance/index.ts";
+import { type BuildOutcome, type BuildRecording, type RecordedProvenance, resultDescriptor } from "../history/index.ts";
+import {
+  type AttestOptions,
+  attestSbom,
+  type BuildProvenance,
+  type ProvenanceOptions,
+  recordedProvenance,
+} from "../provenance/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
 import { toSolveProgress } from "./solve-progress.ts";
@@ -65,7 +72,7 @@ export interface BuildCaching {
 }
 
 /** As far as the build came. */
-type Reached = { -readonly [K in keyof BuildOutcome]: BuildOutcome[K] };
+type Reached = { -readonly [K in keyof BuildOutcome]: BuildOutcome[K] } & { source?: ExportSource };
 
 /** The longest that making a record of a build may take. */
 const recordTimeoutMs = 300_000;
@@ -88,8 +95,26 @@ export class FleetBuild implements ActiveBuild {
       reached.error = BuildError.from(error);
       throw error;
     } finally {
+      if (this.#options.recording !== undefined) reached.provenance = await this.#recorded(result, reached);
       await this.#end(reached);
     }
+  }
+
+  /** Whatever was asked for: the record tells all. Before the job ends, which knows what the result was made from. */
+  async #recorded(result: FrontendResult, { source }: Reached): Promise<ReadonlyMap<string, RecordedProvenance>> {
+    const { attest, logger } = this.#options;
+    const recorded = new Map<string, RecordedProvenance>();
+    if (source === undefined) return recorded;
+    try {
+      const options = recordedProvenance(attest.provenance?.builderId ?? "");
+      for (const [platform, { attestation, content }] of this.#provenance(result, source, options)) {
+        const data = (await content?.()) ?? new Uint8Array();
+        recorded.set(isMultiRef(source) ? platform : "", { predicateType: attestation.inTotoPredicateType, data });
+      }
+    } catch (error) {
+      logger.warn("provenance is not recorded", { error: BuildError.from(error).message });
+    }
+    return recorded;
   }
 
   async fail(error: BuildError): Promise<void> {
@@ -117,6 +142,7 @@ export class FleetBuild implements ActiveBuild {
     const { params, sessionExports, job, signal } = this.#options;
     const source = await this.#evaluate(result);
     reached.metadata = source.metadata;
+    reached.source = source;
     for (const short of platformWarnings(requestedPlatforms(params.frontendOpt), source)) {
       job.warn(sha256(short), { level: 0, short, detail: [], url: "" });
     }
@@ -199,7 +225,8 @@ export class FleetBuild implements ActiveBuild {
       ...(result.refs === undefined ? {} : { refs: new Map(refs) }),
     };
     // Scanners come later: what they are made from does not go into the result.
-    const provenance = this.#provenance(result, source);
+    const { attest } = this.#options;
+    const provenance = attest.provenance === undefined ? [] : this.#provenance(result, source, attest.provenance);
     const sboms = await this.#sboms(result, source);
     for (const [platform, attestation] of [...sboms, ...provenance]) {
       attestations.set(platform, [...(attestations.get(platform) ?? []), attestation]);
@@ -236,10 +263,13 @@ export class FleetBuild implements ActiveBuild {
     );
   }
 
-  #provenance(result: FrontendResult, source: ExportSource): ReadonlyMap<string, EvaluatedAttestation> {
-    const { attest, provenance, caching, layer } = this.#options;
-    if (attest.provenance === undefined) return new Map();
-    return provenance.attest(result, source, attest.provenance, {
+  #provenance(
+    result: FrontendResult,
+    source: ExportSource,
+    options: ProvenanceOptions,
+  ): ReadonlyMap<string, EvaluatedAttestation> {
+    const { provenance, caching, layer } = this.#options;
+    return provenance.attest(result, source, options, {
       isBuilt: (ref) => this.#solved(ref) !== undefined,
       stepBlobs: async (ref) => {
         const solved = this.#solved(ref);

@@ -14,6 +14,7 @@ import { encodeStatusLog, statusLogType } from "./status-log.ts";
 import { StepCounter } from "./step-counter.ts";
 
 /** The spelling is BuildKit's. */
+const inTotoType = "application/vnd.in-toto+json";
 const errorType = "application/vnd.googeapis.google.rpc.status+proto";
 
 /** How a build ended. */
@@ -22,7 +23,15 @@ export interface BuildOutcome {
   readonly metadata?: ReadonlyMap<string, Uint8Array>;
   /** What each exporter wrote, in their order; undefined for files. */
   readonly results?: readonly (OciDescriptor | undefined)[];
+  /** Provenance of the result by platform; under the empty name when it is not by platform. */
+  readonly provenance?: ReadonlyMap<string, RecordedProvenance>;
   readonly error?: BuildError;
+}
+
+export interface RecordedProvenance {
+  readonly predicateType: string;
+  /** JSON text of the predicate. */
+  readonly data: Uint8Array;
 }
 
 export interface BuildRecordingOptions {
@@ -55,6 +64,7 @@ export class BuildRecording {
     const steps = new StepCounter();
     const logs = await this.#write(statusLogType, statusLog(progress, steps));
     const externalError = status && (await this.#write(errorType, once(Status.encode(status).finish())));
+    const attestations = await this.#attestations(outcome.provenance);
     try {
       await store(
         fitRecord({
@@ -64,16 +74,27 @@ export class BuildRecording {
           externalError,
           error: status === undefined ? undefined : { ...status, details: [] },
           ExporterResponse: texts(outcome.metadata),
-          Result: resultInfo(outcome.results ?? []),
+          Result: resultInfo(outcome.results ?? [], attestations.get("")),
+          Results: platformResults(attestations),
           ...steps.counts,
         }),
       );
     } catch (error) {
       this.#warn(error);
     } finally {
-      blobs.settle([logs, externalError].filter((blob) => blob !== undefined));
+      blobs.settle([logs, externalError, ...attestations.values()].filter((blob) => blob !== undefined));
       active.end(Ref);
     }
+  }
+
+  async #attestations(provenance: BuildOutcome["provenance"] = new Map()): Promise<ReadonlyMap<string, Descriptor>> {
+    const written = new Map<string, Descriptor>();
+    for (const [platform, { predicateType, data }] of provenance) {
+      const blob = await this.#write(inTotoType, once(data));
+      if (blob === undefined) continue;
+      written.set(platform, { ...blob, annotations: { "in-toto.io/predicate-type": predicateType } });
+    }
+    return written;
   }
 
   async #write(mediaType: string, bytes: AsyncIterable<Uint8Array>): Promise<Descriptor | undefined> {
@@ -107,7 +128,10 @@ function texts(metadata: ReadonlyMap<string, Uint8Array> = new Map()): Record<st
   return Object.fromEntries(entries.map(([key, value]) => [key, Buffer.from(value).toString()]));
 }
 
-function resultInfo(results: readonly (OciDescriptor | undefined)[]): BuildHistoryRecord["Result"] {
+function resultInfo(
+  results: readonly (OciDescriptor | undefined)[],
+  attestation: Descriptor | undefined,
+): BuildHistoryRecord["Result"] {
   const written = new Map<bigint, Descriptor>();
   for (const [index, result] of results.entries()) {
     if (result === undefined) continue;
@@ -115,7 +139,18 @@ function resultInfo(results: readonly (OciDescriptor | undefined)[]): BuildHisto
     written.set(BigInt(index), { mediaType, digest, size, annotations: { ...annotations } });
   }
   const [first] = written.values();
-  if (first === undefined) return undefined;
+  if (first === undefined && attestation === undefined) return undefined;
+  const attestations = attestation === undefined ? [] : [attestation];
   // Clients of old read only the first.
-  return { ResultDeprecated: first, Attestations: [], Results: written };
+  return { ResultDeprecated: first, Attestations: attestations, Results: written };
+}
+
+function platformResults(attestations: ReadonlyMap<string, Descriptor>): BuildHistoryRecord["Results"] {
+  const platforms = [...attestations].filter(([platform]) => platform !== "").sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(
+    platforms.map(([platform, attestation]) => [
+      platform,
+      { ResultDeprecated: undefined, Attestations: [attestation], Results: new Map() },
+    ]),
+  );
 }

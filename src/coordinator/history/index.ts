@@ -1,3 +1,3 @@
-export type { BuildOutcome, BuildRecording } from "./build-recording.ts";
+export type { BuildOutcome, BuildRecording, RecordedProvenance } from "./build-recording.ts";
 export { FleetHistory, type FleetHistoryOptions } from "./fleet-history.ts";
 export { resultDescriptor } from "./result-descriptor.ts";

@@ -19,6 +19,19 @@ export interface ProvenanceOptions {
   readonly completeMaterials: boolean;
 }
 
+/** What the record of a build tells, whatever the client asks for. */
+export function recordedProvenance(builderId: string): ProvenanceOptions {
+  return {
+    version: "v1",
+    mode: "max",
+    builderId,
+    filename: "provenance.json",
+    reproducible: false,
+    inlineOnly: false,
+    completeMaterials: false,
+  };
+}
+
 /** What a build's options ask to be attested. */
 export interface AttestOptions {
   readonly provenance?: ProvenanceOptions;

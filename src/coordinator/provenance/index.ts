@@ -1,4 +1,9 @@
-export { type AttestOptions, type ProvenanceOptions, parseAttestOptions } from "./attest-options.ts";
+export {
+  type AttestOptions,
+  type ProvenanceOptions,
+  parseAttestOptions,
+  recordedProvenance,
+} from "./attest-options.ts";
 export { attestSbom } from "./attest-sbom.ts";
 export { BuildProvenance, type BuildProvenanceOptions, type BuiltRefs } from "./build-provenance.ts";
 export type { GraphWalk } from "./capture-edge.ts";
