@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { BuildHistoryEvent, type BuildHistoryRecord, BuildHistoryRequest } from "../../../src/api/gen/control.ts";
 import { FileAction, scratch } from "../../../src/llb/builder/index.ts";
 import { type BuildClient, directoryOutput, fileOutput, pushOutput, Sandbox } from "../../helpers/sandbox/index.ts";
 
@@ -36,6 +37,19 @@ describe("attestations", () => {
     assert.equal(manifests.length, 2);
     assert.equal(attached.platform.os, "unknown");
     return { manifest, statements: blob(attached).layers.map(blob) };
+  }
+
+  /** Of the build that began last. */
+  async function lastRecord(): Promise<BuildHistoryRecord> {
+    await using call = client.grpc.open("/moby.buildkit.v1.Control/ListenBuildHistory");
+    const request = BuildHistoryRequest.fromPartial({ EarlyExit: true, Limit: 1 });
+    await call.send(BuildHistoryRequest.encode(request).finish());
+    call.closeSend();
+    for await (const message of call.messages) {
+      const { record } = BuildHistoryEvent.decode(message);
+      if (record !== undefined) return record;
+    }
+    throw new Error("there are no records");
   }
 
   it("tell what a Dockerfile build was made from, and nothing secret", async () => {
@@ -139,6 +153,15 @@ CMD ["sh", "-c", "[ -e $BUILDKIT_SCAN_SOURCE/greeting ] && cp /statement $BUILDK
       ["d/f"],
     );
     assert.equal(predicate.buildDefinition.internalParameters.buildConfig, undefined);
+  });
+
+  it("are in the record of each build, whatever was asked for", async () => {
+    await client.build({ dockerfile: "FROM scratch\nCOPY a /\n", context: { a: "recorded" } });
+    const attestations = (await lastRecord()).Result?.Attestations ?? [];
+    assert.deepEqual(
+      attestations.map(({ annotations }) => annotations["in-toto.io/predicate-type"]),
+      ["https://slsa.dev/provenance/v1"],
+    );
   });
 
   it("may have to be complete", async () => {

@@ -65,6 +65,24 @@ describe("FleetHistory", () => {
     );
   });
 
+  it("tells what the result was made from, by platform or of the whole", async (t) => {
+    const { history } = await new HistoryFleet().open(t, { coordinatorId: "c1" });
+    const provenance = (...platforms: readonly string[]) =>
+      new Map(platforms.map((name) => [name, { predicateType: "some/type", data: Buffer.from(`{"of":"${name}"}`) }]));
+    await history.record(build("one")).end({ provenance: provenance("") }, progressOf(0));
+    await history.record(build("two")).end({ provenance: provenance("linux/b", "linux/a") }, progressOf(0));
+    const one = (await only(history, "one")).Result?.Attestations ?? [];
+    assert.deepEqual(
+      one.map(({ mediaType, annotations }) => [mediaType, annotations]),
+      [["application/vnd.in-toto+json", { "in-toto.io/predicate-type": "some/type" }]],
+    );
+    assert.equal((await read(history, one[0]?.digest)).toString(), '{"of":""}');
+    const two = await only(history, "two");
+    assert.equal(two.Result, undefined);
+    assert.deepEqual(Object.keys(two.Results), ["linux/a", "linux/b"]);
+    assert.equal((await read(history, two.Results["linux/b"]?.Attestations[0]?.digest)).toString(), '{"of":"linux/b"}');
+  });
+
   it("plays a build's progress back", async (t) => {
     const { history } = await new HistoryFleet().open(t, { coordinatorId: "c1" });
     await history.record(build("a")).end({}, progressOf(5));
