@@ -29,7 +29,6 @@ export interface AgentOptions {
   readonly snapshotter?: SnapshotterName;
   /** Data directory; default one of its own under the sandbox. */
   readonly root?: string;
-  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface SandboxOptions {
@@ -48,6 +47,8 @@ export interface SandboxOptions {
   readonly insecureEntitlements?: readonly string[];
   /** Rules of automatic clean-up, as `[[worker.oci.gcpolicy]]` tables; default: agents keep all. */
   readonly gcPolicy?: string;
+  /** For all daemons; of the test's own environment they have only the PATH. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** An agent and what is known of it. */
@@ -291,9 +292,10 @@ export class Sandbox implements AsyncDisposable {
       ...["--config", this.#configFile, "--root", join(this.root, name), "--addr", address],
       ...(this.#options.insecureEntitlements ?? []).flatMap((name) => ["--allow-insecure-entitlement", name]),
     ];
-    if (this.#options.standalone) {
-      const args = [...frontDoor, ...workerFlags(this.#options.agent ?? {})];
-      return new DaemonProcess({ kind: "standalone", name, args, directory: this.root });
+    const { standalone, agent = {}, env = {} } = this.#options;
+    if (standalone) {
+      const args = [...frontDoor, ...workerFlags(agent)];
+      return new DaemonProcess({ kind: "standalone", name, args, directory: this.root, env });
     }
     const args = [
       ...frontDoor,
@@ -303,7 +305,7 @@ export class Sandbox implements AsyncDisposable {
       `${this.hostAddress}:0`,
       ...this.#tlsFlags.head,
     ];
-    return new DaemonProcess({ kind: "coordinator", name, args, directory: this.root });
+    return new DaemonProcess({ kind: "coordinator", name, args, directory: this.root, env });
   }
 
   #spawnAgent(name: string, root: string, host: NetworkHost | undefined, options: AgentOptions): DaemonProcess {
@@ -318,7 +320,7 @@ export class Sandbox implements AsyncDisposable {
       ],
       directory: this.root,
       ...(host === undefined ? {} : { command: host.command }),
-      ...(options.env === undefined ? {} : { env: options.env }),
+      env: this.#options.env ?? {},
     });
   }
 
