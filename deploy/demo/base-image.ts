@@ -26,9 +26,11 @@ export interface ImageLayer {
 
 export interface ImageConfig {
   readonly Env?: readonly string[];
+  readonly Entrypoint?: readonly string[];
   readonly Cmd?: readonly string[];
   readonly User?: string;
   readonly WorkingDir?: string;
+  readonly Labels?: Readonly<Record<string, string>>;
 }
 
 const mtimeNs = 1_700_000_000_000_000_000n;

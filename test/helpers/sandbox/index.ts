@@ -1,3 +1,4 @@
+export { makeLayer, pushImage } from "../../../deploy/demo/base-image.ts";
 export {
   BuildClient,
   type ContextFiles,
@@ -9,6 +10,5 @@ export {
 } from "./build-client.ts";
 export { type FaultRule, FaultyProxy } from "./faulty-proxy.ts";
 export { mountsUnder, processesOf } from "./leftovers.ts";
-export { makeLayer, pushImage } from "./oci-image.ts";
 export { Sandbox, type SandboxAgent, type SandboxHead, type SandboxOptions } from "./sandbox.ts";
 export { waitFor } from "./wait-for.ts";

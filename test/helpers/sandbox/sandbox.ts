@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { busyboxEntries, makeLayer, pushImage } from "../../../deploy/demo/base-image.ts";
 import { ControlClient } from "../../../src/client/index.ts";
 import type { SnapshotterName } from "../../../src/config/index.ts";
 import { connectGrpc } from "../../../src/grpc/index.ts";
@@ -19,7 +20,6 @@ import {
   unmountAllUnder,
 } from "./leftovers.ts";
 import { type NetworkHost, SandboxNetwork } from "./network.ts";
-import { busyboxEntries, makeLayer, pushImage } from "./oci-image.ts";
 import { type ServiceProcess, startNats, startRegistry } from "./service-process.ts";
 import { waitFor } from "./wait-for.ts";
 
