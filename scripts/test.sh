@@ -6,6 +6,8 @@ set -eu
 sh "$root/scripts/debian-packages.sh"
 buildx=$(sh "$root/scripts/docker-buildx.sh")
 [ -z "$buildx" ] || PATH=$PATH:$buildx
+engine=$(sh "$root/scripts/docker-engine.sh")
+[ -z "$engine" ] || PATH=$engine:$PATH
 # Debian keeps some of the tools where only root's PATH looks.
 PATH=$PATH:/usr/sbin:/sbin
 export PATH

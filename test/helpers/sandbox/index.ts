@@ -8,6 +8,8 @@ export {
   pushOutput,
   type TestBuild,
 } from "./build-client.ts";
+export { Buildx, type BuildxSteps } from "./buildx.ts";
+export { DockerEngine } from "./docker-engine.ts";
 export { type FaultRule, FaultyProxy } from "./faulty-proxy.ts";
 export { mountsUnder, processesOf } from "./leftovers.ts";
 export { Sandbox, type SandboxAgent, type SandboxHead, type SandboxOptions } from "./sandbox.ts";

@@ -154,6 +154,12 @@ export class Sandbox implements AsyncDisposable {
     return this.#owned.use(await BuildClient.connect(found.address, join(this.root, "client")));
   }
 
+  /** A host for a server of the test's own, on the network of the agents' namespaces. */
+  async addHost(): Promise<NetworkHost> {
+    if (this.#network === undefined) throw new Error("the sandbox was started without namespaces");
+    return this.#network.addHost();
+  }
+
   async startAgent(options: AgentOptions = this.#options.agent ?? {}): Promise<SandboxAgent> {
     const name = `agent-${this.agents.length}`;
     const host = await this.#network?.addHost();
