@@ -12,7 +12,7 @@ export const subjects = {
   agentTasks: (agentId: string) => `bf.agent.${agentId}.tasks`,
   /** Publish: `{ taskId, leaseId }`. */
   agentCancel: (agentId: string) => `bf.agent.${agentId}.cancel`,
-  /** Request: `{ op: "usage" | "prune" | … }`. */
+  /** Request: AgentControlRequest. */
   agentControl: (agentId: string) => `bf.agent.${agentId}.control`,
   /** TaskEvent, published in order. */
   taskEvents: (taskId: string) => `bf.task.${taskId}.events`,

@@ -14,6 +14,7 @@ export interface FrontDoorFlags {
   readonly tlscacert?: string;
   readonly group?: string;
   readonly allowInsecureEntitlement?: readonly string[];
+  readonly keepFailed?: string;
 }
 
 export interface NatsFlags {

@@ -14,6 +14,8 @@ export interface FrontDoorConfig {
   readonly frontendRepositories?: readonly string[];
   /** Directory of JSON files whose keys provenance tells about this builder; default `/etc/buildkit/provenance.d`. */
   readonly provenanceEnvDir?: string;
+  /** How long the files of failed steps are kept for a look at them; default 10 minutes. */
+  readonly keepFailedMs?: number;
   /** Longest gRPC message accepted. */
   readonly maxMessageBytes: number;
 }

@@ -60,10 +60,7 @@ export async function resolveAgent(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Resolved<AgentConfig>> {
   const { settings, warnings } = await readFileSettings(flags, env);
-  const idleExitMs = flags.idleExit === undefined ? undefined : parseDurationMs(flags.idleExit);
-  if (flags.idleExit !== undefined && idleExitMs === undefined) {
-    throw new ConfigError(`--idle-exit must be a time such as 10m, not ${JSON.stringify(flags.idleExit)}`);
-  }
+  const idleExitMs = duration("--idle-exit", flags.idleExit);
   const blobServer = listenConfig("--blob-server", flags.blobServer ?? "127.0.0.1:0", flags.blobServerAdvertise);
   const fleetTls = resolveFleetTls(flags);
   return {
@@ -129,6 +126,7 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
   }
   if (ca !== undefined && cert === undefined) throw new ConfigError("--tlscacert needs --tlscert and --tlskey");
   const group = flags.group ?? settings.gid?.toString();
+  const keepFailedMs = duration("--keep-failed", flags.keepFailed);
   return {
     addresses: flags.addr ?? settings.addresses ?? [defaultSocket(env)],
     insecureEntitlements: flags.allowInsecureEntitlement ?? settings.insecureEntitlements ?? [],
@@ -137,8 +135,16 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
     ...(settings.frontendRepositories === undefined ? {} : { frontendRepositories: settings.frontendRepositories }),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key, ...(ca === undefined ? {} : { ca }) } }),
     ...(group === undefined ? {} : { socketGroup: group }),
+    ...(keepFailedMs === undefined ? {} : { keepFailedMs }),
     ...(settings.provenanceEnvDir === undefined ? {} : { provenanceEnvDir: settings.provenanceEnvDir }),
   };
+}
+
+function duration(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseDurationMs(text);
+  if (ms === undefined) throw new ConfigError(`${flag} must be a time such as 10m, not ${JSON.stringify(text)}`);
+  return ms;
 }
 
 function worker(flags: WorkerFlags, settings: FileSettings, root: string): WorkerConfig {

@@ -41,6 +41,8 @@ import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
 import { TracingBuildService } from "./builds/tracing-build-service.ts";
 import { CacheExports } from "./caching/cache-exports.ts";
 import { RegistryPusher } from "./exporting/registry-pusher.ts";
+import { FailedSteps } from "./failures/failed-steps.ts";
+import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
@@ -57,6 +59,10 @@ import { HeldLayers } from "./ops/held-layers.ts";
 import { ResolvedSources } from "./ops/resolved-sources.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 import { loadProvenanceEnvironment } from "./provenance/index.ts";
+
+const defaultKeepFailedMs = 600_000;
+/** Steps whose files are kept at the same time, whatever their size: clean-up takes them when room is short. */
+const maxFailedSteps = 20;
 
 export interface CoordinatorOptions {
   readonly id: string;
@@ -170,8 +176,22 @@ export class Coordinator implements AsyncDisposable {
       },
       entitlements: () => [...entitlements],
     });
+    const usage = new FleetUsage(bus, registry, logger);
+    const stopped = new AbortController();
+    owned.defer(() => stopped.abort());
+    const failedSteps = owned.use(
+      new FailedSteps({
+        clock,
+        keepMs: frontDoor.keepFailedMs ?? defaultKeepFailedMs,
+        maxSteps: maxFailedSteps,
+        pin: (layers) => held.pin(layers),
+        drop: (layers) => usage.drop(layers, stopped.signal).catch(() => {}),
+      }),
+    );
     const solver: Solver<Ref> = new Solver<Ref>({
-      resolver: held.resolver(new TracingOpResolver(ops)),
+      resolver: held.resolver(
+        new TracingOpResolver(new FailureNotingResolver(ops, (failure) => failedSteps.note(failure))),
+      ),
       cache,
       clock,
       logger,
@@ -205,7 +225,8 @@ export class Coordinator implements AsyncDisposable {
       solver,
       dispatcher: tasks,
       registry,
-      usage: new FleetUsage(bus, registry, logger),
+      usage,
+      failedSteps,
       sourceMeta: new SourceMetaResolver(images, tasks, resolvedSources),
       sessions: sessionGroup,
       exporters: new Map(exporters.map((exporter) => [exporter.type, new TracingExporter(exporter)])),

@@ -38,6 +38,7 @@ export class ControlServer implements Disposable {
 
   async #records(request: AgentControlRequest): Promise<readonly UsageRecord[]> {
     if (request.op === "usage") return this.#inventory.usage();
+    if (request.op === "drop") return this.#inventory.drop(request.ids, this.#stop.signal);
     const round = { keep: request.inUse, patient: true, signal: this.#stop.signal };
     return (await this.#inventory.collect([request.options], round)).removed;
   }

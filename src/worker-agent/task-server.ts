@@ -1,12 +1,14 @@
 import { subjects } from "../bus/index.ts";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
+import { findCause, StepFailedError } from "../core/errors/step-failed-error.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { OpRunner, OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
+import type { FailedState } from "../core/values/failed-state.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
 import { decode, encode } from "../util/msgpack.ts";
@@ -178,7 +180,8 @@ export class TaskServer implements AsyncDisposable {
       // What is tried again, here or elsewhere, finds room then.
       if (isOutOfSpace(failed, task.kind)) await this.#options.collector?.outOfSpace(signal);
       const failure = reportedFailure(failed, task.kind, this.#options.agentId, this.#options.root);
-      outcome = { type: "error", error: failure.toWire() };
+      const state = failure.infrastructure ? undefined : findCause(failure, StepFailedError)?.state;
+      outcome = { type: "error", error: failure.toWire(), ...(state === undefined ? {} : { state }) };
     }
     const { seq } = reporter.end();
     await this.#deliver(task, { ...outcome, leaseId: task.leaseId, seq, fetched }, signal);
@@ -236,4 +239,4 @@ export class TaskServer implements AsyncDisposable {
 
 type OutcomeBody =
   | { readonly type: "result"; readonly result: unknown }
-  | { readonly type: "error"; readonly error: ReturnType<BuildError["toWire"]> };
+  | { readonly type: "error"; readonly error: ReturnType<BuildError["toWire"]>; readonly state?: FailedState };

@@ -32,6 +32,7 @@ export function addFrontDoorOptions(command: Command): void {
     "what builds may ask for: network.host, security.insecure, device; may be repeated",
     collect,
   );
+  command.option("--keep-failed <time>", "keep the files of failed steps, for `debug shell`; 0 for not (default: 10m)");
 }
 
 /** Flags of what runs steps. */

@@ -24,6 +24,7 @@ import type { Platform } from "../../core/values/platform.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import type { CacheImports } from "../caching/cache-imports.ts";
+import type { BuildFailures } from "../failures/failed-steps.ts";
 import { FleetContainer } from "../gateway/fleet-container.ts";
 import { LogVertex } from "../gateway/log-vertex.ts";
 import type { BuildProvenance, FrontendRequest, RequestScope } from "../provenance/index.ts";
@@ -47,6 +48,7 @@ export interface BuildBridgeOptions {
   /** Entitlements granted to this build. */
   readonly entitlements: readonly string[];
   readonly provenance: BuildProvenance;
+  readonly failures: BuildFailures;
   readonly traceparent?: string;
 }
 
@@ -172,6 +174,7 @@ export class BuildBridge implements LlbBridge {
           this.#results.set(id, solved);
           return solved;
         } catch (error) {
+          this.#options.failures.add(error);
           throw withDefinitionSource(error, definition);
         }
       },

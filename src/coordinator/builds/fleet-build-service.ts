@@ -19,6 +19,7 @@ import { buildkitVersion, dockerfileVersion, packageName } from "../../version.t
 import type { CacheExports } from "../caching/cache-exports.ts";
 import { type CacheImportServices, CacheImports } from "../caching/cache-imports.ts";
 import { SessionExporters } from "../exporting/session-exporters.ts";
+import type { FailedSteps } from "../failures/failed-steps.ts";
 import type { AgentRegistry } from "../fleet/agent-registry.ts";
 import { matchesWorkerFilters } from "../fleet/worker-filter.ts";
 import type {
@@ -62,6 +63,7 @@ export interface FleetBuildServiceOptions {
   readonly entitlements: ReadonlySet<string>;
   /** What provenance tells of this builder. */
   readonly provenanceEnvironment: ProvenanceEnvironment;
+  readonly failedSteps: FailedSteps;
   readonly history: FleetHistory;
   readonly logger: Logger;
 }
@@ -104,6 +106,11 @@ export class FleetBuildService implements BuildService {
       compatibilityVersion: params.compatibilityVersion,
       environment: this.#options.provenanceEnvironment,
     });
+    const failures = this.#options.failedSteps.ofBuild({
+      ref: params.ref,
+      sessionIds: sessions.ids,
+      entitlements: params.entitlements,
+    });
     const bridge = new BuildBridge({
       job,
       sessions,
@@ -116,6 +123,7 @@ export class FleetBuildService implements BuildService {
       entitlements: params.entitlements,
       signal,
       provenance,
+      failures,
       ...trace,
     });
     logger.info("build started", { frontend: params.frontend, exporters: params.exporters.map(({ type }) => type) });
@@ -138,7 +146,8 @@ export class FleetBuildService implements BuildService {
       recording,
       provenance,
       attest,
-      onEnd: () => {
+      onEnd: (error) => {
+        failures.end(error !== undefined);
         provenance[Symbol.dispose]();
         sourceMeta.forget(params.sessionId);
       },

@@ -50,8 +50,8 @@ export interface FleetBuildOptions {
   readonly recording: BuildRecording | undefined;
   readonly provenance: BuildProvenance;
   readonly attest: AttestOptions;
-  /** Called when the job is gone, before the record is complete. */
-  readonly onEnd: () => void;
+  /** Called when the job is gone, before the record is complete, with why the build failed. */
+  readonly onEnd: (error: BuildError | undefined) => void;
   readonly logger: Logger;
 }
 
@@ -133,7 +133,7 @@ export class FleetBuild implements ActiveBuild {
     try {
       await job.discard();
     } finally {
-      this.#options.onEnd();
+      this.#options.onEnd(error);
       await recording?.end(outcome, this.progress(AbortSignal.timeout(recordTimeoutMs)));
     }
   }

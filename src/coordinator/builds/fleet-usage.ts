@@ -35,6 +35,11 @@ export class FleetUsage {
     return this.#ask({ op: "prune", options, inUse }, pruneTimeoutMs, signal);
   }
 
+  /** Removes these layers wherever they are, but for running builds and tasks. */
+  async drop(ids: readonly LayerId[], signal: AbortSignal): Promise<void> {
+    await this.#ask({ op: "drop", ids }, pruneTimeoutMs, signal);
+  }
+
   async #ask(request: AgentControlRequest, timeoutMs: number, signal: AbortSignal): Promise<readonly UsageRecord[]> {
     const data = encode(request);
     const answers = await Promise.all(

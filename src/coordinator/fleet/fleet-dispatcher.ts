@@ -3,6 +3,7 @@ import { subjects } from "../../bus/index.ts";
 import { AgentLostError } from "../../core/errors/agent-lost-error.ts";
 import { BuildError, isInfrastructureError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
@@ -178,6 +179,10 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         await this.#record(agent.id, layers, fetched);
         this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
+      } catch (error) {
+        // How the step failed is what counts.
+        if (error instanceof StepFailedError) await this.#record(agent.id, error.state.layers, []).catch(() => {});
+        throw error;
       } finally {
         watch[Symbol.dispose]();
         if (shown !== undefined) context.progress.status({ ...shown, completedAt: this.#options.clock.now() });

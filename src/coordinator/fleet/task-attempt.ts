@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { subjects } from "../../bus/index.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { TaskEvent, TaskOutcome } from "../../core/values/agent.ts";
@@ -94,7 +95,10 @@ export class TaskAttempt implements Disposable {
     if (outcome.leaseId !== this.#leaseId || this.#ended) return;
     this.#ended = true;
     if (outcome.type === "error") {
-      this.#settle.reject(BuildError.fromWire(outcome.error));
+      const { error, state } = outcome;
+      this.#onMade(state?.layers.map(({ id }) => id) ?? []);
+      const failure = BuildError.fromWire(error);
+      this.#settle.reject(state === undefined ? failure : new StepFailedError(failure, state));
       return;
     }
     if (this.#chunks.length > 0 && this.#events !== outcome.seq) {

@@ -26,6 +26,7 @@ import type { Digest } from "../../core/values/digest.ts";
 import { normalizePlatform, type Platform } from "../../core/values/platform.ts";
 import { statusToError } from "../../grpc/index.ts";
 import { BridgeContainers } from "../gateway/bridge-containers.ts";
+import { FailureRefs } from "../gateway/failure-refs.ts";
 import { resultFromMessage, resultToMessage } from "./result-messages.ts";
 import { timestampFromMs } from "./timestamp.ts";
 
@@ -47,6 +48,7 @@ export class BridgeForwarder {
   readonly #bridge: LlbBridge;
   readonly #options: BridgeForwarderOptions;
   readonly #refs = new Map<string, BridgeRef>();
+  readonly #failures = new FailureRefs();
   readonly #result = Promise.withResolvers<FrontendResult>();
   #returned = false;
 
@@ -55,7 +57,7 @@ export class BridgeForwarder {
     this.#options = options;
     this.containers = new BridgeContainers({
       bridge: options.bridge,
-      ref: (id) => this.#ref(id),
+      ref: (id) => this.#failures.find(id) ?? this.#ref(id),
       platform: platformFromMessage,
     });
     this.#result.promise.catch(() => {});
@@ -95,7 +97,20 @@ export class BridgeForwarder {
   }
 
   async solve(request: SolveRequest, signal: AbortSignal): Promise<SolveResponse> {
-    const result = await this.#bridge.solve(
+    const result = await this.#telling(() => this.#solve(request, signal));
+    if ((result.refs?.size ?? 0) > 0 && !request.allowResultReturn) {
+      throw new BuildError(Code.Unknown, "solve did not return default result");
+    }
+    const message = resultToMessage(result, request.allowResultArrayRef, (ref) => {
+      this.#refs.set(ref.id, ref);
+      return ref.id;
+    });
+    if (request.Final) this.#final(result, request.ExporterAttr);
+    return { ref: request.allowResultReturn ? "" : (result.ref?.id ?? ""), result: message };
+  }
+
+  #solve(request: SolveRequest, signal: AbortSignal): Promise<FrontendResult> {
+    return this.#bridge.solve(
       {
         ...(request.Definition === undefined ? {} : { definition: request.Definition }),
         ...(request.Frontend === "" ? {} : { frontend: request.Frontend }),
@@ -107,15 +122,6 @@ export class BridgeForwarder {
       },
       signal,
     );
-    if ((result.refs?.size ?? 0) > 0 && !request.allowResultReturn) {
-      throw new BuildError(Code.Unknown, "solve did not return default result");
-    }
-    const message = resultToMessage(result, request.allowResultArrayRef, (ref) => {
-      this.#refs.set(ref.id, ref);
-      return ref.id;
-    });
-    if (request.Final) this.#final(result, request.ExporterAttr);
-    return { ref: request.allowResultReturn ? "" : (result.ref?.id ?? ""), result: message };
   }
 
   /** Clients from before `Return` mark their last solve; its attributes join the result's metadata. */
@@ -134,22 +140,25 @@ export class BridgeForwarder {
   }
 
   async evaluate(request: EvaluateRequest, signal: AbortSignal): Promise<EvaluateResponse> {
-    await this.#ref(request.Ref).evaluate(signal);
+    await this.#evaluated(request.Ref, signal);
     return {};
   }
 
   async readFile(request: ReadFileRequest, signal: AbortSignal): Promise<ReadFileResponse> {
     const range = request.Range && { offset: request.Range.Offset, length: request.Range.Length };
-    return { Data: await this.#ref(request.Ref).readFile(request.FilePath, range, signal) };
+    const ref = await this.#evaluated(request.Ref, signal);
+    return { Data: await this.#telling(() => ref.readFile(request.FilePath, range, signal)) };
   }
 
   async readDir(request: ReadDirRequest, signal: AbortSignal): Promise<ReadDirResponse> {
-    const entries = await this.#ref(request.Ref).readDir(request.DirPath, request.IncludePattern, signal);
+    const ref = await this.#evaluated(request.Ref, signal);
+    const entries = await this.#telling(() => ref.readDir(request.DirPath, request.IncludePattern, signal));
     return { entries: [...entries] };
   }
 
   async statFile(request: StatFileRequest, signal: AbortSignal): Promise<StatFileResponse> {
-    return { stat: await this.#ref(request.Ref).statFile(request.Path, signal) };
+    const ref = await this.#evaluated(request.Ref, signal);
+    return { stat: await ref.statFile(request.Path, signal) };
   }
 
   inputs(): InputsResponse {
@@ -244,6 +253,7 @@ export class BridgeForwarder {
   /** The build is over: refs are dropped, containers end, and a frontend that has not returned never will. */
   async discard(): Promise<void> {
     this.#refs.clear();
+    this.#failures.clear();
     this.#settled(() => this.#result.reject(new BuildError(Code.Canceled, "context canceled")));
     await this.containers.discard();
   }
@@ -257,6 +267,21 @@ export class BridgeForwarder {
     this.#returned = true;
     settle();
     return true;
+  }
+
+  async #evaluated(id: string, signal: AbortSignal): Promise<BridgeRef> {
+    const ref = this.#ref(id);
+    await this.#telling(() => ref.evaluate(signal));
+    return ref;
+  }
+
+  /** Errors name what the failed step left. */
+  async #telling<R>(work: () => Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#failures.tell(error);
+    }
   }
 
   #ref(id: string): BridgeRef {

@@ -12,15 +12,16 @@ import {
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { GatewayContainer } from "../../core/seams/gateway-container.ts";
-import type { BridgeRef, LlbBridge } from "../../core/seams/llb-bridge.ts";
+import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import type { ServerCall } from "../../grpc/index.ts";
 import { ExecStream } from "./exec-stream.ts";
+import type { MountableRef } from "./failure-refs.ts";
 
 export interface BridgeContainersOptions {
   readonly bridge: LlbBridge;
   /** A ref by the id the frontend knows it by. @throws BuildError for an unknown one */
-  readonly ref: (id: string) => BridgeRef;
+  readonly ref: (id: string) => MountableRef;
   readonly platform: (message: NonNullable<NewContainerRequest["platform"]>) => Platform;
 }
 

@@ -22,7 +22,7 @@ export interface ContainerRequest {
 export interface ContainerRequestMount {
   /** `input`, `output` and `resultID` do not count. */
   readonly mount: Mount;
-  readonly ref?: BridgeRef;
+  readonly ref?: Pick<BridgeRef, "evaluate">;
 }
 
 export interface ContainerFile {

@@ -39,4 +39,5 @@ export type AgentControlRequest =
       readonly options: PruneOptions;
       /** Layers of running builds, which stay. */
       readonly inUse: readonly LayerId[];
-    };
+    }
+  | { readonly op: "drop"; readonly ids: readonly LayerId[] };

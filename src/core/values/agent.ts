@@ -1,5 +1,6 @@
 import type { WireError } from "../errors/build-error.ts";
 import type { ProgressStatus, ProgressWarning } from "../seams/progress.ts";
+import type { FailedState } from "./failed-state.ts";
 import type { Platform } from "./platform.ts";
 
 /** What an agent says of itself every heartbeat. Soft state: a coordinator knows the agents it hears. */
@@ -37,7 +38,7 @@ export type TaskEvent = { readonly leaseId: string; readonly seq: number } & (
 /** How a task ended. Sent until the coordinator acknowledges. */
 export type TaskOutcome = { readonly leaseId: string; readonly seq: number; readonly fetched: readonly string[] } & (
   | { readonly type: "result"; readonly result: unknown }
-  | { readonly type: "error"; readonly error: WireError }
+  | { readonly type: "error"; readonly error: WireError; readonly state?: FailedState }
 );
 
 /** One record of disk usage on an agent (map a3, h13). Times are Unix milliseconds. */

@@ -85,13 +85,30 @@ export class AgentInventory {
    * @returns what was removed, also when a rule could not be finished for want of a coordinator's answer
    */
   async collect(rules: readonly PruneOptions[], round: PruneRound): Promise<Collected> {
+    return this.#inTurn(() => this.#collect(rules, round));
+  }
+
+  /** Removes these layers, if they are here and nobody needs them. @returns what was removed */
+  async drop(ids: readonly LayerId[], signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    const wanted = new Set(ids.filter((id) => this.#options.snapshotter.has(id)));
+    if (wanted.size === 0) return [];
+    return this.#inTurn(async () => {
+      const [{ ofLayer }, infos] = await Promise.all([this.#options.blobs.survey(), this.#infos()]);
+      const batch = [...this.#layerItems(ofLayer, infos)].filter(({ record }) => wanted.has(record.id as LayerId));
+      const state: RoundState = { kept: new Set(), removed: [], mounts: [] };
+      await this.#removeBatch(batch, { patient: true, signal }, state);
+      return state.removed;
+    });
+  }
+
+  #inTurn<R>(round: () => Promise<R>): Promise<R> {
     const before = this.#turn;
-    const collected = (async () => {
+    const done = (async () => {
       await before.catch(() => {});
-      return this.#collect(rules, round);
+      return round();
     })();
-    this.#turn = collected;
-    return collected;
+    this.#turn = done;
+    return done;
   }
 
   async #collect(rules: readonly PruneOptions[], round: PruneRound): Promise<Collected> {

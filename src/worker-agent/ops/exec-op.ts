@@ -16,6 +16,7 @@ import type { MountArea } from "./exec/mount-area.ts";
 import { loadSecretEnvironment } from "./exec/secret-environment.ts";
 import { StepLog, type StepLogLimits } from "./exec/step-log.ts";
 import { StepMounts } from "./exec/step-mounts.ts";
+import { withFailedState } from "./failed-state.ts";
 
 export interface ExecOpRunnerOptions {
   readonly executor: Executor;
@@ -83,7 +84,16 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       validExitCodes: meta.validExitCodes,
       platform: body.platform,
     };
-    const usage = await this.#runProcess(container, command, context, [...mounts.secrets, ...secretEnvironment.values]);
+    const secrets = [...mounts.secrets, ...secretEnvironment.values];
+    let usage: ExecUsage;
+    try {
+      usage = await this.#runProcess(container, command, context, secrets);
+    } catch (error) {
+      throw await withFailedState(error, task, context, async () => {
+        await mounts.release();
+        return mounts.commitFailed();
+      });
+    }
     await mounts.release();
     return { ...(await mounts.commit()), usage };
   }

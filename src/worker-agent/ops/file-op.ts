@@ -1,12 +1,15 @@
 import { type FileAction, Op } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { findCause, StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { ActiveSnapshot, MountedView } from "../../core/seams/snapshotter.ts";
+import type { FailedState } from "../../core/values/failed-state.ts";
 import { type LayerInfo, type Ref, scratchRef } from "../../core/values/layer.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import type { ActionJob, CopyOneJob, CopySource, UnpackPlace } from "../../filesystem/file-worker.ts";
 import { bytePath, WorkerPool } from "../../filesystem/index.ts";
+import { withFailedState } from "./failed-state.ts";
 import type { UnpackJob } from "./unpack-worker.ts";
 
 export interface FileOpRunnerOptions {
@@ -37,7 +40,7 @@ export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
     const { op } = Op.decode(task.body.op);
     if (op?.$case !== "file") throw new BuildError(Code.InvalidArgument, "invalid nil file op");
     try {
-      await using run = new FileOpRun(op.value.actions, task.body.inputs, task.body.description, context, this.#tools);
+      await using run = new FileOpRun(op.value.actions, task, context, this.#tools);
       return await run.solve();
     } catch (error) {
       throw BuildError.from(error);
@@ -61,8 +64,8 @@ interface Tools {
 
 class FileOpRun implements AsyncDisposable {
   readonly #actions: readonly FileAction[];
+  readonly #task: Task<"file">;
   readonly #inputs: readonly Ref[];
-  readonly #description: string;
   readonly #context: RunContext;
   readonly #tools: Tools;
   readonly #states = new Map<number, Promise<State>>();
@@ -71,16 +74,10 @@ class FileOpRun implements AsyncDisposable {
   readonly #layers: LayerInfo[] = [];
   readonly #open = new Set<ActiveSnapshot>();
 
-  constructor(
-    actions: readonly FileAction[],
-    inputs: readonly Ref[],
-    description: string,
-    context: RunContext,
-    tools: Tools,
-  ) {
+  constructor(actions: readonly FileAction[], task: Task<"file">, context: RunContext, tools: Tools) {
     this.#actions = actions;
-    this.#inputs = inputs;
-    this.#description = description === "" ? "fileop target" : description;
+    this.#task = task;
+    this.#inputs = task.body.inputs;
     this.#context = context;
     this.#tools = tools;
   }
@@ -90,7 +87,7 @@ class FileOpRun implements AsyncDisposable {
     const refs: Ref[] = [];
     for (const index of outputs) {
       this.#checkLoop(index);
-      const state = await this.#state(index);
+      const state = await this.#output(index);
       refs.push(state.kind === "ref" ? state.ref : scratchRef);
     }
     return { outputs: refs, layers: this.#layers };
@@ -143,6 +140,17 @@ class FileOpRun implements AsyncDisposable {
     checked.add(index);
   }
 
+  /** The failing action may be another than the one which gives the output; it is this one that BuildKit names. */
+  async #output(index: number): Promise<State> {
+    try {
+      return await this.#state(index);
+    } catch (error) {
+      const { results, layers } = findCause(error, StepFailedError)?.state ?? { results: [], layers: [] };
+      const action = index - this.#inputs.length;
+      throw await withFailedState(error, this.#task, this.#context, async () => ({ results, layers, action }));
+    }
+  }
+
   #state(index: number): Promise<State> {
     let state = this.#states.get(index);
     if (state === undefined) {
@@ -161,6 +169,18 @@ class FileOpRun implements AsyncDisposable {
 
     await using views = new AsyncDisposableStack();
     const { snapshot, base } = await this.#writable(action.input);
+    try {
+      await this.#act(action, snapshot, views);
+    } catch (error) {
+      // It was another action that failed.
+      if (error instanceof StepFailedError) throw error;
+      throw await withFailedState(error, this.#task, this.#context, () => this.#commitFailed(index, snapshot, base));
+    }
+    if (!this.#committed.has(index)) return { kind: "active", snapshot, base };
+    return { kind: "ref", ref: await this.#commit(snapshot, base, this.#layers) };
+  }
+
+  async #act(action: FileAction, snapshot: ActiveSnapshot, views: AsyncDisposableStack): Promise<void> {
     const source = action.action?.$case === "copy" ? await this.#readable(action.secondaryInput, views) : undefined;
     const owner = action.action !== undefined && "owner" in action.action.value ? action.action.value.owner : undefined;
     const user = await this.#named(owner?.user, views);
@@ -175,8 +195,6 @@ class FileOpRun implements AsyncDisposable {
       ...(source === undefined ? {} : { source: bytePath(source) }),
     };
     await this.#runAction(job);
-    if (!this.#committed.has(index)) return { kind: "active", snapshot, base };
-    return { kind: "ref", ref: await this.#commit(snapshot, base) };
   }
 
   async #runAction(job: ActionJob): Promise<void> {
@@ -223,12 +241,24 @@ class FileOpRun implements AsyncDisposable {
     return bytePath(await this.#readable(input, views));
   }
 
-  async #commit(snapshot: ActiveSnapshot, base: Ref): Promise<Ref> {
+  /** What the failed action has written, and what it was to copy from when that is no layer yet. */
+  async #commitFailed(index: number, snapshot: ActiveSnapshot, base: Ref): Promise<FailedState> {
+    const inputs = this.#inputs.length;
+    const results = this.#actions.map((): Ref | null => null);
+    const layers: LayerInfo[] = [];
+    results[index - inputs] = await this.#commit(snapshot, base, layers);
+    const source = this.#actions[index - inputs]?.secondaryInput ?? -1;
+    const state = source < inputs ? undefined : await this.#state(source).catch(() => undefined);
+    if (state?.kind === "active") results[source - inputs] = await this.#commit(state.snapshot, state.base, layers);
+    return { results, layers };
+  }
+
+  async #commit(snapshot: ActiveSnapshot, base: Ref, made: LayerInfo[]): Promise<Ref> {
     const { layers } = this.#context;
     const id = layers.newId();
     const { sizeBytes } = await snapshot.commit(id);
     this.#open.delete(snapshot);
-    this.#layers.push(layers.born(id, sizeBytes, this.#description));
+    made.push(layers.born(id, sizeBytes, this.#task.body.description || "fileop target"));
     return { layers: [...base.layers, id] };
   }
 }

@@ -45,6 +45,8 @@ export interface SandboxOptions {
   /** Mutual TLS between coordinators and agents, with certificates of a CA of the sandbox's own. */
   readonly fleetTls?: boolean;
   readonly insecureEntitlements?: readonly string[];
+  /** How long the files of failed steps are kept, `1s`; default as the daemons'. */
+  readonly keepFailed?: string;
   /** Rules of automatic clean-up, as `[[worker.oci.gcpolicy]]` tables; default: agents keep all. */
   readonly gcPolicy?: string;
   /** For all daemons; of the test's own environment they have only the PATH. */
@@ -294,8 +296,10 @@ export class Sandbox implements AsyncDisposable {
   }
 
   #spawnHead(name: string, address: string): DaemonProcess {
+    const { keepFailed } = this.#options;
     const frontDoor = [
       ...["--config", this.#configFile, "--root", join(this.root, name), "--addr", address],
+      ...(keepFailed === undefined ? [] : ["--keep-failed", keepFailed]),
       ...(this.#options.insecureEntitlements ?? []).flatMap((name) => ["--allow-insecure-entitlement", name]),
     ];
     const { standalone, agent = {}, env = {} } = this.#options;

@@ -13,6 +13,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type ExecOp, type Mount, MountType, type NetMode, Op, type SecurityMode } from "../../../src/api/gen/ops.ts";
+import type { BuildError } from "../../../src/core/errors/build-error.ts";
+import { exitCodeOf } from "../../../src/core/errors/exec-failed-error.ts";
+import { StepFailedError } from "../../../src/core/errors/step-failed-error.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import type { LayerId, Ref } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
@@ -161,16 +164,35 @@ describe("ExecOpRunner", () => {
   });
 
   test("a failed step has BuildKit's message and no result", async () => {
-    await assert.rejects(step('echo "a"; exit 3'), {
-      name: "ExecFailedError",
-      exitCode: 3,
-      message: 'process "/bin/sh -c echo \\"a\\"; exit 3" did not complete successfully: exit code: 3',
+    await assert.rejects(step('echo "a"; exit 3'), (error: BuildError) => {
+      const message = 'process "/bin/sh -c echo \\"a\\"; exit 3" did not complete successfully: exit code: 3';
+      assert.deepEqual([error.message, exitCodeOf(error)], [message, 3]);
+      return true;
     });
     await assert.rejects(step("true", { meta: { user: "nobody" } }), {
       message:
         'process "/bin/sh -c true" did not complete successfully: unable to find user nobody: no matching entries in passwd file',
     });
     await assert.rejects(step("true", { meta: { args: [] } }));
+  });
+
+  test("a failed step leaves what lay at its mounts", async () => {
+    const failed = await step("echo 1 > /root-file; echo 2 > /m1/a; echo 3 > /unwanted/b; echo 4 > /cache/c; exit 1", {
+      mounts: [
+        { dest: "/m1", input: -1, output: 1 },
+        { dest: "/unwanted", input: 1, output: -1 },
+        { dest: "/ro", input: 1, output: -1, readonly: true },
+        { dest: "/cache", input: -1, output: -1, mountType: MountType.CACHE, cacheOpt: { ID: "failed", sharing: 0 } },
+        { dest: "/tmpfs", input: -1, output: -1, mountType: MountType.TMPFS },
+      ],
+    }).catch((error: unknown) => error);
+    assert.ok(failed instanceof StepFailedError, String(failed));
+    const { results, layers: made } = failed.state;
+    assert.equal(made.length, 3);
+    const files = results.map((ref) => ref && readdirSync(layers.path(ref.layers.at(-1) ?? ("" as LayerId))));
+    assert.ok(files[0]?.includes("root-file"));
+    assert.deepEqual(files.slice(1), [["a"], ["b"], null, null, null]);
+    assert.equal(results[2]?.layers.length, 2);
   });
 
   test("a step with a mode that does not exist fails as BuildKit's does", async () => {

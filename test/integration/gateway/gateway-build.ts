@@ -2,11 +2,21 @@ import { randomBytes } from "node:crypto";
 import { SolveRequest, SolveResponse } from "../../../src/api/gen/control.ts";
 import * as gateway from "../../../src/api/gen/gateway.ts";
 import { Mount, SecurityMode } from "../../../src/api/gen/ops.ts";
+import { BuildError } from "../../../src/core/errors/build-error.ts";
 import type { ClientCall, GrpcClient, MessageCodec } from "../../../src/grpc/index.ts";
 import { marshalState, type State } from "../../../src/llb/builder/index.ts";
 import { AsyncQueue } from "../../../src/util/async-queue.ts";
 
 export type NewContainer = Parameters<typeof gateway.NewContainerRequest.fromPartial>[0];
+
+/** JSON form of errdefs.Solve. */
+export interface SolveDetail {
+  readonly inputIDs?: readonly string[];
+  readonly mountIDs?: readonly string[];
+  readonly op?: { readonly exec?: { readonly meta: { readonly args: readonly string[] } }; readonly file?: object };
+  readonly file?: { readonly index?: string };
+  readonly cache?: { readonly index?: string };
+}
 
 /** A build that this process drives through LLBBridge, as buildctl and buildx do. Dispose cancels it if it still runs. */
 export class GatewayBuild implements AsyncDisposable {
@@ -46,6 +56,18 @@ export class GatewayBuild implements AsyncDisposable {
       }),
     );
     return result?.result?.$case === "ref" ? result.result.value.id : "";
+  }
+
+  /** Runs a graph that must fail. @returns its error, and what it tells of the vertex that failed */
+  async failure(state: State): Promise<{ readonly error: BuildError; readonly told: SolveDetail }> {
+    const request = gateway.SolveRequest.fromPartial({ Definition: marshalState(state), Evaluate: true });
+    const error = await this.call("Solve", gateway.SolveRequest, gateway.SolveResponse, request).then(
+      () => new Error("the build did not fail"),
+      (thrown: unknown) => thrown,
+    );
+    if (!(error instanceof BuildError)) throw error;
+    const detail = error.details.find(({ typeUrl }) => typeUrl.endsWith("errdefs.Solve+json"));
+    return { error, told: JSON.parse(Buffer.from(detail?.value ?? "").toString()) as SolveDetail };
   }
 
   /** @returns id of a container, by default with this ref as its root */

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { type FileAction, Op } from "../../../src/api/gen/ops.ts";
 import { encodeTarHeader, TarType, tarHeader, tarTrailer } from "../../../src/archive/tar/index.ts";
-import { type Ref, scratchRef } from "../../../src/core/values/layer.ts";
+import { StepFailedError } from "../../../src/core/errors/step-failed-error.ts";
+import { type LayerId, type Ref, scratchRef } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
 import { byteString } from "../../../src/util/sys/index.ts";
 import { FileOpRunner } from "../../../src/worker-agent/ops/file-op.ts";
@@ -170,9 +171,63 @@ describe("FileOpRunner", () => {
     ],
   ] as const) {
     it(`refuses ${what}`, async () => {
-      await assert.rejects(run(steps, []), { name: "BuildError", code: 2, message });
+      await assert.rejects(run(steps, []), { code: 2, message });
     });
   }
+
+  describe("when an action fails", () => {
+    const failure = async (steps: readonly Step[], inputs: readonly Ref[], signal?: AbortSignal) => {
+      const error = await run(steps, inputs, signal).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      assert.ok(error instanceof StepFailedError, String(error));
+      return error.state;
+    };
+    const mkdir = { input: -1, action: { mkdir: { path: "/d" } } };
+
+    it("keeps what was written until then, and names the action of the output", async () => {
+      const {
+        action,
+        layers: made,
+        results,
+      } = await failure(
+        [
+          mkdir,
+          { input: 0, action: { mkfile: { path: "/no/f", data: Buffer.from("f") } } },
+          { input: 1, output: 0, action: { mkdir: { path: "/e" } } },
+        ],
+        [],
+      );
+      assert.deepEqual([action, made.length], [2, 1]);
+      const [before, failed, after] = results;
+      assert.deepEqual([before, after], [null, null]);
+      assert.deepEqual(readdirSync(layers.path(failed ?? scratchRef)), ["d"]);
+    });
+
+    it("keeps what it was to copy from, when that is no layer yet", async () => {
+      const base = await layers.add(() => {});
+      const { results, layers: made } = await failure(
+        [mkdir, { input: 0, secondary: 1, output: 0, action: { copy: { src: "/missing", dest: "/x" } } }],
+        [base],
+      );
+      assert.equal(made.length, 2);
+      const [source, target] = results;
+      assert.deepEqual(readdirSync(layers.path(source ?? scratchRef)), ["d"]);
+      assert.deepEqual(target?.layers.slice(0, 1), base.layers);
+    });
+
+    it("keeps nothing when it makes lost layers again", async () => {
+      const body = {
+        op: opOf([{ input: -1, output: 0, action: { rm: { path: "/no" } } }]),
+        inputs: [],
+        platform: hostPlatform(),
+        description: "",
+      };
+      const task = { ...taskOf("file", body), layerIds: ["lost" as LayerId] };
+      await assert.rejects(runner.run(task, runContext(layers)), { name: "BuildError" });
+    });
+  });
 
   it("copies with patterns, modes, links and times", async () => {
     const source = await layers.add((path) =>

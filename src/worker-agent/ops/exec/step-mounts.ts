@@ -7,6 +7,7 @@ import type { ContainerMount } from "../../../core/seams/executor.ts";
 import type { LayerService } from "../../../core/seams/op-runner.ts";
 import type { SessionGroup } from "../../../core/seams/session-caller.ts";
 import type { ActiveSnapshot } from "../../../core/seams/snapshotter.ts";
+import type { FailedState } from "../../../core/values/failed-state.ts";
 import type { LayerInfo, Ref } from "../../../core/values/layer.ts";
 import { scratchRef } from "../../../core/values/layer.ts";
 import { findSshAgent, getSecret, SecretNotFoundError } from "../../../session-services/index.ts";
@@ -32,9 +33,14 @@ export interface StepMountsOptions {
   readonly copyTree: (source: string, target: string, signal: AbortSignal) => Promise<void>;
 }
 
-type Output =
-  | { readonly kind: "input"; readonly ref: Ref }
-  | { readonly kind: "active"; readonly base: Ref; readonly active: ActiveSnapshot; readonly destination: string };
+type Output = { readonly kind: "input"; readonly ref: Ref } | WrittenMount;
+
+interface WrittenMount {
+  readonly kind: "active";
+  readonly mount: Mount;
+  readonly base: Ref;
+  readonly active: ActiveSnapshot;
+}
 
 const noInput = -1;
 const noOutput = -1;
@@ -48,6 +54,8 @@ export class StepMounts implements AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #mounts: ContainerMount[] = [];
   readonly #outputs: Output[] = [];
+  /** Thrown away unless the step fails. */
+  readonly #unwanted: WrittenMount[] = [];
   readonly #secrets: Uint8Array[] = [];
   readonly #leases = new Map<string, CacheMountLease>();
   readonly #releases: (() => void | PromiseLike<void>)[] = [];
@@ -94,13 +102,24 @@ export class StepMounts implements AsyncDisposable {
         outputs.push(output.ref);
         continue;
       }
-      const id = this.#options.layers.newId();
-      const { sizeBytes } = await output.active.commit(id);
-      const description = this.#describe("mount", output.destination);
-      layers.push(this.#options.layers.born(id, sizeBytes, description));
-      outputs.push({ layers: [...output.base.layers, id] });
+      outputs.push(await this.#commit(output, "mount", layers));
     }
     return { outputs, layers };
+  }
+
+  /**
+   * Turns all that a failed step wrote into layers, by mount; also where no output was asked for, as BuildKit does. Cache
+   * mounts, and what lies in memory only, are no part of it.
+   */
+  async commitFailed(): Promise<FailedState> {
+    const results = this.#options.mounts.map((): Ref | null => null);
+    const layers: LayerInfo[] = [];
+    for (const written of [...this.#outputs, ...this.#unwanted]) {
+      if (written.kind === "input") continue;
+      const index = this.#options.mounts.indexOf(written.mount);
+      results[index] = await this.#commit(written, "failed mount", layers);
+    }
+    return { results, layers };
   }
 
   /** Ends everything that lies over the step's files, so that outputs can be committed. */
@@ -120,7 +139,9 @@ export class StepMounts implements AsyncDisposable {
     try {
       await this.release();
     } finally {
-      for (const output of this.#outputs) if (output.kind === "active") await output.active[Symbol.asyncDispose]();
+      for (const written of [...this.#outputs, ...this.#unwanted]) {
+        if (written.kind === "active") await written.active[Symbol.asyncDispose]();
+      }
     }
   }
 
@@ -295,9 +316,15 @@ export class StepMounts implements AsyncDisposable {
   async #writable(mount: Mount, ref: Ref | undefined, keep: boolean): Promise<string> {
     const base = ref ?? scratchRef;
     const active = await this.#options.layers.prepare(base, this.#signal);
-    if (keep) this.#outputs.push({ kind: "active", base, active, destination: mount.dest });
-    else this.#releases.push(() => active[Symbol.asyncDispose]());
+    (keep ? this.#outputs : this.#unwanted).push({ kind: "active", mount, base, active });
     return active.path;
+  }
+
+  async #commit({ mount, base, active }: WrittenMount, what: string, layers: LayerInfo[]): Promise<Ref> {
+    const id = this.#options.layers.newId();
+    const { sizeBytes } = await active.commit(id);
+    layers.push(this.#options.layers.born(id, sizeBytes, this.#describe(what, mount.dest)));
+    return { layers: [...base.layers, id] };
   }
 
   #describe(what: string, destination: string): string {

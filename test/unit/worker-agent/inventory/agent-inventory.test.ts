@@ -119,6 +119,21 @@ describe("an agent's inventory", () => {
     assert.deepEqual(await left(), ["l"]);
   });
 
+  it("drops the layers it is told to, but for those that are needed", async () => {
+    coordinator("one", ["held"]);
+    for (const name of ["dropped", "held", "other"]) await layer(name);
+    const removed = await inventory.drop(["dropped", "held", "unknown"].map(id), round().signal);
+    assert.deepEqual(
+      removed.map((record) => record.id),
+      ["dropped"],
+    );
+    assert.deepEqual(await left(), ["held", "other"]);
+    assert.deepEqual(
+      dropped.flatMap(({ ids }) => ids),
+      ["dropped"],
+    );
+  });
+
   it("removes nothing when it hears no coordinator", async () => {
     await layer("l");
     assert.deepEqual((await inventory.collect([all], round())).removed, []);
