@@ -78,8 +78,9 @@ export class CacheManager<T> implements SolverCache<T> {
     if (key.ephemeral) return undefined;
     const record = await this.results.save(result, createdAt);
     const id = await this.identify(key);
-    await this.#persistLinks(key, id);
+    // From the result towards the roots: at no time is there a key that leads nowhere, which somebody might clear away.
     await this.keys.addResult(id, record);
+    await this.#persistLinks(key, id);
     return { ...record, priority: 0, manager: this, key };
   }
 
@@ -95,17 +96,6 @@ export class CacheManager<T> implements SolverCache<T> {
     const id = key.deps.length === 0 ? key.rootKey : await this.#idFromInputs(key);
     key.setIdIn(this, id);
     return id;
-  }
-
-  /** Drops what no longer has a result behind it; meant for the start of a process. */
-  async releaseUnreferenced(): Promise<void> {
-    const gone = new Set<string>();
-    for await (const key of this.keys.keys()) {
-      for (const { id } of await this.keys.results(key)) {
-        if (!gone.has(id) && !(await this.results.exists(id))) gone.add(id);
-      }
-    }
-    for (const id of gone) await this.keys.release(id);
   }
 
   async #targets(input: CacheKeyWithSelector<T>, site: LinkSite): Promise<ReadonlySet<string>> {
@@ -150,8 +140,8 @@ export class CacheManager<T> implements SolverCache<T> {
         const from = await this.identify(alternative.key);
         // A copy of a copy with equal content has the key of the first: a link to itself would keep it from ever going.
         if (from === id) continue;
-        await this.#persistLinks(alternative.key, from);
         await this.keys.addLink(from, linkTo(alternative, site), id);
+        await this.#persistLinks(alternative.key, from);
       }
     }
   }

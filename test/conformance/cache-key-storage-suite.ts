@@ -107,6 +107,25 @@ export function runCacheKeyStorageSuite(
         assert.deepEqual(await storage.results("a"), []);
       }));
 
+    it("drops keys from which no result can be reached, rings of them too", () =>
+      withStorage(async ({ storage, reopen }) => {
+        await storage.addLink("root", link("x"), "kept");
+        await storage.addLink("root", link("y"), "nothing");
+        await storage.addLink("nothing", link("z"), "less");
+        await storage.addLink("one", link("x"), "other");
+        await storage.addLink("other", link("x"), "one");
+        await storage.addLink("ring", link("x"), "ring-with-result");
+        await storage.addLink("ring-with-result", link("x"), "ring");
+        await storage.addResult("kept", { id: "r", createdAt: 1 });
+        await storage.addResult("ring-with-result", { id: "q", createdAt: 1 });
+        await storage.releaseUnreferenced();
+        for (const opened of [storage, ...(reopen === undefined ? [] : [await reopen()])]) {
+          assert.deepEqual(await sortedKeys(opened), ["kept", "ring", "ring-with-result", "root"]);
+          assert.deepEqual(await opened.links("root", link("x")), ["kept"]);
+          assert.deepEqual(await opened.links("root", link("y")), []);
+        }
+      }));
+
     it("has everything after it was opened again", () =>
       withStorage(async ({ storage, reopen }) => {
         if (reopen === undefined) return;

@@ -33,6 +33,10 @@ export class DeferredKeyStorage implements CacheKeyStorage {
     return (await this.#storage).release(resultId);
   }
 
+  async releaseUnreferenced(): Promise<void> {
+    return (await this.#storage).releaseUnreferenced();
+  }
+
   async backlinks(key: string): Promise<readonly CacheBacklink[]> {
     return (await this.#storage).backlinks(key);
   }

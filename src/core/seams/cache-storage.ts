@@ -14,6 +14,8 @@ export interface CacheKeyStorage {
   addResult(key: string, record: CacheResultRecord): Promise<void>;
   /** Drops a result everywhere, and keys that lead nowhere any more. */
   release(resultId: string): Promise<void>;
+  /** Drops keys from which no result can be reached: what a crash, a lost write or a ring of links has left. */
+  releaseUnreferenced(): Promise<void>;
   /** All links that lead to `key`; for cache export. */
   backlinks(key: string): Promise<readonly CacheBacklink[]>;
   /** Every key; for prune and debugging. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { CacheBacklink, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
 import { rootKey } from "../cache-key.ts";
 
@@ -26,10 +27,21 @@ interface Node {
   readonly sources: Set<string>;
 }
 
+/** The keys from which a result is known to be reachable, while a search for the others goes on. */
+interface Search {
+  readonly alive: Set<string>;
+  /** Found alive, sources not looked at yet. */
+  readonly open: string[];
+}
+
+/** Keys looked at before others get their turn. */
+const searchStep = 1000;
+
 /** The key graph as maps. Synchronous; a key is there while it has a result or a link to one (BuildKit solver/memorycachestorage.go). */
 export class CacheKeyGraph {
   readonly #nodes = new Map<string, Node>();
   readonly #keysOfResult = new Map<string, Set<string>>();
+  readonly #searches = new Set<Search>();
 
   /** True for a key with a result or an outgoing link. */
   has(key: string): boolean {
@@ -51,6 +63,7 @@ export class CacheKeyGraph {
     }
     entry.targets.add(target);
     this.#node(target).sources.add(key);
+    for (const { alive, open } of this.#searches) if (alive.has(target)) open.push(key);
   }
 
   results(key: string): CacheResultRecord[] {
@@ -61,6 +74,7 @@ export class CacheKeyGraph {
     this.#node(key).results.set(record.id, record);
     const keys = this.#keysOfResult.get(record.id) ?? new Set();
     this.#keysOfResult.set(record.id, keys.add(key));
+    for (const { open } of this.#searches) open.push(key);
   }
 
   /** Drops a result from all its keys, and keys that then lead nowhere, back to the roots. */
@@ -87,6 +101,24 @@ export class CacheKeyGraph {
       }
     }
     return { results, links };
+  }
+
+  /** Removes keys from which no result can be reached, in portions. What is added meanwhile stays, with what leads to it. */
+  async *removeUnreferenced(): AsyncGenerator<Removal> {
+    const search: Search = { alive: new Set(), open: [...this.#keysOfResult.values()].flatMap((keys) => [...keys]) };
+    this.#searches.add(search);
+    try {
+      await this.#follow(search);
+      const dead = this.keys().filter((key) => !search.alive.has(key));
+      for (let start = 0; start < dead.length; start += searchStep) {
+        await nextTurn();
+        while (search.open.length > 0) await this.#follow(search);
+        const portion = dead.slice(start, start + searchStep).filter((key) => !search.alive.has(key));
+        yield { results: [], links: portion.flatMap((key) => this.#remove(key)) };
+      }
+    } finally {
+      this.#searches.delete(search);
+    }
   }
 
   removeLink({ key, link, target }: StoredLink): void {
@@ -143,6 +175,32 @@ export class CacheKeyGraph {
       if (targets.size === 0) links?.delete(text);
     }
     return removed;
+  }
+
+  /** @returns the links from and to the key */
+  #remove(key: string): StoredLink[] {
+    const node = this.#nodes.get(key);
+    if (node === undefined) return [];
+    this.#nodes.delete(key);
+    const removed = [...node.sources].flatMap((source) => this.#unlink(source, key));
+    for (const { link, targets } of node.links.values()) {
+      for (const target of targets) {
+        this.#nodes.get(target)?.sources.delete(key);
+        removed.push({ key, link, target });
+      }
+    }
+    return removed;
+  }
+
+  /** Finds all that leads to what is alive. */
+  async #follow({ alive, open }: Search): Promise<void> {
+    for (let key = open.pop(), steps = 1; key !== undefined; key = open.pop(), steps++) {
+      if (!alive.has(key)) {
+        alive.add(key);
+        open.push(...(this.#nodes.get(key)?.sources ?? []));
+      }
+      if (steps % searchStep === 0) await nextTurn();
+    }
   }
 
   #forgetEmpty(key: string): void {

@@ -55,6 +55,8 @@ export class ImportedCacheKeyStorage implements CacheKeyStorage {
     this.#released.add(resultId);
   }
 
+  async releaseUnreferenced(): Promise<void> {}
+
   async addLink(): Promise<void> {}
 
   async addResult(): Promise<void> {}

@@ -1,7 +1,7 @@
 import type { CacheBacklink, CacheKeyStorage, CacheLink, CacheResultRecord } from "../../core/seams/cache-storage.ts";
 import type { KeyValue, KeyValueChange, KeyValueWatch } from "../../core/seams/key-value.ts";
 import { sha256 } from "../../core/values/digest.ts";
-import { CacheKeyGraph, linkText, type StoredLink, type StoredResult } from "./cache-key-graph.ts";
+import { CacheKeyGraph, linkText, type Removal, type StoredLink, type StoredResult } from "./cache-key-graph.ts";
 
 /**
  * Key graph in a shared bucket, for coordinators on one bus. Look-ups read a mirror in this process, which a watch keeps up to
@@ -56,13 +56,11 @@ export class KeyValueCacheKeyStorage implements CacheKeyStorage, Disposable {
   }
 
   async release(resultId: string): Promise<void> {
-    const { results, links } = this.#graph.release(resultId);
-    const names = [
-      ...results.map((result) => entryName({ kind: "result", ...result })),
-      ...links.map((link) => entryName({ kind: "link", ...link })),
-    ];
-    for (const name of names) this.#entries.delete(name);
-    await Promise.all(names.map((name) => this.#bucket.delete(name)));
+    await this.#delete(this.#graph.release(resultId));
+  }
+
+  async releaseUnreferenced(): Promise<void> {
+    for await (const removal of this.#graph.removeUnreferenced()) await this.#delete(removal);
   }
 
   async backlinks(key: string): Promise<readonly CacheBacklink[]> {
@@ -83,6 +81,15 @@ export class KeyValueCacheKeyStorage implements CacheKeyStorage, Disposable {
     await this.#bucket.put(name, new TextEncoder().encode(JSON.stringify(entry)));
     // Our own next look-up must not wait for the watch.
     this.#add(name, entry);
+  }
+
+  async #delete({ results, links }: Removal): Promise<void> {
+    const names = [
+      ...results.map((result) => entryName({ kind: "result", ...result })),
+      ...links.map((link) => entryName({ kind: "link", ...link })),
+    ];
+    for (const name of names) this.#entries.delete(name);
+    await Promise.all(names.map((name) => this.#bucket.delete(name)));
   }
 
   #apply({ key: name, value }: KeyValueChange): void {

@@ -29,6 +29,11 @@ export class MemoryCacheKeyStorage implements CacheKeyStorage {
     this.#graph.release(resultId);
   }
 
+  async releaseUnreferenced(): Promise<void> {
+    for await (const _removal of this.#graph.removeUnreferenced()) {
+    }
+  }
+
   async backlinks(key: string): Promise<readonly CacheBacklink[]> {
     return this.#graph.backlinks(key);
   }

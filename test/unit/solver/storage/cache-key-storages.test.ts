@@ -43,6 +43,24 @@ describe("KeyValueCacheKeyStorage", () => {
   });
 });
 
+describe("MemoryCacheKeyStorage", () => {
+  it("keeps what is added while it drops keys, with what leads to it", async () => {
+    const storage = new MemoryCacheKeyStorage();
+    const count = 5000;
+    for (let i = 0; i < count; i++) await storage.addLink(`from-${i}`, link, `to-${i}`);
+    await storage.addResult("to-0", { id: "r", createdAt: 1 });
+    const released = storage.releaseUnreferenced();
+    await new Promise((resolve) => setImmediate(resolve));
+    await storage.addResult(`to-${count - 1}`, { id: "q", createdAt: 1 });
+    await storage.addLink("above", link, `from-${count - 1}`);
+    await released;
+    const keys = await Array.fromAsync(storage.keys());
+    const expected = ["above", "from-0", `from-${count - 1}`, "to-0", `to-${count - 1}`];
+    assert.deepEqual(keys.sort(), expected);
+    assert.deepEqual(await storage.links(`from-${count - 1}`, link), [`to-${count - 1}`]);
+  });
+});
+
 function bound(bucket: Awaited<ReturnType<MemoryKeyValueStore["open"]>>) {
   return {
     get: bucket.get.bind(bucket),
