@@ -1,4 +1,5 @@
 export { ChunkingMessageBus } from "./chunking-message-bus.ts";
+export { LiveCoordinators, type LiveCoordinatorsTimes } from "./live-coordinators.ts";
 export { MemoryKeyValueStore } from "./memory/memory-key-value.ts";
 export { MemoryMessageBus } from "./memory/memory-message-bus.ts";
 export { connectNats, type NatsAddress } from "./nats/connect-nats.ts";

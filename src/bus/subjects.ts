@@ -20,8 +20,12 @@ export const subjects = {
   taskOutcome: (taskId: string) => `bf.task.${taskId}.outcome`,
   /** Request of an agent: LayerReleaseRequest → ids of those that running builds hold. */
   layerRelease: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.release`,
+  /** Request of a coordinator: empty → ids of layers that running builds hold. */
+  layersHeld: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.held`,
   /** What became of layers an agent wanted to remove: LayersDropped. */
   layersDropped: "bf.layers.dropped",
+  /** Layers that a build has used, published when it lets go of them: their ids. */
+  layersUsed: "bf.layers.used",
   /** Builds that run at a coordinator, now and then and when one begins or ends: `{ coordinatorId, ref, record? }`. */
   activeBuilds: "bf.builds.active",
   /** Broadcast by a coordinator that has just started: the others announce their builds at once. */

@@ -20,7 +20,7 @@ import {
   parseNamedReference,
   withDefaultTag,
 } from "../core/values/image-reference.ts";
-import type { LayerId, Ref } from "../core/values/layer.ts";
+import type { Ref } from "../core/values/layer.ts";
 import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "../exporters/index.ts";
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
@@ -28,7 +28,7 @@ import { llbCapabilities } from "../llb/capabilities.ts";
 import { loadDefinition } from "../llb/definition/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
-import { CacheManager, KeyValueCacheKeyStorage, Solver } from "../solver/index.ts";
+import { Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
 import { otlpForwarder } from "../telemetry/index.ts";
 import { dialAddress, splitHostPort } from "../util/host-port.ts";
@@ -45,15 +45,15 @@ import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
-import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
-import { LayerReleases } from "./fleet/layer-releases.ts";
+import { LayerUseReports } from "./fleet/layer-use-reports.ts";
 import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
 import { GatewayFrontend } from "./gateway/gateway-frontend.ts";
 import { FleetHistory } from "./history/index.ts";
+import { openIndex } from "./open-index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
 import { ResolvedSources } from "./ops/resolved-sources.ts";
@@ -120,8 +120,14 @@ export class Coordinator implements AsyncDisposable {
 
     const sessions = new SessionManager({ logger, clock });
     const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, logger }));
-    const catalog = owned.use(await LayerCatalog.open(await keyValues.open("layers")));
-    const held = new HeldLayers();
+    const uses = owned.use(new LayerUseReports(bus));
+    const held: HeldLayers = new HeldLayers((id) => {
+      uses.used(id);
+      catalog.letGo(id);
+    });
+    const layers = await keyValues.open("layers");
+    const catalog: LayerCatalog = owned.use(await LayerCatalog.open(layers, (id) => held.has(id)));
+    const sessionIsLive = (id: string) => id === "" || sessions.ids.includes(id);
     const dispatcher = owned.use(
       new FleetDispatcher({
         coordinatorId: options.id,
@@ -134,30 +140,17 @@ export class Coordinator implements AsyncDisposable {
         placement: new EarliestFinishPlacement(),
         sessions: taskSessions,
         holdLayers: (ids) => held.pin(ids),
-        sessionIsLive: (id) => id === "" || sessions.ids.includes(id),
+        sessionIsLive,
         ...(options.onPlaced === undefined ? {} : { onPlaced: options.onPlaced }),
       }),
     );
-    const results = owned.use(
-      await FleetResultStorage.open(
-        await keyValues.open("results"),
-        (id) => catalog.get(id),
-        (info) => dispatcher.isAvailable(info),
-      ),
+    const index = await openIndex(
+      {
+        ...{ coordinatorId: options.id, bus, keyValues, registry, catalog, held, clock, logger, sessionIsLive },
+        isAvailable: (info) => dispatcher.isAvailable(info),
+      },
+      owned,
     );
-    owned.use(
-      new LayerReleases({
-        coordinatorId: options.id,
-        bus,
-        catalog,
-        isHeld: (id) => held.has(id),
-        forgetResults: (gone) => results.forget((layers) => layers.some((id) => gone.has(id))),
-        logger,
-      }),
-    );
-    const keys = await KeyValueCacheKeyStorage.open(await keyValues.open("cache-keys"));
-    owned.use(keys);
-    const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
     const sessionGroup = (ids: readonly string[]) => TracingSessionGroup.of(new ManagedSessionGroup(sessions, ids));
     const hosts = owned.use(new RegistryHosts(options.registries));
     const registryClient = new RegistryClient({ hosts, logger });
@@ -176,7 +169,7 @@ export class Coordinator implements AsyncDisposable {
       },
       entitlements: () => [...entitlements],
     });
-    const usage = new FleetUsage(bus, registry, logger);
+    const usage = new FleetUsage({ bus, registry, holds: index.holds, index: index.cleaner, logger });
     const stopped = new AbortController();
     owned.defer(() => stopped.abort());
     const failedSteps = owned.use(
@@ -192,7 +185,7 @@ export class Coordinator implements AsyncDisposable {
       resolver: held.resolver(
         new TracingOpResolver(new FailureNotingResolver(ops, (failure) => failedSteps.note(failure))),
       ),
-      cache,
+      cache: index.cache,
       clock,
       logger,
       sessionGroup,
@@ -239,12 +232,6 @@ export class Coordinator implements AsyncDisposable {
       },
       frontends: frontendsOf(frontDoor, logger),
       layer: (id) => catalog.require(id),
-      layersInUse: () => held.layers,
-      forgetResults: async (pruned) => {
-        const inUse = new Set(held.layers);
-        const isGone = (id: LayerId) => pruned.has(id) || (catalog.get(id)?.holders ?? []).length === 0;
-        await results.forget((layers) => layers.some((id) => !inUse.has(id) && isGone(id)));
-      },
       entitlements,
       provenanceEnvironment: await loadProvenanceEnvironment(frontDoor.provenanceEnvDir),
       history,

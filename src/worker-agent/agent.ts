@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Agent as HttpAgent } from "undici";
-import { SqliteKeyValueStore, subjects } from "../bus/index.ts";
+import { LiveCoordinators, SqliteKeyValueStore, subjects } from "../bus/index.ts";
 import type { WorkerConfig } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import { ContentHasher } from "../contenthash/index.ts";
@@ -14,6 +14,7 @@ import type { OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskChannels } from "../core/seams/task-channel.ts";
 import type { AgentRecord } from "../core/values/agent.ts";
+import type { LayerId } from "../core/values/layer.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
 import { randomId } from "../core/values/random-id.ts";
 import type { Task } from "../core/values/task.ts";
@@ -24,7 +25,7 @@ import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "
 import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source/index.ts";
 import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { dialAddress } from "../util/host-port.ts";
-import { encode } from "../util/msgpack.ts";
+import { decode, encode } from "../util/msgpack.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
 import { systemClock } from "../util/system-clock.ts";
@@ -173,11 +174,12 @@ export class Agent implements AsyncDisposable {
       gitMirrors: new GitMirrorInventory(mirrorDirectory),
       uses,
       layers: layerRecords,
-      poll: owned.use(new ReleasePoll({ agentId: id, bus, clock })),
+      poll: new ReleasePoll({ agentId: id, bus, clock, coordinators: owned.use(new LiveCoordinators(bus)) }),
       tasksInHand: () => tasks.inHand,
       logger,
       onDropped: (dropped) => bus.publish(subjects.layersDropped, encode({ agentId: id, ...dropped })),
     });
+    owned.use(bus.subscribe(subjects.layersUsed, ({ data }) => inventory.used(decode<LayerId[]>(data))));
     if (config.gcEnabled) {
       collector = owned.use(new GarbageCollector({ inventory, rules: config.gcRules, root, clock, logger }));
     }

@@ -52,13 +52,6 @@ export interface FleetBuildServiceOptions {
   readonly cacheImports: CacheImportServices;
   readonly frontends: ReadonlyMap<string, Frontend>;
   readonly layer: (id: LayerId) => LayerInfo;
-  /** Layers that running builds hold. */
-  readonly layersInUse: () => readonly LayerId[];
-  /**
-   * Drops cached results with a layer that was pruned, or that no agent holds though it could be had from outside again; not
-   * those of running builds.
-   */
-  readonly forgetResults: (pruned: ReadonlySet<string>) => Promise<void>;
   /** Entitlements the operator grants. */
   readonly entitlements: ReadonlySet<string>;
   /** What provenance tells of this builder. */
@@ -189,13 +182,7 @@ export class FleetBuildService implements BuildService {
       maxUsedSpace: query.maxUsedSpaceBytes,
       minFreeSpace: query.minFreeSpaceBytes,
     };
-    const pruned = await this.#options.usage.prune(options, this.#options.layersInUse(), signal);
-    const { filters, keepDurationMs, reservedSpaceBytes, maxUsedSpaceBytes, minFreeSpaceBytes } = query;
-    const limits = keepDurationMs + reservedSpaceBytes + maxUsedSpaceBytes + minFreeSpaceBytes;
-    if (filters.length === 0 && limits === 0) {
-      await this.#options.forgetResults(new Set(pruned.map(({ id }) => id)));
-    }
-    yield* pruned;
+    yield* await this.#options.usage.prune(options, signal);
   }
 
   async workers(filters: readonly string[]): Promise<readonly WorkerRecord[]> {

@@ -8,31 +8,46 @@ import type { AgentControlRequest } from "../../core/values/agent-control.ts";
 import type { LayerId } from "../../core/values/layer.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "../fleet/agent-registry.ts";
+import type { FleetHolds } from "../fleet/fleet-holds.ts";
+import type { IndexCleaner } from "../fleet/index-cleaner.ts";
 
 const usageTimeoutMs = 30_000;
 const pruneTimeoutMs = 600_000;
 
 type AgentControlReply = readonly UsageRecord[] | { readonly error: WireError };
 
+export interface FleetUsageOptions {
+  readonly bus: MessageBus;
+  readonly registry: AgentRegistry;
+  readonly holds: Pick<FleetHolds, "known">;
+  readonly index: Pick<IndexCleaner, "pruned">;
+  readonly logger: Logger;
+}
+
 /** Disk usage of the whole fleet: asks every agent and merges. */
 export class FleetUsage {
-  readonly #bus: MessageBus;
-  readonly #registry: AgentRegistry;
-  readonly #logger: Logger;
+  readonly #options: FleetUsageOptions;
 
-  constructor(bus: MessageBus, registry: AgentRegistry, logger: Logger) {
-    this.#bus = bus;
-    this.#registry = registry;
-    this.#logger = logger;
+  constructor(options: FleetUsageOptions) {
+    this.#options = options;
   }
 
   async usage(signal: AbortSignal): Promise<readonly UsageRecord[]> {
-    return this.#ask({ op: "usage" }, usageTimeoutMs, signal);
+    const [records, held] = await Promise.all([
+      this.#ask({ op: "usage" }, usageTimeoutMs, signal),
+      this.#options.holds.known(signal),
+    ]);
+    return records.map((record) => (held.has(record.id as LayerId) ? { ...record, inUse: true } : record));
   }
 
-  /** Removes what matches on every agent. @param inUse layers of running builds, which stay */
-  async prune(options: PruneOptions, inUse: readonly LayerId[], signal: AbortSignal): Promise<readonly UsageRecord[]> {
-    return this.#ask({ op: "prune", options, inUse }, pruneTimeoutMs, signal);
+  /** Removes what matches on every agent, each by itself, and from the index what is dead then. */
+  async prune(options: PruneOptions, signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    const inUse = [...(await this.#options.holds.known(signal))];
+    const pruned = await this.#ask({ op: "prune", options, inUse }, pruneTimeoutMs, signal);
+    const { filter, keepDurationMs, reservedSpace, maxUsedSpace, minFreeSpace } = options;
+    const limits = keepDurationMs + reservedSpace + maxUsedSpace + minFreeSpace;
+    await this.#options.index.pruned(pruned, filter.length === 0 && limits === 0);
+    return pruned;
   }
 
   /** Removes these layers wherever they are, but for running builds and tasks. */
@@ -41,11 +56,12 @@ export class FleetUsage {
   }
 
   async #ask(request: AgentControlRequest, timeoutMs: number, signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    const { bus, registry, logger } = this.#options;
     const data = encode(request);
     const answers = await Promise.all(
-      this.#registry.agents.map(async ({ id }) => {
+      registry.agents.map(async ({ id }) => {
         const lost = new AbortController();
-        using _listener = this.#registry.listen({
+        using _listener = registry.listen({
           agentHeard: () => {},
           agentLost: (lostId, reason) => {
             if (lostId === id) lost.abort(new BuildError(Code.Unavailable, `agent ${id} was lost: ${reason}`));
@@ -53,12 +69,12 @@ export class FleetUsage {
         });
         const options = { timeoutMs, signal: AbortSignal.any([signal, lost.signal]) };
         try {
-          const reply = decode<AgentControlReply>(await this.#bus.request(subjects.agentControl(id), data, options));
+          const reply = decode<AgentControlReply>(await bus.request(subjects.agentControl(id), data, options));
           if ("error" in reply) throw BuildError.fromWire(reply.error);
           return reply;
         } catch (error) {
           signal.throwIfAborted();
-          this.#logger.warn("agent does not answer", { agent: id, op: request.op, error: String(error) });
+          logger.warn("agent does not answer", { agent: id, op: request.op, error: String(error) });
           return [];
         }
       }),

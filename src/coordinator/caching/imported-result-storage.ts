@@ -7,7 +7,7 @@ import type { CacheSource } from "../../core/seams/remote-cache.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, isDigest } from "../../core/values/digest.ts";
 import type { LayerInfo, Ref } from "../../core/values/layer.ts";
-import { pulledLayerId } from "../../core/values/layer-id.ts";
+import { pulledLayerId, withParents } from "../../core/values/layer-id.ts";
 import { chainIds } from "../../source/index.ts";
 
 /** A cache that could be imported. */
@@ -49,7 +49,9 @@ export class ImportedResultStorage implements CacheResultStorage<Ref> {
     const present = await Promise.all(blobs.map((blob) => this.#isPresent(ready.source, blob)));
     if (present.includes(false)) return undefined;
     const chain = chainIds(blobs.map((blob) => diffIdOf(blob) ?? blob.digest));
-    const layers = blobs.map((blob, place) => describeLayer(ready.source, blob, chain[place] ?? blob.digest));
+    const layers = withParents(
+      blobs.map((blob, place) => describeLayer(ready.source, blob, chain[place] ?? blob.digest)),
+    );
     await this.#options.recordLayers(layers);
     return { layers: layers.map(({ id }) => id) };
   }

@@ -9,14 +9,14 @@ import { decode, encode } from "../../util/msgpack.ts";
 /** Which layers make up each cached result; a bucket shared by all coordinators, mirrored here. */
 export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
   readonly #bucket: KeyValue;
-  readonly #layer: (id: LayerId) => LayerInfo | undefined;
+  readonly #layer: (id: LayerId) => Promise<LayerInfo | undefined>;
   readonly #isAvailable: (info: LayerInfo) => boolean;
   readonly #results = new Map<string, readonly LayerId[]>();
   readonly #watch: KeyValueWatch;
 
   private constructor(
     bucket: KeyValue,
-    layer: (id: LayerId) => LayerInfo | undefined,
+    layer: (id: LayerId) => Promise<LayerInfo | undefined>,
     isAvailable: (info: LayerInfo) => boolean,
   ) {
     this.#bucket = bucket;
@@ -30,7 +30,7 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
 
   static async open(
     bucket: KeyValue,
-    layer: (id: LayerId) => LayerInfo | undefined,
+    layer: (id: LayerId) => Promise<LayerInfo | undefined>,
     isAvailable: (info: LayerInfo) => boolean,
   ): Promise<FleetResultStorage> {
     const storage = new FleetResultStorage(bucket, layer, isAvailable);
@@ -49,10 +49,10 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
 
   /** @throws BuildError Unavailable while no living agent holds one of its layers: the record stays, its holder may return */
   async load(record: CacheResultRecord): Promise<Ref | undefined> {
-    const layers = this.#results.get(record.id);
+    const layers = await this.#find(record.id);
     if (layers === undefined) return undefined;
     for (const id of layers) {
-      const info = this.#layer(id);
+      const info = await this.#layer(id);
       if (info === undefined) return undefined;
       if (!this.#isAvailable(info)) throw new BuildError(Code.Unavailable, `no living agent holds layer ${id}`);
     }
@@ -60,17 +60,29 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
   }
 
   async exists(id: string): Promise<boolean> {
-    return this.#results.has(id);
+    return (await this.#find(id)) !== undefined;
   }
 
-  /** Drops results by their layers; their keys go when they are next looked up. */
-  async forget(isUnwanted: (layers: readonly LayerId[]) => boolean): Promise<void> {
-    const ids = [...this.#results].filter(([, layers]) => isUnwanted(layers)).map(([id]) => id);
+  /** Layers of each result, by id. */
+  all(): Iterable<readonly [string, readonly LayerId[]]> {
+    return this.#results.entries();
+  }
+
+  /** Drops results; their keys are the caller's to release. */
+  async delete(ids: readonly string[]): Promise<void> {
     for (const id of ids) this.#results.delete(id);
     await Promise.all(ids.map((id) => this.#bucket.delete(id)));
   }
 
   [Symbol.dispose](): void {
     this.#watch[Symbol.dispose]();
+  }
+
+  /** Asks the bucket for what the watch has not told yet: its key may have come by another watch. */
+  async #find(id: string): Promise<readonly LayerId[] | undefined> {
+    const known = this.#results.get(id);
+    if (known !== undefined) return known;
+    const entry = await this.#bucket.get(id);
+    return entry && decode<LayerId[]>(entry.value);
   }
 }

@@ -6,6 +6,9 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { BlobOrigin, LayerId, LayerInfo } from "../../core/values/layer.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
+/** From the record of a layer until a build holds it takes much less. */
+const recentMs = 60_000;
+
 /**
  * What the fleet knows of each layer: a bucket shared by all coordinators, mirrored here by a watch, so that reading is local.
  * Facts are only added (a diffId, a blob, an origin, a holder), except holders, which are also taken away; concurrent writers
@@ -16,20 +19,37 @@ export class LayerCatalog implements AsyncDisposable {
   readonly #layers = new Map<LayerId, LayerInfo>();
   /** Agents that are about to remove a layer, with the time until when. */
   readonly #hidden = new Map<LayerId, Map<string, number>>();
+  /** Lazy layers recorded here a short while ago, with the time: a build is about to hold them. */
+  readonly #recent = new Map<LayerId, number>();
+  readonly #isHeld: (id: LayerId) => boolean;
   readonly #watch: KeyValueWatch;
 
-  private constructor(bucket: KeyValue) {
+  private constructor(bucket: KeyValue, isHeld: (id: LayerId) => boolean) {
     this.#bucket = bucket;
-    this.#watch = bucket.watch("", (change) => {
-      if (change.value === undefined) this.#layers.delete(change.key as LayerId);
-      else this.#layers.set(change.key as LayerId, decode<LayerInfo>(change.value));
+    this.#isHeld = isHeld;
+    this.#watch = bucket.watch("", ({ key, value }) => {
+      const id = key as LayerId;
+      if (value !== undefined) this.#layers.set(id, decode<LayerInfo>(value));
+      else if (this.#isHeld(id) || this.#recent.has(id)) this.#restore(id);
+      else this.#layers.delete(id);
     });
   }
 
-  static async open(bucket: KeyValue): Promise<LayerCatalog> {
-    const catalog = new LayerCatalog(bucket);
+  /** @param isHeld a build that runs here counts on the layer; default: none does */
+  static async open(bucket: KeyValue, isHeld: (id: LayerId) => boolean = () => false): Promise<LayerCatalog> {
+    const catalog = new LayerCatalog(bucket, isHeld);
     await catalog.#watch.ready;
     return catalog;
+  }
+
+  /** Lazy layers that a build here is about to hold. */
+  get recent(): Iterable<LayerId> {
+    return this.#recent.keys();
+  }
+
+  /** A build that held the layer holds it no more. */
+  letGo(id: LayerId): void {
+    this.#recent.delete(id);
   }
 
   get(id: LayerId): LayerInfo | undefined {
@@ -51,8 +71,22 @@ export class LayerCatalog implements AsyncDisposable {
     return this.#layers.values();
   }
 
+  /** With holders that are about to remove it. */
+  recorded(id: LayerId): LayerInfo | undefined {
+    return this.#layers.get(id);
+  }
+
+  /** As `get`, but asks the bucket for what the watch has not told yet. */
+  async find(id: LayerId): Promise<LayerInfo | undefined> {
+    const known = this.get(id);
+    if (known !== undefined) return known;
+    const entry = await this.#bucket.get(id);
+    return entry && decode<LayerInfo>(entry.value);
+  }
+
   /** Adds what is new. Durable when it resolves. */
   async record(infos: readonly LayerInfo[]): Promise<void> {
+    this.#remember(infos);
     await Promise.all(
       infos.map((info) => this.#change(info.id, (known) => (known === undefined ? info : merge(known, info)))),
     );
@@ -104,13 +138,42 @@ export class LayerCatalog implements AsyncDisposable {
 
   /** Removes the layers that nobody has. */
   async forget(ids: readonly LayerId[]): Promise<void> {
-    const unwanted = ids.filter((id) => this.#layers.has(id) && !isKept(this.#layers.get(id)));
-    for (const id of unwanted) this.#layers.delete(id);
-    await Promise.all(unwanted.map((id) => this.#bucket.delete(id)));
+    await this.#delete(ids.filter((id) => !isKept(this.#layers.get(id))));
+  }
+
+  /** Removes layers that no agent has, though they could be had from outside again. */
+  async discard(ids: readonly LayerId[]): Promise<void> {
+    await this.#delete(ids.filter((id) => (this.#layers.get(id)?.holders ?? []).length === 0));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
+  }
+
+  async #delete(ids: readonly LayerId[]): Promise<void> {
+    const unwanted = ids.filter((id) => this.#layers.has(id) && !this.#isHeld(id) && !this.#recent.has(id));
+    for (const id of unwanted) this.#layers.delete(id);
+    await Promise.all(unwanted.map((id) => this.#bucket.delete(id)));
+  }
+
+  /** Another coordinator took for unused what a build here has just begun to use. */
+  #restore(id: LayerId): void {
+    const info = this.#layers.get(id);
+    if (info === undefined) return;
+    this.#bucket.create(id, encode(info)).catch(() => {});
+  }
+
+  #remember(infos: readonly LayerInfo[]): void {
+    const now = performance.now();
+    for (const [id, at] of this.#recent) {
+      if (now - at < recentMs) break;
+      this.#recent.delete(id);
+    }
+    for (const { id, holders } of infos) {
+      if (holders.length > 0 || this.#isHeld(id)) continue;
+      this.#recent.delete(id);
+      this.#recent.set(id, now);
+    }
   }
 
   /** Reads, changes and writes until nobody interferes. */

@@ -12,8 +12,8 @@ export interface LayerReleasesOptions {
   readonly catalog: LayerCatalog;
   /** A build that runs here counts on the layer. */
   readonly isHeld: (id: LayerId) => boolean;
-  /** Drops the cached results that stand on layers which cannot be had any more. */
-  readonly forgetResults: (gone: ReadonlySet<LayerId>) => Promise<void>;
+  /** Drops layers that cannot be had any more, and the cached results that stand on them. */
+  readonly forgetLayers: (gone: ReadonlySet<LayerId>) => Promise<void>;
   readonly logger: Logger;
 }
 
@@ -57,13 +57,11 @@ export class LayerReleases implements Disposable {
   }
 
   async #dropped({ agentId, ids, kept = [], missing = false }: LayersDropped): Promise<void> {
-    const { catalog, forgetResults } = this.#options;
+    const { catalog, forgetLayers } = this.#options;
     if (missing) return void (await catalog.dropHolder(ids, agentId));
     catalog.unhide(agentId, kept);
     const gone = await catalog.dropHolder(ids, agentId);
     catalog.unhide(agentId, ids);
-    if (gone.length === 0) return;
-    await forgetResults(new Set(gone));
-    await catalog.forget(gone);
+    if (gone.length > 0) await forgetLayers(new Set(gone));
   }
 }

@@ -5,6 +5,12 @@ import type { LayerId, Ref } from "../../core/values/layer.ts";
 /** Counts which layers the results of running builds stand on: prune leaves them alone. */
 export class HeldLayers {
   readonly #counts = new Map<LayerId, number>();
+  readonly #onLetGo: (id: LayerId) => void;
+
+  /** @param onLetGo called when no build holds a layer any more */
+  constructor(onLetGo: (id: LayerId) => void = () => {}) {
+    this.#onLetGo = onLetGo;
+  }
 
   get layers(): readonly LayerId[] {
     return [...this.#counts.keys()];
@@ -28,7 +34,7 @@ export class HeldLayers {
     for (const id of ref.layers) {
       const count = (this.#counts.get(id) ?? 0) - 1;
       if (count > 0) this.#counts.set(id, count);
-      else this.#counts.delete(id);
+      else if (this.#counts.delete(id)) this.#onLetGo(id);
     }
   }
 

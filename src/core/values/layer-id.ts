@@ -1,5 +1,5 @@
 import type { Digest } from "./digest.ts";
-import type { LayerId } from "./layer.ts";
+import type { LayerId, LayerInfo } from "./layer.ts";
 import { idOf } from "./random-id.ts";
 
 /**
@@ -9,4 +9,12 @@ import { idOf } from "./random-id.ts";
  */
 export function pulledLayerId(chainId: Digest, blob: Digest): LayerId {
   return idOf(`layer ${chainId} ${blob}`) as LayerId;
+}
+
+/** Each of the layers of an image stands on the one before it. */
+export function withParents(layers: readonly LayerInfo[]): readonly LayerInfo[] {
+  return layers.map((layer, place) => {
+    const parent = layers[place - 1]?.id;
+    return parent === undefined ? layer : { ...layer, parent };
+  });
 }

@@ -38,6 +38,8 @@ export interface LayerInfo {
   /** Unix milliseconds. */
   readonly createdAt: number;
   readonly description?: string;
+  /** The layer it was made on; none at the bottom, and for what was made on a merge of stacks the uppermost. */
+  readonly parent?: LayerId;
   /** BuildKit record type: regular, internal, frontend, source.local, source.git.checkout (map h12). */
   readonly recordType?: string;
 }

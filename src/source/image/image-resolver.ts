@@ -4,7 +4,7 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, isDigest, sha256 } from "../../core/values/digest.ts";
 import { specDigest } from "../../core/values/image-reference.ts";
 import type { LayerInfo, Ref } from "../../core/values/layer.ts";
-import { pulledLayerId } from "../../core/values/layer-id.ts";
+import { pulledLayerId, withParents } from "../../core/values/layer-id.ts";
 import { isIndexType, isManifestType } from "../../core/values/media-type.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import { FlightControl } from "../../util/flight-control.ts";
@@ -210,7 +210,7 @@ export class ImageResolver {
       digest: root.digest,
       cacheKeys: [key, chainKey ?? key],
       ref: { layers: layers.map((layer) => layer.id) },
-      layers,
+      layers: withParents(layers),
       config: image.configBytes,
     };
   }

@@ -70,6 +70,13 @@ export class AgentInventory {
     this.#options = options;
   }
 
+  /** Builds have used the layers and are done; those that are not here do not count. */
+  used(layers: readonly LayerId[]): void {
+    const { uses, snapshotter } = this.#options;
+    const here = layers.filter((id) => snapshotter.has(id));
+    uses.used(here, Date.now());
+  }
+
   /** Remembers what a layer is. */
   async note(info: LayerInfo): Promise<void> {
     await this.#options.layers.put(info.id, encode(info));
@@ -258,11 +265,11 @@ export class AgentInventory {
         sizeBytes: layer.sizeBytes + sumOfSizes(blobs),
         createdAt: info?.createdAt || layer.createdAt,
         lastUsedAt: Math.max(layer.lastUsedAt, use?.lastUsedAt ?? 0),
-        usageCount: use?.count ?? 1,
+        usageCount: use?.count ?? 0,
         description: info?.description ?? "",
         recordType: info?.recordType ?? "regular",
         shared: false,
-        parents: use?.parent !== undefined && snapshotter.has(use.parent) ? [use.parent] : [],
+        parents: info?.parent !== undefined && snapshotter.has(info.parent) ? [info.parent] : [],
       };
       yield { record, layer: layer.id, remove: () => this.#removeLayer(layer.id, record.recordType, blobs) };
     }

@@ -2,13 +2,12 @@ import type { KeyValue } from "../../core/seams/key-value.ts";
 import type { LayerId } from "../../core/values/layer.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
-/** How a layer was used here. */
+/** How a layer was used. */
 export interface LayerUse {
+  /** Builds, or groups of builds at the same time, that used it. */
   readonly count: number;
   /** Unix milliseconds. */
   readonly lastUsedAt: number;
-  /** The layer it was written on; none for one that came from elsewhere: those may lie in any stack. */
-  readonly parent?: LayerId;
 }
 
 const saveDelayMs = 5000;
@@ -37,17 +36,14 @@ export class LayerUses implements AsyncDisposable {
     return this.#uses.get(id);
   }
 
-  /** @param layers a stack in use */
+  /** Builds have used these and are done. */
   used(layers: readonly LayerId[], now: number): void {
-    for (const id of new Set(layers)) {
-      const known = this.#uses.get(id);
-      this.#set(id, { ...known, count: (known?.count ?? 0) + 1, lastUsedAt: now });
-    }
+    for (const id of layers) this.#set(id, { count: (this.#uses.get(id)?.count ?? 0) + 1, lastUsedAt: now });
   }
 
-  /** @param parent the layer it was written on */
-  made(id: LayerId, parent: LayerId | undefined, now: number): void {
-    this.#set(id, { count: 1, lastUsedAt: now, ...(parent === undefined ? {} : { parent }) });
+  /** Made, or mounted, for a build that goes on. */
+  touched(layers: readonly LayerId[], now: number): void {
+    for (const id of layers) this.#set(id, { count: this.#uses.get(id)?.count ?? 0, lastUsedAt: now });
   }
 
   async forget(id: LayerId): Promise<void> {

@@ -9,7 +9,7 @@ import type {
 import type { LayerId, Ref } from "../../core/values/layer.ts";
 import type { LayerUses } from "./layer-uses.ts";
 
-/** Notes which layers are used, what new ones stand on, and how much is stored. */
+/** Notes which layers are used, and how much is stored. */
 export class NotingSnapshotter implements Snapshotter {
   readonly name: string;
   readonly #inner: Snapshotter;
@@ -33,19 +33,19 @@ export class NotingSnapshotter implements Snapshotter {
   }
 
   async ingest(signal?: AbortSignal): Promise<Ingest> {
-    return this.#noting(await this.#inner.ingest(signal), undefined);
+    return this.#noting(await this.#inner.ingest(signal));
   }
 
   async view(ref: Ref, signal?: AbortSignal): Promise<MountedView> {
     const view = await this.#inner.view(ref, signal);
-    this.#uses.used(ref.layers, Date.now());
+    this.#uses.touched(ref.layers, Date.now());
     return view;
   }
 
   async prepare(ref: Ref, signal?: AbortSignal): Promise<ActiveSnapshot> {
     const active = await this.#inner.prepare(ref, signal);
-    this.#uses.used(ref.layers, Date.now());
-    return this.#noting(active, ref.layers.at(-1));
+    this.#uses.touched(ref.layers, Date.now());
+    return this.#noting(active);
   }
 
   list(): Iterable<StoredLayer> {
@@ -58,12 +58,12 @@ export class NotingSnapshotter implements Snapshotter {
     return removed;
   }
 
-  #noting(snapshot: Ingest, parent: LayerId | undefined): Ingest {
+  #noting(snapshot: Ingest): Ingest {
     return {
       path: snapshot.path,
       commit: async (id: LayerId): Promise<CommittedLayer> => {
         const layer = await snapshot.commit(id);
-        this.#uses.made(id, parent, Date.now());
+        this.#uses.touched([id], Date.now());
         this.#onStored(layer.sizeBytes);
         return layer;
       },

@@ -15,6 +15,8 @@ export class TaskLayerService implements LayerService {
   readonly #fetched = new Set<LayerId>();
   readonly #givenIds: LayerId[];
   readonly #made = new Set<LayerId>();
+  /** What layers made here stand on. */
+  readonly #parents = new Map<LayerId, LayerId>();
 
   /** @param givenIds for the first layers born here; after them ids are fresh */
   constructor(manager: LayerManager, sources: LayerSources, agentId: string, givenIds: readonly LayerId[] = []) {
@@ -41,7 +43,15 @@ export class TaskLayerService implements LayerService {
 
   async prepare(ref: Ref, signal: AbortSignal): Promise<ActiveSnapshot> {
     await this.ensure(ref, signal);
-    return this.#manager.snapshotter.prepare(ref, signal);
+    const active = await this.#manager.snapshotter.prepare(ref, signal);
+    return {
+      ...{ path: active.path, [Symbol.asyncDispose]: () => active[Symbol.asyncDispose]() },
+      commit: (id) => {
+        const parent = ref.layers.at(-1);
+        if (parent !== undefined) this.#parents.set(id, parent);
+        return active.commit(id);
+      },
+    };
   }
 
   async ensure(ref: Ref, signal: AbortSignal): Promise<void> {
@@ -55,8 +65,10 @@ export class TaskLayerService implements LayerService {
   }
 
   born(id: LayerId, sizeBytes: number, description: string, recordType = "regular"): LayerInfo {
+    const parent = this.#parents.get(id);
     const info: LayerInfo = {
       id,
+      ...(parent === undefined ? {} : { parent }),
       blobs: [],
       origins: [],
       holders: [this.#agentId],

@@ -30,7 +30,10 @@ describe("releasing layers", () => {
         bus,
         catalog,
         isHeld: (layer) => held.has(layer),
-        forgetResults: async (gone) => forgotten.resolve([...gone]),
+        forgetLayers: async (gone) => {
+          await catalog.forget([...gone]);
+          forgotten.resolve([...gone]);
+        },
         logger: silentLogger,
       }),
     );
@@ -84,7 +87,6 @@ describe("releasing layers", () => {
     assert.deepEqual(await ask("a", all), []);
     dropped("a", all);
     assert.deepEqual(await forgotten.promise, ["gone"]);
-    await new Promise(setImmediate);
     assert.equal(catalog.get(id("gone")), undefined);
     assert.deepEqual(holders("elsewhere"), ["b"]);
     assert.deepEqual(holders("pulled"), []);

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../../../src/bus/index.ts";
+import { LiveCoordinators, MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../../../src/bus/index.ts";
 import { LocalContentStore } from "../../../../src/content/index.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
 import type { PruneOptions } from "../../../../src/core/values/agent.ts";
@@ -64,7 +64,12 @@ describe("an agent's inventory", () => {
       gitMirrors: new GitMirrorInventory(join(root, "git")),
       uses,
       layers,
-      poll: owned.use(new ReleasePoll({ agentId: "a", bus, clock: systemClock, settleMs: 0, silenceMs: 300 })),
+      poll: new ReleasePoll({
+        agentId: "a",
+        bus,
+        clock: systemClock,
+        coordinators: owned.use(new LiveCoordinators(bus, { settleMs: 0, silenceMs: 300 })),
+      }),
       tasksInHand: () => inHand,
       onDropped: (message) => dropped.push({ agentId: "a", ...message }),
       logger: silentLogger,
@@ -87,7 +92,12 @@ describe("an agent's inventory", () => {
   async function layer(name: string, parents: readonly string[] = []): Promise<void> {
     await using active = await snapshotter.prepare({ layers: parents.map(id) });
     await writeFile(join(active.path, name), name);
-    await active.commit(id(name));
+    const { sizeBytes } = await active.commit(id(name));
+    const parent = parents.at(-1);
+    await inventory.note({
+      ...{ id: id(name), blobs: [], origins: [], holders: ["a"], sizeBytes, createdAt: Date.now() },
+      ...(parent === undefined ? {} : { parent: id(parent) }),
+    });
   }
   const round = (patient = false) => ({ patient, signal: AbortSignal.timeout(10_000) });
   const left = async () => (await inventory.usage()).map((record) => record.id).sort();
@@ -196,28 +206,28 @@ describe("an agent's inventory", () => {
   it("comes down to a limit, with what is used most left", async () => {
     coordinator("one");
     for (const name of ["l1", "l2", "l3"]) await layer(name);
-    for (let use = 0; use < 3; use++) {
-      await using _ = await snapshotter.view({ layers: [id("l1")] });
-    }
+    for (let build = 0; build < 3; build++) inventory.used([id("l1"), id("of another agent")]);
     const [first] = await inventory.usage();
     const { usedBytes } = await inventory.collect([{ ...all, maxUsedSpace: first?.sizeBytes ?? 0 }], round());
     assert.deepEqual(await left(), ["l1"]);
     assert.equal(usedBytes, first?.sizeBytes);
     const [record] = await inventory.usage();
-    assert.equal(record?.usageCount, 4);
+    assert.equal(record?.usageCount, 3);
   });
 
-  it("remembers uses and parents over a restart", async () => {
+  it("counts builds that used a layer, not how often they mounted it, over restarts", async () => {
     await layer("base");
     await layer("child", ["base"]);
+    inventory.used([id("base")]);
+    await using _ = await snapshotter.view({ layers: [id("base"), id("child")] });
+    const counts = async () => new Map((await inventory.usage()).map((record) => [record.id, record.usageCount]));
+    assert.deepEqual(Object.fromEntries(await counts()), { base: 1, child: 0 });
     {
       await using uses = await LayerUses.open(await keyValues.open("uses"));
       uses.used([id("base")], 7);
     }
     const again = owned.use(await LayerUses.open(await keyValues.open("uses")));
     assert.deepEqual(again.get(id("base")), { count: 1, lastUsedAt: 7 });
-    const record = (await inventory.usage()).find((found) => found.id === "child");
-    assert.deepEqual(record?.parents, ["base"]);
   });
 
   it("counts git mirrors, and keeps them while a source is fetched", async () => {

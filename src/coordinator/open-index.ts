@@ -1,0 +1,74 @@
+import { LiveCoordinators } from "../bus/index.ts";
+import type { Clock } from "../core/seams/clock.ts";
+import type { KeyValueStore } from "../core/seams/key-value.ts";
+import type { Logger } from "../core/seams/logger.ts";
+import type { MessageBus } from "../core/seams/message-bus.ts";
+import type { LayerInfo, Ref } from "../core/values/layer.ts";
+import { CacheManager, KeyValueCacheKeyStorage } from "../solver/index.ts";
+import type { AgentRegistry } from "./fleet/agent-registry.ts";
+import { FleetHolds } from "./fleet/fleet-holds.ts";
+import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
+import { IndexCleaner } from "./fleet/index-cleaner.ts";
+import { KnownAgents } from "./fleet/known-agents.ts";
+import type { LayerCatalog } from "./fleet/layer-catalog.ts";
+import { LayerReleases } from "./fleet/layer-releases.ts";
+import type { HeldLayers } from "./ops/held-layers.ts";
+
+export interface IndexOptions {
+  readonly coordinatorId: string;
+  readonly bus: MessageBus;
+  readonly keyValues: KeyValueStore;
+  readonly registry: AgentRegistry;
+  readonly catalog: LayerCatalog;
+  readonly held: HeldLayers;
+  readonly isAvailable: (info: LayerInfo) => boolean;
+  readonly sessionIsLive: (id: string) => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The cache index of the fleet as one coordinator sees it. Its parts belong to `owned`. */
+export async function openIndex(options: IndexOptions, owned: AsyncDisposableStack) {
+  const { coordinatorId, bus, keyValues, registry, catalog, held, clock, logger } = options;
+  const results = owned.use(
+    await FleetResultStorage.open(
+      await keyValues.open("results"),
+      (id) => catalog.find(id),
+      (info) => options.isAvailable(info),
+    ),
+  );
+  const keys = owned.use(await KeyValueCacheKeyStorage.open(await keyValues.open("cache-keys")));
+  const coordinators = owned.use(new LiveCoordinators(bus));
+  const holds = owned.use(
+    new FleetHolds({
+      coordinatorId,
+      bus,
+      clock,
+      coordinators,
+      held: () => [...held.layers, ...catalog.recent],
+    }),
+  );
+  const cleaner = owned.use(
+    new IndexCleaner({
+      catalog,
+      results,
+      keys,
+      holds,
+      agents: new KnownAgents(await keyValues.open("agents"), registry, clock),
+      sessionIsLive: options.sessionIsLive,
+      clock,
+      logger,
+    }),
+  );
+  owned.use(
+    new LayerReleases({
+      coordinatorId,
+      bus,
+      catalog,
+      isHeld: (id) => held.has(id),
+      forgetLayers: (gone) => cleaner.forgetLayers(gone),
+      logger,
+    }),
+  );
+  return { cache: new CacheManager<Ref>({ id: "local", keys, results: held.results(results) }), holds, cleaner };
+}
