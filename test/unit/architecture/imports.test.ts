@@ -22,6 +22,7 @@ const layers: readonly (readonly string[])[] = [
     "session-services",
     "snapshot",
     "source",
+    "source-policy",
     "transfer",
   ],
   ["filesync", "config"],

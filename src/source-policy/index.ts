@@ -1,0 +1,3 @@
+export { checkPolicies } from "./check-policies.ts";
+export { parsePolicy } from "./parse-policy.ts";
+export { SourcePolicyEngine } from "./source-policy-engine.ts";
