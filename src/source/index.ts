@@ -11,6 +11,7 @@ export type { ImageCall, ImageResolverOptions, ResolvedImage } from "./image/ima
 export { ImageResolver } from "./image/image-resolver.ts";
 export { PlatformMatcher } from "./image/platform-matcher.ts";
 export type { ImageRegistry, SourceCall } from "./image-registry.ts";
+export { normalizeIdentifier } from "./normalize-identifier.ts";
 export { RemoteOriginReader } from "./remote-origin-reader.ts";
 export type { ResolveOptions, SourceContext, SourceHandler } from "./source-handler.ts";
 export { type SourceRequest, type SourceScheme, splitIdentifier } from "./source-identifier.ts";

@@ -1,5 +1,5 @@
 import { type SourceRequest, sourceError, splitIdentifier } from "../source-identifier.ts";
-import { isCommitSha, isGitTransport, parseGitUrl } from "./git-url.ts";
+import { hostAndPath, isCommitSha, isGitTransport, parseGitUrl } from "./git-url.ts";
 
 /** A parsed `git://` source (map c13). */
 export interface GitIdentifier {
@@ -48,6 +48,12 @@ export function parseGitIdentifier(source: SourceRequest): GitIdentifier {
     if (value !== "" && value !== "false") throw sourceError(`git source attribute ${name} is not supported`);
   }
   return id;
+}
+
+/** `git://host/path#ref:subdir`, whatever way the remote is reached. */
+export function gitSourceName({ remote, ref, subdir }: GitIdentifier): string {
+  const fragment = subdir === "" ? ref : `${ref}:${subdir}`;
+  return `git://${hostAndPath(remote) ?? remote}${fragment === "" ? "" : `#${fragment}`}`;
 }
 
 /** Names git object hashes are compared with. @throws BuildError when not hexadecimal */

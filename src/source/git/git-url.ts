@@ -36,6 +36,23 @@ export function parseGitUrl(text: string): GitUrl {
   };
 }
 
+/** `host[:port]/path` of a remote, without user; undefined when it is none. */
+export function hostAndPath(remote: string): string | undefined {
+  const match = protocol.test(remote)
+    ? /^[^:]+:\/\/(?<authority>[^/?#]*)(?<path>[^?#]*)/.exec(remote)
+    : /^[^@]+@(?<authority>[^:]+):(?<path>[^?#]*)/.exec(remote);
+  const { authority = "", path = "" } = match?.groups ?? {};
+  if (match === null || !isGitTransport(remote)) return undefined;
+  try {
+    const host = authority.slice(authority.lastIndexOf("@") + 1);
+    const cleaned = posix.join("/", protocol.test(remote) ? decodeURIComponent(path) : path);
+    // Unlike Go's, this join keeps a slash at the end.
+    return host + (cleaned.length > 1 ? cleaned.replace(/\/$/, "") : cleaned);
+  } catch {
+    return undefined;
+  }
+}
+
 function decodeFragment(fragment: string): string {
   try {
     return decodeURIComponent(fragment);
