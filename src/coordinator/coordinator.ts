@@ -25,7 +25,6 @@ import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
 import { llbCapabilities } from "../llb/capabilities.ts";
-import { loadDefinition } from "../llb/definition/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
 import { Solver } from "../solver/index.ts";
@@ -35,6 +34,7 @@ import { dialAddress, splitHostPort } from "../util/host-port.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
+import { admitDefinition, RulesOfBuilds } from "./builds/build-rules.ts";
 import { FleetBuildService } from "./builds/fleet-build-service.ts";
 import { FleetUsage } from "./builds/fleet-usage.ts";
 import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
@@ -158,13 +158,16 @@ export class Coordinator implements AsyncDisposable {
     const entitlements = new Set(frontDoor.insecureEntitlements);
     const tasks = new TracingDispatcher(dispatcher);
     const resolvedSources = new ResolvedSources();
+    const rules = new RulesOfBuilds();
     const ops = new FleetOps({
       dispatcher: tasks,
       images,
       resolvedSources,
       recordLayers: (layers) => catalog.record(layers),
       solveNested: async (parent, definition, context) => {
-        const { result } = await solver.buildNested(parent, loadDefinition(definition), { signal: context.signal });
+        const { signal } = context;
+        const edge = await admitDefinition(definition, rules.of(solver.jobsOf(parent)), [], signal);
+        const { result } = await solver.buildNested(parent, edge, { signal });
         return result;
       },
       entitlements: () => [...entitlements],
@@ -235,6 +238,7 @@ export class Coordinator implements AsyncDisposable {
       entitlements,
       provenanceEnvironment: await loadProvenanceEnvironment(frontDoor.provenanceEnvDir),
       history,
+      rules,
       logger,
     });
     const traceSink = otlpForwarder(process.env);

@@ -39,8 +39,11 @@ export const llbCapabilities: readonly string[] = [
   "source.http.perm",
   "soruce.http.uidgid",
   "source.http.header",
-  // Nested builds. Not: source policies.
+  // Nested builds.
   "source.buildop.llbfilename",
+  // Policies, of rules and of a session.
+  "source.policy",
+  "source.policy.session",
   // Running commands. Not: meta.cdi, meta.network.proxy.
   "exec.meta.base",
   "exec.meta.cgroup.parent",
@@ -100,8 +103,6 @@ export const missingLlbCapabilities: readonly string[] = [
   "source.git.bundle",
   "source.git.checkoutbundle",
   "source.http.signatureverify",
-  "source.policy",
-  "source.policy.session",
   "exec.meta.cdi",
   "exec.meta.network.proxy",
   "cache.gha",

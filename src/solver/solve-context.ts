@@ -21,6 +21,7 @@ export interface SolveContext<T> {
 
 /** The side of a job that vertices see. */
 export interface JobMember {
+  readonly id: string;
   readonly sessionIds: readonly string[];
   readonly traceparent: string | undefined;
   readonly progressSink: ProgressSink;

@@ -118,6 +118,11 @@ export class Solver<T> {
     for (const vertex of eachVertex(edge.vertex)) visit(vertex, this.#find(vertex)?.op);
   }
 
+  /** Ids of the jobs that want a vertex now. */
+  jobsOf(vertex: Vertex): readonly string[] {
+    return Array.from(this.#find(vertex)?.jobs ?? [], ({ id }) => id);
+  }
+
   /** For tests and metrics; all zero when no job is left. */
   counts(): { readonly jobs: number; readonly vertices: number; readonly runs: number; readonly draining: number } {
     const { runs, draining } = this.#context;

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { Definition } from "../../api/gen/ops.ts";
+import type { Definition, SourceOp } from "../../api/gen/ops.ts";
+import type { Policy } from "../../api/gen/sourcepolicy.ts";
 import { BuildError, type ErrorDetail } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
@@ -14,39 +15,40 @@ import type {
   SourceMeta,
   SourceMetaRequest,
 } from "../../core/seams/llb-bridge.ts";
-import type { Edge } from "../../core/seams/op.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { Ref } from "../../core/values/layer.ts";
 import type { Platform } from "../../core/values/platform.ts";
+import type { LlbEdge } from "../../llb/definition/index.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
+import { checkPolicies } from "../../source-policy/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import type { CacheImports } from "../caching/cache-imports.ts";
 import type { BuildFailures } from "../failures/failed-steps.ts";
+import { platformToMessage } from "../front-door/index.ts";
 import { FleetContainer } from "../gateway/fleet-container.ts";
 import { LogVertex } from "../gateway/log-vertex.ts";
 import type { BuildProvenance, FrontendRequest, RequestScope } from "../provenance/index.ts";
+import { admitDefinition, type BuildRules } from "./build-rules.ts";
+import type { BuildSourceMeta } from "./build-source-meta.ts";
 import { withBuiltinFrontend } from "./builtin-frontend.ts";
 import { withDefinitionSource } from "./definition-source.ts";
+import { LazyGraph } from "./lazy-graph.ts";
 import { SolvedRef } from "./solved-ref.ts";
-import type { SourceMetaResolver } from "./source-meta-resolver.ts";
 
 export interface BuildBridgeOptions {
   readonly job: Job<Ref>;
   readonly sessions: SessionGroup;
   readonly dispatcher: TaskDispatcher;
   readonly frontends: ReadonlyMap<string, Frontend>;
-  readonly sourceMeta: SourceMetaResolver;
+  readonly sourceMeta: BuildSourceMeta;
   readonly cacheImports: CacheImports;
-  /** Checks and loads a definition under this build's entitlements. */
-  readonly load: (definition: Definition) => Edge;
+  readonly rules: BuildRules;
   readonly workers: () => ReturnType<LlbBridge["workers"]>;
   /** Of the whole build: what is made for it ends with it. */
   readonly signal: AbortSignal;
-  /** Entitlements granted to this build. */
-  readonly entitlements: readonly string[];
   readonly provenance: BuildProvenance;
   readonly failures: BuildFailures;
   readonly traceparent?: string;
@@ -89,19 +91,19 @@ export class BuildBridge implements LlbBridge {
   }
 
   async resolveSourceMeta(request: SourceMetaRequest, signal: AbortSignal): Promise<SourceMeta> {
-    const name = request.logName ?? `resolve image config for ${request.source.identifier}`;
-    const meta = await this.#options.job.inVertex(
-      name,
-      (progress, linked) =>
-        inSpan(name, { parent: this.#options.traceparent }, ({ traceparent }) =>
-          this.#options.sourceMeta.resolve(request, {
-            ...this.#context(linked, progress),
-            ...(traceparent === undefined ? {} : { traceparent }),
-          }),
-        ),
-      signal,
-    );
-    this.#scope.addSource(meta, request.platform);
+    const { rules, sourceMeta } = this.#options;
+    const { platform, logName = `resolve image config for ${request.source.identifier}` } = request;
+    const asked = request.sourcePolicies ?? [];
+    checkPolicies(asked);
+    let source: SourceOp;
+    try {
+      const subject = { source: request.source, platform: platform && platformToMessage(platform) };
+      source = await rules.sourcePolicy.apply(subject, [...asked, ...rules.sourcePolicy.rules], signal);
+    } catch (error) {
+      throw BuildError.from(error).wrap("could not resolve image due to policy");
+    }
+    const meta = await sourceMeta.resolve({ ...request, source, logName }, signal);
+    this.#scope.addSource(meta, platform);
     return meta;
   }
 
@@ -112,7 +114,8 @@ export class BuildBridge implements LlbBridge {
 
   async newContainer(request: ContainerRequest, signal: AbortSignal): Promise<GatewayContainer> {
     const refs = await Promise.all(request.mounts.map(({ ref }) => ref?.evaluate(signal)));
-    const { dispatcher, entitlements } = this.#options;
+    const { dispatcher, rules } = this.#options;
+    const entitlements = [...rules.entitlements];
     const context = this.#context(this.#options.signal, noProgress);
     // As for a definition that names none: what the fleet offers first.
     const platform = request.platform ?? this.workers()[0]?.platforms[0];
@@ -135,11 +138,10 @@ export class BuildBridge implements LlbBridge {
     return this.#options.provenance.scope.find(refId)?.entry.ref;
   }
 
-  #solveDefinition({ definition, cacheImports }: BridgeSolveRequest): FrontendResult {
+  #solveDefinition(request: BridgeSolveRequest): FrontendResult {
+    const { definition } = request;
     if (definition === undefined || definition.def.length === 0) return { metadata: new Map() };
-    const edge = this.#options.load(definition);
-    // The pointer of a definition may name no vertex: scratch.
-    return { ref: this.#newRef(definition, edge, cacheImports), metadata: new Map() };
+    return { ref: this.#newRef(definition, request), metadata: new Map() };
   }
 
   async #solveFrontend(request: BridgeSolveRequest, signal: AbortSignal): Promise<FrontendResult> {
@@ -160,9 +162,10 @@ export class BuildBridge implements LlbBridge {
     }
   }
 
-  #newRef(definition: Definition, edge: Edge, cacheImports: BridgeSolveRequest["cacheImports"]): BridgeRef {
+  #newRef(definition: Definition, request: BridgeSolveRequest): BridgeRef {
     const id = randomUUID();
-    const caches = this.#options.cacheImports.managers(cacheImports ?? []);
+    const caches = this.#options.cacheImports.managers(request.cacheImports ?? []);
+    const graph = new LazyGraph(() => this.#admit(definition, request.sourcePolicies ?? []));
     const ref = new SolvedRef({
       id,
       definition,
@@ -170,17 +173,22 @@ export class BuildBridge implements LlbBridge {
       context: (signal) => this.#context(signal, noProgress),
       solve: async (signal) => {
         try {
-          const solved = await this.#options.job.build(edge, { signal, caches });
+          const solved = await this.#options.job.build(await graph.load(signal), { signal, caches });
           this.#results.set(id, solved);
           return solved;
         } catch (error) {
           this.#options.failures.add(error);
-          throw withDefinitionSource(error, definition);
+          throw withDefinitionSource(error, definition, graph.loaded);
         }
       },
     });
-    this.#scope.addRef(ref, edge);
+    this.#scope.addRef(ref, () => graph.require());
     return ref;
+  }
+
+  async #admit(definition: Definition, asked: readonly Policy[]): Promise<LlbEdge> {
+    checkPolicies(asked);
+    return admitDefinition(definition, [this.#options.rules], asked, this.#options.signal);
   }
 
   #context(signal: AbortSignal, progress: ProgressWriter): DispatchContext & { readonly platform?: Platform } {

@@ -1,4 +1,3 @@
-import type { Definition } from "../../api/gen/ops.ts";
 import type { WorkerRecord } from "../../api/gen/worker.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
@@ -6,15 +5,14 @@ import type { Exporter, ExporterInstance } from "../../core/seams/exporter.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
 import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
-import type { Edge } from "../../core/seams/op.ts";
 import type { CacheExporter } from "../../core/seams/remote-cache.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
-import { loadDefinition, requiredDevices, requiredEntitlements } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
+import { checkPolicies } from "../../source-policy/index.ts";
 import { buildkitVersion, dockerfileVersion, packageName } from "../../version.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import { type CacheImportServices, CacheImports } from "../caching/cache-imports.ts";
@@ -34,9 +32,13 @@ import type {
 import type { FleetHistory } from "../history/index.ts";
 import { BuildProvenance, InputOrigins, type ProvenanceEnvironment, parseAttestOptions } from "../provenance/index.ts";
 import { BuildBridge } from "./build-bridge.ts";
+import type { BuildRules, RulesOfBuilds } from "./build-rules.ts";
+import { BuildSourceMeta } from "./build-source-meta.ts";
+import { BuildSourcePolicy } from "./build-source-policy.ts";
 import { withBuiltinFrontend } from "./builtin-frontend.ts";
 import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
+import { SessionPolicy } from "./session-policy.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
 
 export interface FleetBuildServiceOptions {
@@ -58,6 +60,7 @@ export interface FleetBuildServiceOptions {
   readonly provenanceEnvironment: ProvenanceEnvironment;
   readonly failedSteps: FailedSteps;
   readonly history: FleetHistory;
+  readonly rules: RulesOfBuilds;
   readonly logger: Logger;
 }
 
@@ -73,7 +76,7 @@ export class FleetBuildService implements BuildService {
   async start(params: SolveParams, signal: AbortSignal): Promise<ActiveBuild> {
     const { solver, dispatcher, frontends, sourceMeta, layer } = this.#options;
     const logger = this.#options.logger.child({ build: params.ref });
-    this.#refuseUnsupported(params);
+    this.#check(params);
     const attest = parseAttestOptions(params.frontendOpt);
     const exporters = params.exporters.map((entry, index) => this.#exporter(entry, index));
     const cacheExporters = params.cacheExports
@@ -104,16 +107,21 @@ export class FleetBuildService implements BuildService {
       sessionIds: sessions.ids,
       entitlements: params.entitlements,
     });
+    const meta = new BuildSourceMeta({ job, resolver: sourceMeta, sessions, ...trace });
+    const rules: BuildRules = {
+      entitlements: new Set(params.entitlements),
+      sourcePolicy: new BuildSourcePolicy(params.sourcePolicy, sessionPolicy(params, sessions, meta)),
+    };
+    const registered = this.#options.rules.register(job.id, rules);
     const bridge = new BuildBridge({
       job,
       sessions,
       dispatcher,
       frontends,
-      sourceMeta,
+      sourceMeta: meta,
       cacheImports: new CacheImports({ ...this.#options.cacheImports, job, sessions, signal, logger }),
-      load: (definition) => this.#load(definition, new Set(params.entitlements)),
+      rules,
       workers: () => this.#bridgeWorkers(),
-      entitlements: params.entitlements,
       signal,
       provenance,
       failures,
@@ -141,6 +149,7 @@ export class FleetBuildService implements BuildService {
       attest,
       onEnd: (error) => {
         failures.end(error !== undefined);
+        registered[Symbol.dispose]();
         provenance[Symbol.dispose]();
         sourceMeta.forget(params.sessionId);
       },
@@ -193,22 +202,7 @@ export class FleetBuildService implements BuildService {
     return this.#options.registry.agents.map(({ id, labels, platforms }) => ({ id, labels, platforms }));
   }
 
-  #load(definition: Definition, requested: ReadonlySet<string>): Edge {
-    return loadDefinition(definition, {
-      check: (op) => {
-        for (const entitlement of requiredEntitlements(op)) {
-          if (!requested.has(entitlement)) throw new BuildError(Code.Unknown, `${entitlement} is not allowed`);
-        }
-        // No agent offers devices yet.
-        const [device] = requiredDevices(op);
-        if (device !== undefined) {
-          throw new BuildError(Code.Unknown, `required device ${JSON.stringify(device)} is not registered`);
-        }
-      },
-    });
-  }
-
-  #refuseUnsupported(params: SolveParams): void {
+  #check(params: SolveParams): void {
     for (const entitlement of params.entitlements) {
       if (!this.#options.entitlements.has(entitlement)) {
         throw new BuildError(
@@ -217,12 +211,17 @@ export class FleetBuildService implements BuildService {
         );
       }
     }
+    if (params.sourcePolicy !== undefined) checkPolicies([params.sourcePolicy]);
     if (params.proxyNetwork) throw new BuildError(Code.Unimplemented, "proxy network is not supported");
-    // A policy that is not applied would allow what it denies.
-    if ((params.sourcePolicy?.rules.length ?? 0) > 0 || params.sourcePolicySession !== "") {
-      throw new BuildError(Code.Unimplemented, "source policies are not supported yet");
-    }
   }
+}
+
+function sessionPolicy(
+  { sourcePolicySession: id }: SolveParams,
+  sessions: SessionGroup,
+  meta: BuildSourceMeta,
+): SessionPolicy | undefined {
+  return id === "" ? undefined : new SessionPolicy((signal) => sessions.get(id, { signal }), meta);
 }
 
 function resolveCacheExporter(exporter: CacheExporter, attrs: Readonly<Record<string, string>>) {

@@ -25,14 +25,10 @@ export class SourceMetaResolver {
   }
 
   async resolve(request: SourceMetaRequest, context: DispatchContext): Promise<SourceMeta> {
-    const mode = request.resolveMode;
-    const source =
-      mode === undefined || mode === ""
-        ? request.source
-        : { ...request.source, attrs: { ...request.source.attrs, "image.resolvemode": mode } };
+    const { source } = request;
     const scheme = source.identifier.slice(0, source.identifier.indexOf("://"));
     if (scheme === "local") return { source };
-    if (scheme === "docker-image" || scheme === "oci-layout") return this.#image(source, request, context);
+    if (scheme === "docker-image" || scheme === "oci-layout") return this.#image(request, context);
     const known = this.#known.find(context.sessions.ids, source);
     const resolved = await this.#dispatcher.run(
       "source.resolve",
@@ -50,13 +46,15 @@ export class SourceMetaResolver {
     return { source };
   }
 
-  async #image(source: SourceOp, request: SourceMetaRequest, context: DispatchContext): Promise<SourceMeta> {
+  async #image(request: SourceMetaRequest, context: DispatchContext): Promise<SourceMeta> {
     const { sessions, signal, progress } = context;
     const call = { sessions, signal, progress };
+    const { source, resolveMode: mode, platform = hostPlatform() } = request;
+    const wanted = mode ? { ...source, attrs: { ...source.attrs, "image.resolvemode": mode } } : source;
     if (request.image?.noConfig === true) {
-      return { source, image: { digest: await this.#images.resolveDigest(source, call), config: new Uint8Array() } };
+      return { source, image: { digest: await this.#images.resolveDigest(wanted, call), config: new Uint8Array() } };
     }
-    return { source, image: await this.#images.resolveConfig(source, request.platform ?? hostPlatform(), call) };
+    return { source, image: await this.#images.resolveConfig(wanted, platform, call) };
   }
 }
 

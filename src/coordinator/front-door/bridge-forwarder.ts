@@ -18,17 +18,17 @@ import type {
   StatFileResponse,
   WarnRequest,
 } from "../../api/gen/gateway.ts";
-import type { Definition, Platform as PlatformMessage } from "../../api/gen/ops.ts";
+import type { Definition } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { BridgeRef, FrontendResult, LlbBridge, SourceMeta } from "../../core/seams/llb-bridge.ts";
 import type { Digest } from "../../core/values/digest.ts";
-import { normalizePlatform, type Platform } from "../../core/values/platform.ts";
 import { statusToError } from "../../grpc/index.ts";
 import { BridgeContainers } from "../gateway/bridge-containers.ts";
 import { FailureRefs } from "../gateway/failure-refs.ts";
+import { platformFromMessage, platformToMessage } from "./platform-messages.ts";
 import { resultFromMessage, resultToMessage } from "./result-messages.ts";
-import { timestampFromMs } from "./timestamp.ts";
+import { sourceMetaFromMessage, sourceMetaToMessage } from "./source-meta-messages.ts";
 
 export interface BridgeForwarderOptions {
   readonly bridge: LlbBridge;
@@ -197,19 +197,7 @@ export class BridgeForwarder {
   }
 
   async resolveSourceMeta(request: ResolveSourceMetaRequest, signal: AbortSignal): Promise<ResolveSourceMetaResponse> {
-    if (request.Source === undefined) throw new BuildError(Code.InvalidArgument, "source is required");
-    const meta = await this.#bridge.resolveSourceMeta(
-      {
-        source: request.Source,
-        ...(request.Platform === undefined ? {} : { platform: platformFromMessage(request.Platform) }),
-        ...(request.LogName === "" ? {} : { logName: request.LogName }),
-        ...(request.ResolveMode === "" ? {} : { resolveMode: request.ResolveMode }),
-        sourcePolicies: request.SourcePolicies,
-        ...(request.Image === undefined ? {} : { image: { noConfig: request.Image.NoConfig } }),
-        ...(request.Git === undefined ? {} : { git: { returnObject: request.Git.ReturnObject } }),
-      },
-      signal,
-    );
+    const meta = await this.#bridge.resolveSourceMeta(sourceMetaFromMessage(request), signal);
     return sourceMetaToMessage(meta);
   }
 
@@ -289,46 +277,6 @@ export class BridgeForwarder {
     if (ref === undefined) throw new BuildError(Code.Unknown, `no such ref: ${id}`);
     return ref;
   }
-}
-
-function sourceMetaToMessage(meta: SourceMeta): ResolveSourceMetaResponse {
-  return {
-    Source: meta.source,
-    Image: meta.image && { Digest: meta.image.digest, Config: meta.image.config, AttestationChain: undefined },
-    Git: meta.git && {
-      Checksum: meta.git.checksum,
-      Ref: meta.git.ref,
-      CommitChecksum: meta.git.commitChecksum,
-      CommitObject: meta.git.commitObject ?? new Uint8Array(0),
-      TagObject: meta.git.tagObject ?? new Uint8Array(0),
-    },
-    HTTP: meta.http && {
-      Checksum: meta.http.checksum,
-      Filename: meta.http.filename,
-      LastModified: timestampFromMs(meta.http.lastModified),
-      ChecksumResponse: undefined,
-    },
-  };
-}
-
-function platformToMessage(platform: Platform): PlatformMessage {
-  return {
-    OS: platform.os,
-    Architecture: platform.architecture,
-    Variant: platform.variant,
-    OSVersion: platform.osVersion,
-    OSFeatures: [...platform.osFeatures],
-  };
-}
-
-function platformFromMessage(message: PlatformMessage): Platform {
-  return normalizePlatform({
-    os: message.OS,
-    architecture: message.Architecture,
-    variant: message.Variant,
-    osVersion: message.OSVersion,
-    osFeatures: message.OSFeatures,
-  });
 }
 
 function text(bytes: Uint8Array): string {

@@ -15,4 +15,6 @@ export type {
 export type { ReadableContent } from "./content-service.ts";
 export { createFrontDoor, type FrontDoorOptions } from "./front-door.ts";
 export { frontendCapabilities } from "./frontend-capabilities.ts";
+export { platformToMessage } from "./platform-messages.ts";
+export { sourceMetaFromMessage, sourceMetaToMessage } from "./source-meta-messages.ts";
 export type { TraceSink } from "./trace-service.ts";

@@ -62,7 +62,7 @@ export class BuildProvenance implements Disposable {
     for (const ref of refsOf(result)) {
       const found = this.scope.find(ref.id);
       if (found === undefined) continue;
-      const capture = built.isBuilt(ref) ? captureEdge(found.entry.edge, graph) : new Capture();
+      const capture = built.isBuilt(ref) ? captureEdge(found.entry.edge(), graph) : new Capture();
       const { request } = requestsOf(found.scope, capture, origins);
       if (request !== undefined) this.#published.use(origins.register(ref.definition, request));
     }
@@ -143,9 +143,9 @@ export class BuildProvenance implements Disposable {
     const found = this.scope.find(ref.id);
     if (found === undefined) throw new BuildError(Code.Internal, `could not find request for ref ${ref.id}`);
     const { scope, entry } = found;
-    const capture = captureEdge(entry.edge, graph);
+    const capture = captureEdge(entry.edge(), graph);
     for (const other of scope.refs) {
-      if (!own.has(other.ref.id) && built.isBuilt(other.ref)) capture.merge(captureEdge(other.edge, graph));
+      if (!own.has(other.ref.id) && built.isBuilt(other.ref)) capture.merge(captureEdge(other.edge(), graph));
     }
     for (const image of choose(scope.images)) capture.addImage(image);
     return { capture, requests: requestsOf(scope, capture, origins), definition: ref.definition };

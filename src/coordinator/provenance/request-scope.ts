@@ -12,7 +12,8 @@ export interface FrontendRequest extends AskedFrontend {
 /** A ref that was given out, and the graph behind it. */
 export interface ScopedRef {
   readonly ref: BridgeRef;
-  readonly edge: Edge;
+  /** Only once the ref is built. */
+  readonly edge: () => Edge;
 }
 
 /**
@@ -40,7 +41,7 @@ export class RequestScope {
     return scope;
   }
 
-  addRef(ref: BridgeRef, edge: Edge): void {
+  addRef(ref: BridgeRef, edge: () => Edge): void {
     this.#refs.push({ ref, edge });
   }
 

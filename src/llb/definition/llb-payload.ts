@@ -1,5 +1,6 @@
 import type { LinuxResources, Op } from "../../api/gen/ops.ts";
 import type { Vertex } from "../../core/seams/op.ts";
+import type { Digest } from "../../core/values/digest.ts";
 import type { Platform } from "../../core/values/platform.ts";
 
 /** Payload of a vertex that was loaded from LLB. */
@@ -10,6 +11,8 @@ export interface LlbPayload {
   /** The op's own, or the default one; normalized. */
   readonly platform: Platform;
   readonly linuxResources?: LinuxResources;
+  /** Digest of the op in the definition, where a policy has changed it or what it is made from. */
+  readonly definedAs?: Digest;
 }
 
 export interface LlbVertex extends Vertex {

@@ -123,6 +123,7 @@ function buildVertices(ops: ReadonlyMap<string, LoadedOp>, root: string, options
         op: { ...op, inputs: inputs.map(({ vertex, index }) => ({ digest: vertex.digest, index })) },
         bytes,
         platform: platformOf(op, defaultPlatform),
+        ...(key === digest ? {} : { definedAs: key as Digest }),
         ...(metadata?.linuxResources === undefined ? {} : { linuxResources: metadata.linuxResources }),
       },
     });

@@ -113,6 +113,9 @@ describe("loadDefinition", () => {
     assert.equal(vertex.inputs[0]?.vertex.digest, other.digest);
     assert.equal(vertex.inputs[0]?.vertex.options.ignoreCache, true);
     assert.deepEqual(vertex.payload.op.inputs, [{ digest: other.digest, index: 0 }]);
+    assert.equal(vertex.payload.definedAs, step.digest);
+    assert.equal(vertex.inputs[0]?.vertex.payload.definedAs, from.digest);
+    assert.equal(loadDefinition(definition).vertex.payload.definedAs, undefined);
   });
 
   it("refuses capabilities that nobody or only we do not know, and what the caller refuses", () => {
