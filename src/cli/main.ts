@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { sourceExcerpts } from "../client/index.ts";
+import { policyDenials, sourceExcerpts } from "../client/index.ts";
 import { ConfigError } from "../config/index.ts";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
@@ -31,7 +31,10 @@ async function main(args: readonly string[]): Promise<number> {
       stderr.write(`${error.message}\n`);
       return 1;
     }
-    if (error instanceof BuildError) for (const text of sourceExcerpts(error)) stderr.write(text);
+    if (error instanceof BuildError) {
+      for (const text of sourceExcerpts(error)) stderr.write(text);
+      for (const reason of policyDenials(error)) stderr.write(`policy deny: ${reason}\n`);
+    }
     stderr.write(`error: ${messageOf(error)}\n`);
     const unexpected = !(error instanceof BuildError || error instanceof UsageError || error instanceof ConfigError);
     if (error instanceof Error && (args.includes("--debug") || (unexpected && !hasErrno(error)))) {

@@ -1,3 +1,4 @@
+import type { Policy } from "../api/gen/sourcepolicy.ts";
 import type { ExportTarget } from "./session/export-targets.ts";
 import type { SessionService } from "./session/session-service.ts";
 
@@ -28,6 +29,7 @@ export interface BuildRequest {
   readonly cacheExports: readonly CacheOption[];
   readonly cacheImports: readonly CacheOption[];
   readonly entitlements: readonly string[];
+  readonly sourcePolicy?: Policy;
   /** Absolute directories by name. */
   readonly localDirectories: ReadonlyMap<string, string>;
   /** Secrets, logins, agents: what else the daemon may ask for. */

@@ -2,5 +2,6 @@ export type { BuildOutcome, BuildOutput, BuildRequest, CacheOption } from "./bui
 export { connectDaemon, type DaemonAddress } from "./connect.ts";
 export { BridgeClient, ControlClient } from "./control-client.ts";
 export { DockerConfig } from "./docker-config/docker-config.ts";
+export { policyDenials } from "./policy-denials.ts";
 export { type RunBuildOptions, runBuild } from "./run-build.ts";
 export { sourceExcerpts } from "./source-excerpts.ts";

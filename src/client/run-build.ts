@@ -52,7 +52,8 @@ export async function runBuild(
   const drive = driveBridge(control, request, signal);
   let grace: NodeJS.Timeout | undefined;
   drive.catch((error: unknown) => {
-    grace = setTimeout(() => stop.abort(BuildError.from(error)), solveGraceMs);
+    // It may come after Solve has failed: then it must not keep the process.
+    grace = setTimeout(() => stop.abort(BuildError.from(error)), solveGraceMs).unref();
   });
   try {
     const [solved, driven] = await Promise.allSettled([solve, firstToEnd(drive, solve)]);
@@ -91,6 +92,7 @@ function solveRequest(request: BuildRequest, sessionId: string): SolveRequest {
     ExporterDeprecated: exporters[0]?.Type ?? "",
     ExporterAttrsDeprecated: exporters[0]?.Attrs ?? {},
     Entitlements: [...request.entitlements],
+    ...(request.sourcePolicy === undefined ? {} : { SourcePolicy: request.sourcePolicy }),
     Cache: {
       Exports: request.cacheExports.map(({ type, attributes }) => ({ Type: type, Attrs: { ...attributes } })),
       Imports: cacheImports(request),

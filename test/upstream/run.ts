@@ -21,8 +21,6 @@ const notOffered = ["cache_backend_azblob", "cache_backend_gha", "cache_backend_
 
 /** Tests that need such a feature, or one that has no name in that list, and only say so by failing. */
 const undeclared = [
-  // Policies that the client's session decides.
-  /\/TestSource(Meta)?Policy\w*\//,
   // The proxy between steps and network.
   /\/TestProxyNetwork\w+\//,
 ];

@@ -33,6 +33,7 @@ import { parseRegistryTls } from "./parse-registry-tls.ts";
 import { parseSecret } from "./parse-secret.ts";
 import { parseSsh } from "./parse-ssh.ts";
 import { readDefinition } from "./read-definition.ts";
+import { readSourcePolicy } from "./read-source-policy.ts";
 import { StdinContext } from "./stdin-context.ts";
 
 interface BuildFlags extends DockerfileFlags {
@@ -52,6 +53,7 @@ interface BuildFlags extends DockerfileFlags {
   readonly metadataFile?: string;
   readonly refFile?: string;
   readonly registryAuthTlscontext: readonly string[];
+  readonly sourcePolicyFile?: string;
 }
 
 const noFlags: BuildFlags = {
@@ -125,6 +127,10 @@ export function defineBuildCommand(command: Command, context: CliContext): void 
   group("What steps may use:");
   list("--secret <spec>", "secret: id=<name>[,src=<file>|,env=<VARIABLE>]");
   list("--ssh <spec>", "SSH agent: default or <id>[=<socket>[,raw=true]]");
+  command.option(
+    "--source-policy-file <file>",
+    "which sources may be used, as JSON (env EXPERIMENTAL_BUILDKIT_SOURCE_POLICY)",
+  );
   list("--allow <entitlement>", "network.host, security.insecure or device[=<name>]");
   list(
     "--registry-auth-tlscontext <spec>",
@@ -227,6 +233,7 @@ async function buildRequest(
   if (outputs.filter((output) => output.target?.kind === "stdout").length > 1) {
     throw new UsageError("only one --output can write to stdout");
   }
+  const sourcePolicy = await readSourcePolicy(flags.sourcePolicyFile);
   const localDirectories = await parseDirectories("--local", flags.local);
   const cacheExports = flags.exportCache.map((text) => parseCacheExport(text));
   const cacheImports = await Promise.all(
@@ -242,6 +249,7 @@ async function buildRequest(
     cacheExports,
     cacheImports: cacheImports.filter((option) => option !== undefined),
     entitlements: flags.allow,
+    ...(sourcePolicy === undefined ? {} : { sourcePolicy }),
     services: [...(await sessionServices(flags)), ...stores.services, ...(context?.services ?? [])],
   };
   if (wantsDockerfile(path, flags)) {

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { StatusResponse } from "../../../src/api/gen/control.ts";
 import { Definition } from "../../../src/api/gen/ops.ts";
 import { GetSecretRequest, GetSecretResponse } from "../../../src/api/gen/secrets.ts";
+import type { Policy } from "../../../src/api/gen/sourcepolicy.ts";
 import { type BuildOutput, type CacheOption, ControlClient, runBuild } from "../../../src/client/index.ts";
 import type { SessionService } from "../../../src/client/session/index.ts";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
@@ -28,6 +29,7 @@ export interface TestBuild {
   readonly secrets?: Readonly<Record<string, string>>;
   readonly services?: readonly SessionService[];
   readonly entitlements?: readonly string[];
+  readonly sourcePolicy?: Policy;
   readonly cacheImports?: readonly CacheOption[];
   readonly cacheExports?: readonly CacheOption[];
   readonly signal?: AbortSignal;
@@ -100,6 +102,7 @@ export class BuildClient implements AsyncDisposable {
         cacheExports: build.cacheExports ?? [],
         cacheImports: build.cacheImports ?? [],
         entitlements: build.entitlements ?? [],
+        ...(build.sourcePolicy === undefined ? {} : { sourcePolicy: build.sourcePolicy }),
         localDirectories: new Map([...localDirectories, ...Object.entries(build.locals ?? {})]),
         services: [...(build.secrets === undefined ? [] : [memorySecrets(build.secrets)]), ...(build.services ?? [])],
       },
