@@ -1,3 +1,4 @@
+export { CheckedKeyValueStore, type ValueCheck } from "./checked-key-value.ts";
 export { ChunkingMessageBus } from "./chunking-message-bus.ts";
 export { LiveCoordinators, type LiveCoordinatorsTimes } from "./live-coordinators.ts";
 export { MemoryKeyValueStore } from "./memory/memory-key-value.ts";

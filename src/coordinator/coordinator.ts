@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentLinkServer } from "../agent-link/index.ts";
+import { CheckedKeyValueStore } from "../bus/index.ts";
 import {
   LocalCacheExporter,
   LocalCacheImporter,
@@ -20,17 +21,18 @@ import {
   parseNamedReference,
   withDefaultTag,
 } from "../core/values/image-reference.ts";
-import type { Ref } from "../core/values/layer.ts";
+import { isLayerIds, isLayerInfo, type Ref } from "../core/values/layer.ts";
 import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "../exporters/index.ts";
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
 import { llbCapabilities } from "../llb/capabilities.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
-import { Solver } from "../solver/index.ts";
+import { isCacheKeyEntry, Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
 import { otlpForwarder } from "../telemetry/index.ts";
 import { dialAddress, splitHostPort } from "../util/host-port.ts";
+import { decode } from "../util/msgpack.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
@@ -113,7 +115,8 @@ export class Coordinator implements AsyncDisposable {
 
   static async start(options: CoordinatorOptions): Promise<Coordinator> {
     await using owned = new AsyncDisposableStack();
-    const { bus, keyValues, logger, frontDoor } = options;
+    const { bus, logger, frontDoor } = options;
+    const keyValues = new CheckedKeyValueStore(options.keyValues, bucketChecks, logger);
     const clock = options.clock ?? systemClock;
     const taskSessions = new TaskSessions();
     const agentLinkAddress = await listenForAgents(options, taskSessions, owned);
@@ -269,6 +272,13 @@ export class Coordinator implements AsyncDisposable {
     return new Coordinator(addresses, agentLinkAddress, taskSessions, registry, owned.move());
   }
 }
+
+/** What the buckets of the index hold. */
+const bucketChecks = {
+  layers: (value: Uint8Array) => isLayerInfo(decode(value)),
+  results: (value: Uint8Array) => isLayerIds(decode(value)),
+  "cache-keys": isCacheKeyEntry,
+};
 
 function frontendsOf(config: FrontDoorConfig, logger: Logger): ReadonlyMap<string, Frontend> {
   const { disabledFrontends = [], frontendRepositories = [] } = config;

@@ -59,6 +59,13 @@ export class Cgroups {
     return gone;
   }
 
+  /** Ids of the processes in a cgroup; those of its children left out. */
+  processes(path: string): number[] {
+    const lists = this.#hierarchies.map(({ mountPoint }) => read(join(mountPoint, path, "cgroup.procs")));
+    const ids = lists.flatMap((list) => list.split("\n").map(Number));
+    return [...new Set(ids)].filter((id) => id > 0);
+  }
+
   /** Names of the cgroups under a path. */
   children(path: string): string[] {
     const names = new Set<string>();

@@ -15,6 +15,7 @@ import type { OciRuntime } from "./find-runtime.ts";
 import { HostFiles } from "./host-files.ts";
 import { isTmpfs, MountFlag, mount, mountSource, unmount } from "./linux-calls.ts";
 import type { DnsConfig } from "./network/resolv-conf.ts";
+import { killProcesses, processesNaming } from "./processes.ts";
 import { PseudoTerminal } from "./pseudo-terminal.ts";
 import { MountStubs } from "./rootfs/mount-stubs.ts";
 import { lookUpUser } from "./rootfs/user.ts";
@@ -143,9 +144,12 @@ export class OciExecutor implements Executor, AsyncDisposable {
   }
 
   async reap(): Promise<void> {
-    for (const id of await namesIn(this.#stateRoot)) {
+    // A runtime that is about to make a container would make it after this.
+    await killProcesses(await processesNaming(this.#stateRoot));
+    const containers = new Set([...(await namesIn(this.#stateRoot)), ...(await namesIn(this.#bundles))]);
+    for (const id of containers) {
       this.#logger.warn("Removing a container left by an earlier process", { container: id });
-      await this.#forceDelete(id);
+      await this.#removeLeft(id);
     }
     await rm(this.#bundles, { recursive: true, force: true });
     await this.#hostFiles.clear();
@@ -197,7 +201,10 @@ export class OciExecutor implements Executor, AsyncDisposable {
         pidFile: pidFile(bundle),
         tty,
         kill: () => this.#call(["kill", id, "KILL"]),
-        abandon: () => this.#forceDelete(id),
+        abandon: async () => {
+          await killProcesses(await processesNaming(bundle));
+          await this.#forceDelete(id);
+        },
         io,
         signal,
       });
@@ -316,6 +323,15 @@ export class OciExecutor implements Executor, AsyncDisposable {
     }
   }
 
+  /** Ends a container of an earlier process, however far it had come; its bundle knows its cgroup. */
+  async #removeLeft(id: string): Promise<void> {
+    await this.#forceDelete(id);
+    const cgroup = await cgroupOfBundle(join(this.#bundles, id));
+    if (cgroup === undefined) return;
+    await killProcesses(this.#cgroups.processes(cgroup));
+    if (this.#cgroups.remove(cgroup)) await rm(join(this.#stateRoot, id), { recursive: true, force: true });
+  }
+
   async #forceDelete(id: string): Promise<void> {
     const failure = await this.#call(["delete", "--force", id]);
     // What could not be deleted stays on record for the next `reap`.
@@ -387,6 +403,17 @@ function ignoreAbort(signal: AbortSignal): (error: unknown) => void {
   return (error) => {
     if (!signal.aborted) throw error;
   };
+}
+
+/** @returns undefined for a bundle that is not whole, or one whose cgroup systemd has named */
+async function cgroupOfBundle(bundle: string): Promise<string | undefined> {
+  try {
+    const spec = JSON.parse(await readFile(join(bundle, "config.json"), "utf8")) as OciSpec;
+    const path = spec.linux.cgroupsPath;
+    return path.startsWith("/") ? path : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function namesIn(directory: string): Promise<string[]> {

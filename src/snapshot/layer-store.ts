@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { Clock } from "../core/seams/clock.ts";
+import type { Logger } from "../core/seams/logger.ts";
 import type { CommittedLayer, StoredLayer } from "../core/seams/snapshotter.ts";
 import type { LayerId, Ref } from "../core/values/layer.ts";
 import { hasErrno, mountsBelow, unmountQuietly } from "../util/sys/index.ts";
@@ -28,6 +29,12 @@ interface LayerFile {
   readonly skeleton: boolean;
   /** The stack the layer was written on; its whiteouts are known to hit something there. */
   readonly writtenOn?: readonly LayerId[];
+}
+
+export interface LayerStoreOptions {
+  readonly workers: LayerWorkers;
+  readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 interface LayerRecord extends LayerFile {
@@ -50,8 +57,9 @@ const useResolutionMs = 60_000;
  *     tmp/<n>/…               what is being written or mounted by the running process
  *     empty/
  *
- * A layer appears by one rename. `open` unmounts and deletes whatever an earlier process left in tmp; the directory must not
- * be shared by two processes. A killed process loses nothing committed; after a power cut the filesystem decides.
+ * A layer appears by one rename. `open` unmounts and deletes whatever an earlier process left in tmp, and layers whose
+ * metadata is damaged; the directory must not be shared by two processes. A killed process loses nothing committed; after a
+ * power cut the filesystem decides.
  */
 export class LayerStore {
   readonly root: string;
@@ -61,29 +69,39 @@ export class LayerStore {
   readonly #clock: Clock;
   #nextTemp = 0;
 
-  private constructor(root: string, workers: LayerWorkers, clock: Clock) {
+  private constructor(root: string, { workers, clock }: LayerStoreOptions) {
     this.root = root;
     this.emptyDir = join(root, "empty");
     this.#workers = workers;
     this.#clock = clock;
   }
 
-  static async open(root: string, workers: LayerWorkers, clock: Clock): Promise<LayerStore> {
-    const store = new LayerStore(resolve(root), workers, clock);
+  static async open(root: string, options: LayerStoreOptions): Promise<LayerStore> {
+    const store = new LayerStore(resolve(root), options);
     for (const dir of [store.root, join(store.root, "layers"), store.emptyDir]) {
       mkdirSync(dir, { recursive: true, mode: 0o711 });
     }
     chmodSync(store.emptyDir, 0o755);
     for (const point of mountsBelow(store.root).reverse()) unmountQuietly(point);
-    await workers.run("remove", { path: join(store.root, "tmp") });
+    await options.workers.run("remove", { path: join(store.root, "tmp") });
     mkdirSync(join(store.root, "tmp"), { mode: 0o711 });
-    for (const id of readdirSync(join(store.root, "layers")) as LayerId[]) store.#load(id);
+    for (const id of readdirSync(join(store.root, "layers")) as LayerId[]) {
+      try {
+        store.#load(id);
+      } catch (error) {
+        const path = join(store.root, "layers", id);
+        options.logger.warn("damaged layer is removed", { path, error: String(error) });
+        await store.#take(id);
+      }
+    }
     return store;
   }
 
+  /** @throws Error when the layer's metadata is not what `commit` wrote */
   #load(id: LayerId): void {
     const path = join(this.root, "layers", id, "layer.json");
     const file = JSON.parse(readFileSync(path, "utf8")) as LayerFile;
+    if (!isLayerFile(file)) throw new Error("layer.json holds something else");
     const lastUsedAt = statSync(path).mtimeMs;
     this.#layers.set(id, { ...file, lastUsedAt, persistedUseAt: lastUsedAt, pins: 0 });
   }
@@ -192,6 +210,12 @@ export class LayerStore {
     const record = this.#layers.get(id);
     if (record === undefined || record.pins > 0) return false;
     this.#layers.delete(id);
+    await this.#take(id);
+    return true;
+  }
+
+  /** Takes a layer's files from their place, in one step, and deletes them. */
+  async #take(id: LayerId): Promise<void> {
     const temp = this.makeTemp();
     try {
       renameSync(join(this.root, "layers", id), join(temp, "layer"));
@@ -199,7 +223,6 @@ export class LayerStore {
       if (!hasErrno(error, "ENOENT")) throw error;
     }
     await this.discard(temp);
-    return true;
   }
 
   #record(id: LayerId): LayerRecord {
@@ -207,6 +230,11 @@ export class LayerStore {
     if (record === undefined) throw new BuildError(Code.NotFound, `Layer ${id} is not stored here`);
     return record;
   }
+}
+
+function isLayerFile({ sizeBytes, createdAt, skeleton, writtenOn = [] }: Partial<LayerFile>): boolean {
+  const hasNumbers = Number.isFinite(sizeBytes) && Number.isFinite(createdAt);
+  return hasNumbers && typeof skeleton === "boolean" && Array.isArray(writtenOn);
 }
 
 function sameStack(writtenOn: readonly LayerId[] | undefined, layers: readonly LayerId[], length: number): boolean {

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../core/seams/clock.ts";
+import { type Logger, silentLogger } from "../core/seams/logger.ts";
 import type { Snapshotter } from "../core/seams/snapshotter.ts";
 import { getXattr, mountOverlay, setXattr, unmountQuietly } from "../util/sys/index.ts";
 import { systemClock } from "../util/system-clock.ts";
@@ -13,6 +14,7 @@ export interface SnapshotterOptions {
   /** Threads for walking and copying; stay the caller's, to be stopped after the snapshotter. */
   readonly workers: LayerWorkers;
   readonly clock?: Clock;
+  readonly logger?: Logger;
 }
 
 /** Opens the layer store at `root`, cleans up after an earlier process, and picks the snapshotter; `auto` probes overlayfs. */
@@ -21,9 +23,10 @@ export async function openSnapshotter(
   name: "overlayfs" | "native" | "auto",
   options: SnapshotterOptions,
 ): Promise<Snapshotter & AsyncDisposable> {
-  const store = await LayerStore.open(root, options.workers, options.clock ?? systemClock);
+  const { workers, clock = systemClock, logger = silentLogger } = options;
+  const store = await LayerStore.open(root, { workers, clock, logger });
   const overlay = name === "overlayfs" || (name === "auto" && canMountOverlay(store));
-  return overlay ? new OverlaySnapshotter(store, options.workers) : new NativeSnapshotter(store, options.workers);
+  return overlay ? new OverlaySnapshotter(store, workers) : new NativeSnapshotter(store, workers);
 }
 
 /** Tries what OverlaySnapshotter does: a writable mount on the store's own filesystem, and overlay attributes. */

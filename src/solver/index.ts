@@ -21,5 +21,5 @@ export type {
 } from "./progress-event.ts";
 export { type JobOptions, Solver, type SolverOptions } from "./solver.ts";
 export { ImportedCacheKeyStorage, type ImportedRecord } from "./storage/imported-cache-key-storage.ts";
-export { KeyValueCacheKeyStorage } from "./storage/key-value-cache-key-storage.ts";
+export { isCacheKeyEntry, KeyValueCacheKeyStorage } from "./storage/key-value-cache-key-storage.ts";
 export { MemoryCacheKeyStorage } from "./storage/memory-cache-key-storage.ts";

@@ -4,7 +4,7 @@ export { type GitIdentifier, parseGitIdentifier } from "./git/git-identifier.ts"
 export type { GitSourceOptions } from "./git/git-source.ts";
 export { GitSource } from "./git/git-source.ts";
 export type { HttpSourceOptions } from "./http/http-source.ts";
-export { HttpSource } from "./http/http-source.ts";
+export { HttpSource, isValidators } from "./http/http-source.ts";
 export { parseResolveMode, type ResolveMode } from "./image/image-identifier.ts";
 export { chainIds } from "./image/image-keys.ts";
 export type { ImageCall, ImageResolverOptions, ResolvedImage } from "./image/image-resolver.ts";

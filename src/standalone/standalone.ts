@@ -28,7 +28,7 @@ export class Standalone implements AsyncDisposable {
     await using owned = new AsyncDisposableStack();
     await mkdir(config.root, { recursive: true, mode: 0o711 });
     const bus = owned.use(new MemoryMessageBus());
-    const keyValues = owned.use(new SqliteKeyValueStore(join(config.root, "coordinator.db")));
+    const keyValues = owned.use(new SqliteKeyValueStore(join(config.root, "coordinator.db"), logger));
     // Disposed last of the two: the coordinator's builds end their tasks while the agent can still clean up after them.
     const agents = owned.use(new AsyncDisposableStack());
     const coordinator = await Coordinator.start({

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Agent as HttpAgent } from "undici";
-import { LiveCoordinators, SqliteKeyValueStore, subjects } from "../bus/index.ts";
+import { CheckedKeyValueStore, LiveCoordinators, SqliteKeyValueStore, subjects } from "../bus/index.ts";
 import type { WorkerConfig } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import { ContentHasher } from "../contenthash/index.ts";
@@ -14,15 +14,15 @@ import type { OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskChannels } from "../core/seams/task-channel.ts";
 import type { AgentRecord } from "../core/values/agent.ts";
-import type { LayerId } from "../core/values/layer.ts";
+import { isDescriptor } from "../core/values/descriptor.ts";
+import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
-import { randomId } from "../core/values/random-id.ts";
 import type { Task } from "../core/values/task.ts";
 import { findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { TracingSessionGroup } from "../session/index.ts";
 import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "../snapshot/index.ts";
-import { BlobSource, GitSource, HttpSource, RemoteOriginReader } from "../source/index.ts";
+import { BlobSource, GitSource, HttpSource, isValidators, RemoteOriginReader } from "../source/index.ts";
 import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
 import { dialAddress } from "../util/host-port.ts";
 import { decode, encode } from "../util/msgpack.ts";
@@ -30,6 +30,7 @@ import type { MutualTls } from "../util/mutual-tls.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { version } from "../version.ts";
+import { agentId } from "./agent-id.ts";
 import { ContainerRunner } from "./containers/container-runner.ts";
 import { ControlServer } from "./control-server.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -37,7 +38,7 @@ import { AgentInventory } from "./inventory/agent-inventory.ts";
 import { BlobInventory } from "./inventory/blob-inventory.ts";
 import { GarbageCollector } from "./inventory/garbage-collector.ts";
 import { GitMirrorInventory } from "./inventory/git-mirror-inventory.ts";
-import { LayerUses } from "./inventory/layer-uses.ts";
+import { isLayerUse, LayerUses } from "./inventory/layer-uses.ts";
 import { NotingSnapshotter } from "./inventory/noting-snapshotter.ts";
 import { ReleasePoll } from "./inventory/release-poll.ts";
 import { LayerManager } from "./layers/layer-manager.ts";
@@ -124,22 +125,9 @@ export class Agent implements AsyncDisposable {
     const clock = options.clock ?? systemClock;
     const { root } = config;
     await mkdir(root, { recursive: true, mode: 0o711 });
-    const id = await agentId(root);
+    const id = await agentId(root, options.logger);
     const logger = options.logger.child({ agent: id });
 
-    const state = owned.use(new SqliteKeyValueStore(join(root, "agent.db")));
-    const packs = await state.open("packs");
-    const layerRecords = await state.open("layers");
-    const validators = await state.open("http");
-    const uses = owned.use(await LayerUses.open(await state.open("uses")));
-    const workers = owned.use(new LayerWorkers());
-    const stored = owned.use(await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock }));
-    let collector: GarbageCollector | undefined;
-    const snapshotter = new NotingSnapshotter(new TracingSnapshotter(stored), uses, (bytes) =>
-      collector?.stored(bytes),
-    );
-    const content = await LocalContentStore.open(join(root, "content"));
-    const packer = new LayerPacker({ workers, store: content });
     const spawner = owned.use(new ProcessSpawner());
     const area = new MountArea(join(root, "mounts"));
     const runtime = findRuntime(config.ociBinary === "auto" ? {} : { configured: config.ociBinary });
@@ -154,9 +142,26 @@ export class Agent implements AsyncDisposable {
         ...(config.cgroupParent === "" ? {} : { cgroupParent: config.cgroupParent }),
       }),
     );
-    // Containers first: they use the mounts.
+    // What an earlier process left, before the layers are opened: containers use the mounts, the mounts use the layers.
     await executor.reap();
     area.reap();
+
+    const database = owned.use(new SqliteKeyValueStore(join(root, "agent.db"), logger));
+    const state = new CheckedKeyValueStore(database, bucketChecks, logger);
+    const packs = await state.open("packs");
+    const layerRecords = await state.open("layers");
+    const validators = await state.open("http");
+    const uses = owned.use(await LayerUses.open(await state.open("uses")));
+    const workers = owned.use(new LayerWorkers());
+    const stored = owned.use(
+      await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock, logger }),
+    );
+    let collector: GarbageCollector | undefined;
+    const snapshotter = new NotingSnapshotter(new TracingSnapshotter(stored), uses, (bytes) =>
+      collector?.stored(bytes),
+    );
+    const content = await LocalContentStore.open(join(root, "content"));
+    const packer = new LayerPacker({ workers, store: content });
     const cacheMounts = await CacheMountStore.open({ directory: join(root, "cache-mounts"), clock });
     const hosts = owned.use(new RegistryHosts(config.registries));
     const registry = new RegistryClient({ hosts, logger });
@@ -300,17 +305,13 @@ export class Agent implements AsyncDisposable {
   }
 }
 
-/** The id lives with the data: what is found there under it is what the fleet knows of this agent. */
-async function agentId(root: string): Promise<string> {
-  const path = join(root, "agent-id");
-  try {
-    return (await readFile(path, "utf8")).trim();
-  } catch {
-    const id = randomId();
-    await writeFile(path, `${id}\n`);
-    return id;
-  }
-}
+/** What the buckets of an agent hold. */
+const bucketChecks = {
+  packs: (value: Uint8Array) => isDescriptor(decode(value)),
+  layers: (value: Uint8Array) => isLayerInfo(decode(value)),
+  uses: (value: Uint8Array) => isLayerUse(decode(value)),
+  http: isValidators,
+};
 
 function platformsOf(config: WorkerConfig): readonly Platform[] {
   return config.platforms.length === 0 ? runnablePlatforms() : config.platforms.map((text) => parsePlatform(text));

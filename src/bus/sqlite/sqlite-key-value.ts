@@ -1,4 +1,4 @@
-import { renameSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type {
   KeyValue,
@@ -7,18 +7,19 @@ import type {
   KeyValueStore,
   KeyValueWatch,
 } from "../../core/seams/key-value.ts";
+import { type Logger, silentLogger } from "../../core/seams/logger.ts";
 import { keyExists, revisionMismatch, WatcherSet } from "../memory/memory-key-value.ts";
 
 /**
  * Buckets in one SQLite file, for one process: the durable state of a standalone coordinator. A file that SQLite calls corrupt
- * is moved to `<path>.bak` and begun anew: what it held can be built again.
+ * is moved to `<path>.bak`, with a warning, and begun anew: what it held can be built again.
  */
 export class SqliteKeyValueStore implements KeyValueStore, Disposable {
   readonly #database: DatabaseSync;
   readonly #buckets = new Map<string, SqliteKeyValue>();
 
-  constructor(path: string) {
-    this.#database = openDatabase(path);
+  constructor(path: string, logger: Logger = silentLogger) {
+    this.#database = openDatabase(path, logger);
   }
 
   async open(bucket: string): Promise<KeyValue> {
@@ -35,12 +36,16 @@ export class SqliteKeyValueStore implements KeyValueStore, Disposable {
   }
 }
 
-function openDatabase(path: string): DatabaseSync {
+function openDatabase(path: string, logger: Logger): DatabaseSync {
   try {
     return initialize(path);
   } catch (error) {
     if (!isCorrupt(error)) throw error;
-    renameSync(path, `${path}.bak`);
+    const movedTo = `${path}.bak`;
+    renameSync(path, movedTo);
+    // The log and its index belong to the file that went.
+    for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    logger.warn("damaged database moved aside, an empty one takes its place", { path, movedTo, error: String(error) });
     return initialize(path);
   }
 }

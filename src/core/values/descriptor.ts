@@ -1,4 +1,4 @@
-import type { Digest } from "./digest.ts";
+import { type Digest, isDigest } from "./digest.ts";
 
 /** OCI content descriptor (image-spec descriptor.md), JSON field names as on the wire. */
 export interface Descriptor {
@@ -10,6 +10,13 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly platform?: OciPlatform;
   readonly artifactType?: string;
+}
+
+/** True for what has the fields that every descriptor has. */
+export function isDescriptor(value: unknown): value is Descriptor {
+  if (typeof value !== "object" || value === null) return false;
+  const { mediaType, digest, size } = value as Partial<Descriptor>;
+  return typeof mediaType === "string" && typeof digest === "string" && isDigest(digest) && typeof size === "number";
 }
 
 /** `platform` object of an OCI index or image config. */

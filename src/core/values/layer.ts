@@ -1,4 +1,4 @@
-import type { Descriptor } from "./descriptor.ts";
+import { type Descriptor, isDescriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 
 /** Cluster-unique name of one immutable filesystem diff. `[A-Za-z0-9._-]{1,128}`, safe as a file name and as a KV key. */
@@ -42,6 +42,31 @@ export interface LayerInfo {
   readonly parent?: LayerId;
   /** BuildKit record type: regular, internal, frontend, source.local, source.git.checkout (map h12). */
   readonly recordType?: string;
+}
+
+/** True for what has the fields that every layer has. */
+export function isLayerInfo(value: unknown): value is LayerInfo {
+  if (typeof value !== "object" || value === null) return false;
+  const { id, blobs, origins, holders, sizeBytes, createdAt } = value as Partial<LayerInfo>;
+  return (
+    typeof id === "string" &&
+    Array.isArray(blobs) &&
+    blobs.every(isDescriptor) &&
+    Array.isArray(origins) &&
+    origins.every((origin) => isDescriptor(origin?.descriptor)) &&
+    isStrings(holders) &&
+    typeof sizeBytes === "number" &&
+    typeof createdAt === "number"
+  );
+}
+
+/** True for the ids of a stack. */
+export function isLayerIds(value: unknown): value is readonly LayerId[] {
+  return isStrings(value);
+}
+
+function isStrings(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
 /** A build result's filesystem: diffs stacked bottom to top. No layers is `scratch`. A merge is a concatenation. */

@@ -118,6 +118,15 @@ function entryName(entry: Entry): string {
   return `${entry.kind}/${sha256(JSON.stringify(identity)).slice("sha256:".length)}`;
 }
 
+/** True for an entry that `KeyValueCacheKeyStorage` has written. @throws SyntaxError */
+export function isCacheKeyEntry(value: Uint8Array): boolean {
+  const entry: Partial<StoredLink & StoredResult> & { readonly kind?: string } = parseEntry(value);
+  if (typeof entry.key !== "string") return false;
+  if (entry.kind === "result")
+    return typeof entry.record?.id === "string" && typeof entry.record.createdAt === "number";
+  return entry.kind === "link" && typeof entry.target === "string" && typeof entry.link?.digest === "string";
+}
+
 function parseEntry(value: Uint8Array): Entry {
   return JSON.parse(new TextDecoder().decode(value));
 }

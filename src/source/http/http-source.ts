@@ -1,3 +1,5 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Dispatcher } from "undici";
 import type { ContentStore } from "../../core/seams/content-store.ts";
 import type { KeyValue } from "../../core/seams/key-value.ts";
@@ -85,11 +87,15 @@ export class HttpSource implements SourceHandler {
     const wanted = known.pin as Digest;
     const record = { description: `http url ${id.url}` };
     return commitLayer(this.#options.snapshotter, context, record, async (directory) => {
-      if (id.checksum === undefined && (await this.#options.content.stat(wanted)) !== undefined) {
-        const bytes = this.#options.content.read(wanted, {}, context.signal);
+      const { content } = this.#options;
+      if (id.checksum === undefined && (await content.stat(wanted)) !== undefined) {
+        const bytes = content.read(wanted, {}, context.signal);
         const name = known.details["filename"] ?? httpFilename(id, undefined);
-        await writeSourceFile(directory, name, bytes, { ...id, mtimeMs: timeOf(known.details["lastModified"]) });
-        return;
+        const mtimeMs = timeOf(known.details["lastModified"]);
+        if ((await writeSourceFile(directory, name, bytes, { ...id, mtimeMs })) === wanted) return;
+        context.logger.warn("stored blob is corrupt and goes", { digest: wanted });
+        await content.delete(wanted);
+        await rm(join(directory, name));
       }
       await using answer = await this.#get(id, await this.#headers(id, context), context);
       const mtimeMs = timeOf(normalizeHttpDate(answer.header("last-modified")));
@@ -149,7 +155,7 @@ export class HttpSource implements SourceHandler {
     if (isUpload(id)) return [];
     const entry = await this.#options.validators.get(requestKey(id));
     if (entry === undefined) return [];
-    const stored = JSON.parse(Buffer.from(entry.value).toString("utf8")) as readonly Validator[];
+    const stored = parseValidators(entry.value);
     const present = await Promise.all(stored.map(({ digest }) => this.#options.content.stat(digest)));
     return stored.filter((_, index) => present[index] !== undefined);
   }
@@ -158,6 +164,17 @@ export class HttpSource implements SourceHandler {
     const kept = [fresh, ...known.filter(({ etag }) => etag !== fresh.etag)].slice(0, maxValidators);
     await this.#options.validators.put(requestKey(id), Buffer.from(JSON.stringify(kept)));
   }
+}
+
+function parseValidators(value: Uint8Array): readonly Validator[] {
+  return JSON.parse(Buffer.from(value).toString("utf8"));
+}
+
+/** True for an entry that HttpSource has written. @throws SyntaxError */
+export function isValidators(value: Uint8Array): boolean {
+  const validators: unknown = parseValidators(value);
+  const isValidator = ({ etag, digest }: Partial<Validator>) => typeof etag === "string" && typeof digest === "string";
+  return Array.isArray(validators) && validators.every(isValidator);
 }
 
 function resolved(id: HttpIdentifier, digest: Digest, filename: string, lastModified: string): ResolvedSource {

@@ -10,6 +10,13 @@ export interface LayerUse {
   readonly lastUsedAt: number;
 }
 
+/** True for what has the fields that every LayerUse has. */
+export function isLayerUse(value: unknown): value is LayerUse {
+  if (typeof value !== "object" || value === null) return false;
+  const { count, lastUsedAt } = value as Partial<LayerUse>;
+  return typeof count === "number" && typeof lastUsedAt === "number";
+}
+
 const saveDelayMs = 5000;
 
 /** Counts uses of layers, over restarts. Written some seconds late: a crash loses the newest counts. Dispose writes the rest. */

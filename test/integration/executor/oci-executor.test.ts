@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -29,6 +31,13 @@ function names(directory: string): string[] {
   }
 }
 
+/** A cgroup in the freezer's hierarchy, or the only one: processes can be moved there without more ado. */
+function cgroupPaths(path: string): string[] {
+  return ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup/cgroup.procs"].flatMap((sign, i) =>
+    existsSync(sign) ? [join(i === 0 ? sign : "/sys/fs/cgroup", path)] : [],
+  );
+}
+
 for (const name of ["runc", "crun"] as const) {
   const runtime = find(name);
   if (runtime === undefined) continue;
@@ -51,6 +60,38 @@ for (const name of ["runc", "crun"] as const) {
         for (const path of [`${parent}/buildkit`, parent, cgroupParent]) cgroups.remove(path);
       },
     };
+  });
+
+  test(`${name}: reap() ends a container that was only being made`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "executor-reap-"));
+    const cgroups = new Cgroups();
+    const parent = `${cgroupParent}/half-${process.pid}`;
+    const root = join(directory, "executor");
+    await using spawner = new ProcessSpawner();
+    const executor = new OciExecutor({ runtime, root, spawner, cgroupParent: parent });
+    // Waits for input; only its arguments make it look like a runtime.
+    const maker = spawn("cat", ["-", join(root, "state")], { stdio: ["pipe", "ignore", "ignore"] });
+    const inside = spawn("sleep", ["1000"], { stdio: "ignore" });
+    const ended = [maker, inside].map((child) => once(child, "exit"));
+    try {
+      const cgroup = `/${parent}/buildkit/half`;
+      const bundle = join(root, "bundles/half");
+      mkdirSync(bundle, { recursive: true });
+      writeFileSync(join(bundle, "config.json"), JSON.stringify({ linux: { cgroupsPath: cgroup } }));
+      for (const path of cgroupPaths(cgroup)) {
+        mkdirSync(path, { recursive: true });
+        writeFileSync(join(path, "cgroup.procs"), String(inside.pid));
+      }
+      await executor.reap();
+      await Promise.all(ended);
+      assert.deepEqual(names(join(root, "bundles")), []);
+      assert.deepEqual(cgroups.children(`${parent}/buildkit`), []);
+    } finally {
+      for (const child of [maker, inside]) child.kill("SIGKILL");
+      for (const path of [`${parent}/buildkit/half`, `${parent}/buildkit`, parent, cgroupParent]) cgroups.remove(path);
+      await executor[Symbol.asyncDispose]();
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 
   test(`${name}: reap() ends what a killed agent left`, async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -9,7 +9,7 @@ import { BytesMessage } from "../../../src/api/gen/upload.ts";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
 import type { SessionGroup } from "../../../src/core/seams/session-caller.ts";
-import { sha256 } from "../../../src/core/values/digest.ts";
+import { digestHex, sha256 } from "../../../src/core/values/digest.ts";
 import { FakeSession, FakeSessionGroup } from "../../helpers/fake-session.ts";
 import { openSourceSandbox, type SourceSandbox } from "./source-sandbox.ts";
 
@@ -81,6 +81,18 @@ describe("HttpSource", () => {
     const third = await fetchFile(`${base}/f`);
     assert.equal(third.text, "v2");
     assert.notEqual(third.resolved.cacheKey, first.resolved.cacheKey);
+  });
+
+  it("downloads anew what was damaged on the disk meanwhile", async () => {
+    respond = (request, response) => {
+      response.writeHead(200, { etag: '"v1"' });
+      response.end(request.method === "HEAD" ? undefined : "good");
+    };
+    await fetchFile(`${base}/f`);
+    const stored = join(box.root, "content/blobs/sha256", digestHex(sha256("good")));
+    writeFileSync(stored, "goof");
+    assert.equal((await fetchFile(`${base}/f`)).text, "good");
+    assert.ok(!existsSync(stored));
   });
 
   it("asks for gzip, in HEAD as in GET, and keeps the plain file", async () => {

@@ -7,6 +7,7 @@ import type { LayerId } from "../../../src/core/values/layer.ts";
 import { LayerWorkers, openSnapshotter } from "../../../src/snapshot/index.ts";
 import { mountsBelow } from "../../../src/util/sys/index.ts";
 import { runSnapshotterSuite } from "../../conformance/snapshotter-suite.ts";
+import { collectWarnings } from "../../helpers/warnings.ts";
 
 const workers = new LayerWorkers();
 after(() => workers[Symbol.asyncDispose]());
@@ -32,6 +33,31 @@ for (const name of ["overlayfs", "native"] as const) {
   );
 
   describe(`openSnapshotter: ${name}`, () => {
+    it("opens without the layers whose metadata is damaged, and says which", () =>
+      withRoot(async (root) => {
+        const ids = ["empty", "cut", "other", "missing", "good"] as LayerId[];
+        {
+          await using snapshotter = await openSnapshotter(root, name, { workers });
+          for (const id of ids) await (await snapshotter.prepare({ layers: [] })).commit(id);
+        }
+        const file = (id: string) => join(root, "layers", id, "layer.json");
+        writeFileSync(file("empty"), "");
+        writeFileSync(file("cut"), readFileSync(file("cut"), "utf8").slice(0, -5));
+        writeFileSync(file("other"), '{"sizeBytes":"many"}');
+        rmSync(file("missing"));
+        const { logger, warnings } = collectWarnings();
+        await using snapshotter = await openSnapshotter(root, name, { workers, logger });
+        assert.deepEqual(
+          [...snapshotter.list()].map(({ id }) => id),
+          ["good"],
+        );
+        const damaged = ids.slice(0, -1).map((id) => join(root, "layers", id));
+        assert.deepEqual(warnings.map(({ path }) => path).sort(), damaged.sort());
+        assert.deepEqual(readdirSync(join(root, "layers")), ["good"]);
+        // The name is free again.
+        await (await snapshotter.prepare({ layers: [] })).commit("cut" as LayerId);
+      }));
+
     it("finds its layers again and cleans up after a process that was killed", () =>
       withRoot(async (root) => {
         const killed = await openSnapshotter(root, name, { workers });

@@ -4,7 +4,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   realpathSync,
   rmdirSync,
@@ -16,6 +15,7 @@ import { join } from "node:path";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import { MountFlag, mount, resolveInRoot, unmount } from "../../../executor/index.ts";
+import { mountsBelow } from "../../../util/sys/index.ts";
 
 /** A mount that ends when disposed. */
 export interface HeldMount extends Disposable {
@@ -86,11 +86,7 @@ export class MountArea {
 
   /** Undoes mounts of an earlier process. Only before the first step. */
   reap(): void {
-    const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-      .split("\n")
-      .map((line) => line.split(" ")[4] ?? "")
-      .filter((path) => path.startsWith(`${this.#directory}/`));
-    for (const path of mounts.reverse()) unmount(path);
+    for (const path of mountsBelow(this.#directory).reverse()) unmount(path);
     for (const entry of readdirSync(this.#directory)) removePoint(join(this.#directory, entry));
   }
 
