@@ -3,6 +3,7 @@ import type { LogConfig, Resolved } from "../../config/index.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import { createLogger, startTracing } from "../../telemetry/index.ts";
 import { version } from "../../version.ts";
+import { useOwnTemporaryDirectory } from "./own-temporary-directory.ts";
 import { notifySystemd } from "./sd-notify.ts";
 import { StateLock } from "./state-lock.ts";
 
@@ -29,6 +30,7 @@ export async function runDaemon<Config extends { readonly log: LogConfig }, Runn
   const logger = createLogger(config.log);
   for (const warning of warnings) logger.warn(warning);
   using _lock = StateLock.take(options.stateDirectory);
+  await useOwnTemporaryDirectory(options.stateDirectory);
   // Ends after the daemon, so that its last spans are sent.
   await using _tracing = await startTracing(process.env, {
     serviceName: `buildfleet-${options.name}`,

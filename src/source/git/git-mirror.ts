@@ -1,5 +1,5 @@
-import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { digestHex, sha256 } from "../../core/values/digest.ts";
 import { sourceError } from "../source-identifier.ts";
 import type { GitCli } from "./git-cli.ts";
@@ -7,12 +7,17 @@ import { type GitIdentifier, pinnedCommit } from "./git-identifier.ts";
 import { type ResolvedRef, within } from "./git-refs.ts";
 import { isCommitSha, redactCredentials } from "./git-url.ts";
 
+const draftPrefix = "new-";
+
 /**
  * The shared bare repositories of an agent, one per remote: what was fetched once need not be fetched again. The caller
  * holds the remote's lock while it uses one.
  */
 export class GitMirrors {
   readonly #directory: string;
+  /** Repositories whose last fetch here ended well: the others may have been left in the middle of a write. */
+  readonly #whole = new Set<string>();
+  #draftsGone: Promise<void> | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -40,6 +45,7 @@ export class GitMirrors {
     const fetchRef = byCommit === "" ? ref : byCommit;
     const present = isCommitSha(fetchRef) && (await git.succeeds("cat-file", "-e", "--", `${fetchRef}^{commit}`));
     if (!present) await this.#bring(id, wanted, { ref, fetchRef, gitDir }, git);
+    this.#whole.add(gitDir);
     await verifyChecksum(id, fetchRef, git);
     return gitDir;
   }
@@ -84,10 +90,14 @@ export class GitMirrors {
     const name = `${digestHex(sha256(id.remote))}${isSha256 ? "-sha256" : ""}.git`;
     const path = join(this.#directory, name);
     if (fresh) await rm(path, { recursive: true, force: true });
-    if (await exists(path)) return path;
-    await mkdir(this.#directory, { recursive: true });
+    if (await exists(path)) {
+      if (!this.#whole.delete(path)) await removeUnfinished(path);
+      return path;
+    }
+    this.#draftsGone ??= removeDrafts(this.#directory);
+    await this.#draftsGone;
     // Made aside and moved: a crash leaves no half-made repository under the name.
-    const draft = await mkdtemp(join(this.#directory, "new-"));
+    const draft = await mkdtemp(join(this.#directory, draftPrefix));
     try {
       const bare = git.with({ gitDir: draft });
       const format = isSha256 ? ["--object-format=sha256"] : [];
@@ -99,6 +109,23 @@ export class GitMirrors {
       throw within(`failed to init repo at ${path}`, error);
     }
     return path;
+  }
+}
+
+/** Makes the directory of the repositories; deletes those that an earlier process had only begun to make. */
+async function removeDrafts(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(draftPrefix)) await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+/** Deletes what a git that was killed left in a repository: locks, which would stop the next one for ever, and half a pack. */
+async function removeUnfinished(gitDir: string): Promise<void> {
+  for (const path of await readdir(gitDir, { recursive: true })) {
+    const name = basename(path);
+    if (name.endsWith(".lock") || name.startsWith("tmp_"))
+      await rm(join(gitDir, path), { recursive: true, force: true });
   }
 }
 

@@ -8,8 +8,9 @@ import { encodeFrame, encodeFrameHeader, FrameReader, FrameType, type SpawnReque
 /*
  * The process that starts processes. Spawning stalls a Node process in proportion to its memory; this one stays small.
  * Started by ProcessSpawner with the path of a unix socket; says so on stdout once it listens and ends when its stdin does,
- * which is when the agent is gone. A connection that closes early takes its child with it.
+ * which is when the agent is gone. A connection that closes early takes its child with it, and so does the end.
  */
+const children = new Set<ReturnType<typeof spawn>>();
 
 function serve(connection: Socket): void {
   const reader = new FrameReader();
@@ -46,6 +47,8 @@ function serve(connection: Socket): void {
         finish(FrameType.Failed, { errno: error.code ?? "", message: error.message });
       }
     });
+    children.add(started);
+    started.on("exit", () => children.delete(started));
     started.on("close", (code, signal) => {
       if (started.pid !== undefined) finish(FrameType.Exited, { code, signal });
     });
@@ -76,6 +79,7 @@ const socketPath = process.argv[2] ?? "";
 createServer(serve).listen(socketPath, () => process.stdout.write("listening\n"));
 process.stdin.on("end", () => {
   // An agent that was killed cannot tidy up.
+  for (const child of children) child.kill("SIGKILL");
   rmSync(dirname(socketPath), { recursive: true, force: true });
   process.exit(0);
 });

@@ -14,27 +14,25 @@ export interface LocalRecord {
 
 /**
  * Remembers on disk which layer holds the last transfer of a local source, so that the next one sends only what changed.
- * One small JSON file per key, replaced whole; the tree file it names is never changed. Nothing here keeps a layer alive.
+ * One small JSON file per key, replaced whole; the tree file it names is never changed. Nothing here keeps a layer alive. What
+ * a killed process was writing is deleted before the first file is written here.
  */
 export class LocalIndex {
   readonly #directory: string;
+  #swept: Promise<void> | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
   async get(key: string): Promise<LocalRecord | undefined> {
-    try {
-      const record: unknown = JSON.parse(await readFile(this.#recordFile(key), "utf8"));
-      return isRecord(record) ? { ...record, treeFile: join(this.#directory, record.treeFile) } : undefined;
-    } catch {
-      return undefined;
-    }
+    return this.#read(this.#recordFile(key));
   }
 
   /** Where a transfer may put its list of entries. */
   async newTreeFile(key: string): Promise<string> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    this.#swept ??= this.#sweep();
+    await this.#swept;
     return join(this.#directory, `${nameOf(key)}.${randomUUID()}.tree`);
   }
 
@@ -43,7 +41,7 @@ export class LocalIndex {
     const name = record.treeFile.slice(this.#directory.length + 1);
     const temporary = join(this.#directory, `${nameOf(key)}.${randomUUID()}.tmp`);
     await writeFile(temporary, JSON.stringify({ ...record, treeFile: name }));
-    await rename(temporary, this.#recordFile(key));
+    await rename(temporary, join(this.#directory, this.#recordFile(key)));
     for (const file of await readdir(this.#directory)) {
       if (file.startsWith(`${nameOf(key)}.`) && file.endsWith(".tree") && file !== name) {
         await rm(join(this.#directory, file), { force: true });
@@ -51,8 +49,26 @@ export class LocalIndex {
     }
   }
 
+  async #sweep(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const names = await readdir(this.#directory);
+    const records = names.filter((name) => name.endsWith(".json")).map((name) => this.#read(name));
+    const named = new Set((await Promise.all(records)).map((record) => record?.treeFile));
+    const kept = (name: string) => name.endsWith(".json") || named.has(join(this.#directory, name));
+    for (const name of names) if (!kept(name)) await rm(join(this.#directory, name), { force: true });
+  }
+
+  async #read(name: string): Promise<LocalRecord | undefined> {
+    try {
+      const record: unknown = JSON.parse(await readFile(join(this.#directory, name), "utf8"));
+      return isRecord(record) ? { ...record, treeFile: join(this.#directory, record.treeFile) } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   #recordFile(key: string): string {
-    return join(this.#directory, `${nameOf(key)}.json`);
+    return `${nameOf(key)}.json`;
   }
 }
 

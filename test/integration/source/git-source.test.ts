@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { GetSecretRequest, GetSecretResponse } from "../../../src/api/gen/secrets.ts";
@@ -238,6 +238,27 @@ describe("GitSource", () => {
     await assert.rejects(box.git.resolve(source("main.git", "", { "git.sig.pubkey": "k" }), box.context()), {
       message: "git source attribute git.sig.pubkey is not supported",
     });
+  });
+
+  it("goes on with a repository that a killed git has left", async () => {
+    commit("main.git", { f: "1" });
+    await fetchTree(source("main.git", "#main"));
+    const mirrors = join(box.root, "git");
+    const [name = ""] = readdirSync(mirrors);
+    const left = ["shallow.lock", "config.lock", "refs/tags/main.lock", "objects/pack/tmp_pack_0"];
+    for (const path of left) {
+      mkdirSync(dirname(join(mirrors, name, path)), { recursive: true });
+      writeFileSync(join(mirrors, name, path), "");
+    }
+    mkdirSync(join(mirrors, "new-half"));
+    commit("main.git", { f: "2" });
+    commit("other.git", { f: "3" });
+    const git = new GitSource({ snapshotter: box.snapshotter, runner: box.spawner, mirrorDirectory: mirrors });
+    const { path } = await fetchTree(source("main.git", "#main"), undefined, git);
+    assert.equal(readFileSync(join(path, "f"), "utf8"), "2");
+    assert.deepEqual(left.map((path) => existsSync(join(mirrors, name, path))).filter(Boolean), []);
+    await fetchTree(source("other.git", "#main"), undefined, git);
+    assert.ok(!existsSync(join(mirrors, "new-half")));
   });
 
   it("leaves nothing behind when aborted", async () => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { useOwnTemporaryDirectory } from "../../../src/cli/daemon/own-temporary-directory.ts";
 import { notifySystemd } from "../../../src/cli/daemon/sd-notify.ts";
 import { StateLock } from "../../../src/cli/daemon/state-lock.ts";
 
@@ -22,6 +23,26 @@ describe("StateLock", () => {
       assert.throws(() => StateLock.take(path), new RegExp(`state is in use by another process \\(${process.pid}\\)`));
     }
     StateLock.take(path)[Symbol.dispose]();
+  });
+});
+
+describe("useOwnTemporaryDirectory()", () => {
+  const before = process.env["TMPDIR"];
+  afterEach(() => {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  });
+
+  it("empties what a killed process left", async () => {
+    await mkdir(join(directory, "tmp", "left"), { recursive: true });
+    await useOwnTemporaryDirectory(directory);
+    assert.equal(tmpdir(), join(directory, "tmp"));
+    assert.deepEqual(await readdir(tmpdir()), []);
+  });
+
+  it("leaves things as they are where sockets would have too long a path", async () => {
+    await useOwnTemporaryDirectory(join(directory, "d".repeat(80)));
+    assert.equal(process.env["TMPDIR"], before);
   });
 });
 

@@ -108,6 +108,17 @@ describe("LocalSourceFetcher", () => {
     assert.equal(second.info?.recordType, "source.local");
   });
 
+  it("deletes what a killed process was writing", async () => {
+    const first = await fetch();
+    const directory = join(state, "local-sources");
+    const kept = readdirSync(directory);
+    for (const name of ["0.a.tree", "0.b.tmp", "0.a.tree.17.tmp"]) writeFileSync(join(directory, name), "half");
+    await fetcher[Symbol.asyncDispose]();
+    fetcher = newFetcher();
+    assert.deepEqual((await fetch()).ref, first.ref);
+    assert.deepEqual(readdirSync(directory), kept);
+  });
+
   it("sends only what changed", async () => {
     const first = await fetch();
     writeFileSync(join(client, "README"), "new text");

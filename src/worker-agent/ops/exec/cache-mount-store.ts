@@ -76,13 +76,16 @@ export class CacheMountStore {
     this.#clock = options.clock;
   }
 
-  /** Opens what is on disk; half-made mounts are deleted. */
+  /** Opens what is on disk; half-made mounts and half-written files are deleted. */
   static async open(options: CacheMountStoreOptions): Promise<CacheMountStore> {
     const store = new CacheMountStore(options);
     await mkdir(options.directory, { recursive: true, mode: 0o700 });
     for (const id of await readdir(options.directory)) {
       try {
         const meta = JSON.parse(await readFile(join(options.directory, id, "meta.json"), "utf8")) as Entry;
+        for (const name of await readdir(join(options.directory, id))) {
+          if (name.startsWith("meta.json.")) await rm(join(options.directory, id, name), { force: true });
+        }
         store.#entries.set(id, { ...meta, id, users: 0, exclusive: false, dropped: false, sessionIds: new Set() });
       } catch {
         await rm(join(options.directory, id), { recursive: true, force: true });

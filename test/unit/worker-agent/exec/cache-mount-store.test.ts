@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { systemClock } from "../../../../src/util/system-clock.ts";
 import {
@@ -31,6 +31,15 @@ describe("CacheMountStore", () => {
     store = await CacheMountStore.open({ directory, clock: systemClock });
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+  test("half-made mounts and half-written files of a killed process go", async () => {
+    const path = await use("k", "shared", () => {});
+    writeFileSync(join(path, "../meta.json.0d3a"), '{"key":');
+    mkdirSync(join(directory, "half/data"), { recursive: true });
+    await CacheMountStore.open({ directory, clock: systemClock });
+    assert.deepEqual(readdirSync(directory), [basename(dirname(path))]);
+    assert.deepEqual(readdirSync(dirname(path)).sort(), ["data", "meta.json"]);
+  });
 
   test("what one step leaves, the next finds, also after a restart", async () => {
     const path = await use("k", "shared", (path) => writeFileSync(join(path, "f"), "x"));
