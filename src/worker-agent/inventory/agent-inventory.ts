@@ -125,7 +125,7 @@ export class AgentInventory {
       mounts: await this.#options.cacheMounts.list(),
     };
     for (const rule of rules) await this.#apply(rule, round, state);
-    if (state.removed.length > 0) await this.#options.blobs.forgetGone();
+    if (state.removed.length > 0) await this.#options.blobs.forgetGone(new Set(state.removed.map(({ id }) => id)));
     const freed = await this.#removeStrayBlobs(await this.#options.blobs.survey());
     const { usedBytes } = freed > 0 || state.survey === undefined ? await this.#survey(state.mounts) : state.survey;
     return { removed: state.removed, usedBytes };

@@ -78,15 +78,18 @@ export class BlobInventory {
     return freed;
   }
 
-  /** Forgets what was cut from layers and is gone. */
-  async forgetGone(): Promise<void> {
+  /**
+   * Forgets what was cut from layers and is gone, and all that was cut from layers just removed: a blob that two of them
+   * shared is of no layer now.
+   */
+  async forgetGone(removed: ReadonlySet<string>): Promise<void> {
     const { packs, snapshotter, content } = this.#options;
-    const suspects: { readonly key: string; readonly digest: Digest }[] = [];
+    const suspects: { readonly layer: LayerId; readonly key: string; readonly digest: Digest }[] = [];
     await this.#eachPack((layer, kind, { digest }) => {
-      if (!snapshotter.has(layer)) suspects.push({ key: `${layer}/${kind}`, digest });
+      if (!snapshotter.has(layer)) suspects.push({ layer, key: `${layer}/${kind}`, digest });
     });
-    for (const { key, digest } of suspects) {
-      if ((await content.stat(digest)) === undefined) await packs.delete(key);
+    for (const { layer, key, digest } of suspects) {
+      if (removed.has(layer) || (await content.stat(digest)) === undefined) await packs.delete(key);
     }
   }
 

@@ -190,6 +190,25 @@ describe("an agent's inventory", () => {
     assert.equal(await packs.get("packed/gzip"), undefined);
   });
 
+  it("takes a blob away that two layers shared, with the last of them", async () => {
+    const held = ["second"];
+    coordinator("one", held);
+    const { digest, size } = await content.write(bytes("blob of both"));
+    const minuteAgo = new Date(Date.now() - 60_000);
+    await utimes(content.path(digest), minuteAgo, minuteAgo);
+    const packs = await keyValues.open("packs");
+    for (const name of ["first", "second", "third"]) {
+      await layer(name);
+      await packs.put(`${name}/gzip`, encode({ mediaType: "m", digest, size }));
+    }
+    await inventory.collect([all], round());
+    assert.deepEqual(await left(), ["second"]);
+    assert.ok(await content.stat(digest));
+    held.pop();
+    await inventory.collect([all], round());
+    assert.equal(await content.stat(digest), undefined);
+  });
+
   it("removes what only other agents needed before any layer", async () => {
     coordinator("one");
     await layer("sent");
