@@ -35,6 +35,8 @@ export interface TestBuild {
   readonly signal?: AbortSignal;
   /** Called with all output of steps so far, whenever there is more. */
   readonly onLog?: (text: string) => void;
+  /** Called with each change of a vertex: what is known of a build that fails. */
+  readonly onVertex?: (vertex: VertexSeen) => void;
 }
 
 export interface VertexSeen {
@@ -81,13 +83,15 @@ export class BuildClient implements AsyncDisposable {
     const onStatus = (status: StatusResponse) => {
       for (const { digest, name, cached, error, completed } of status.vertexes) {
         const before = vertices.get(digest);
-        vertices.set(digest, {
+        const vertex = {
           digest,
           name,
           cached: cached || (before?.cached ?? false),
           error,
           completed: completed !== undefined,
-        });
+        };
+        vertices.set(digest, vertex);
+        build.onVertex?.(vertex);
       }
       for (const { msg } of status.logs) logs.push(Buffer.from(msg));
       if (status.logs.length > 0) build.onLog?.(Buffer.concat(logs).toString());

@@ -7,6 +7,7 @@ export {
   fileOutput,
   pushOutput,
   type TestBuild,
+  type VertexSeen,
 } from "./build-client.ts";
 export { Buildx, type BuildxSteps } from "./buildx.ts";
 export { DockerEngine } from "./docker-engine.ts";
