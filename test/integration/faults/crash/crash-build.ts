@@ -11,6 +11,8 @@ import { treeDigest } from "../../../helpers/tree-digest.ts";
 export class CrashBuild {
   /** Steps the client was told were complete, ever. */
   readonly complete = new Set<string>();
+  /** Files were on their way to the client when the last run ended: what of them has arrived is not sent twice. */
+  sending = false;
   readonly #sandbox: Sandbox;
   readonly #name: string;
 
@@ -38,6 +40,7 @@ export class CrashBuild {
       ],
       onVertex: ({ name, completed, error }) => {
         if (completed && error === "" && isStep(name)) this.complete.add(name);
+        if (name === "exporting to client directory") this.sending = !completed || error !== "";
       },
     });
     const again = vertices.filter(({ name, cached }) => before.has(name) && !cached).map(({ name }) => name);
