@@ -278,6 +278,7 @@ const bucketChecks = {
   layers: (value: Uint8Array) => isLayerInfo(decode(value)),
   results: (value: Uint8Array) => isLayerIds(decode(value)),
   "cache-keys": isCacheKeyEntry,
+  agents: (value: Uint8Array) => typeof decode(value) === "number",
 };
 
 function frontendsOf(config: FrontDoorConfig, logger: Logger): ReadonlyMap<string, Frontend> {
