@@ -48,9 +48,10 @@ function parseTimeout(text: string): number {
   return seconds;
 }
 
-/** Flags of the command and of those above it; the command's own win. */
+/** Flags of the command and of those above it; those nearer to it win. */
 export function clientFlags(command: Command): ClientFlags {
-  return { ...command.parent?.opts<ClientFlags>(), ...command.opts<ClientFlags>() };
+  const above = command.parent === null ? {} : clientFlags(command.parent);
+  return { ...above, ...command.opts<ClientFlags>() };
 }
 
 /** @throws UsageError when TLS files are missing or given twice */

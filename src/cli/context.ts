@@ -6,6 +6,6 @@ export interface CliContext {
   /** Aborts at SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  readonly stdout: { write(text: string): unknown };
+  readonly stdout: { write(data: string | Uint8Array, written?: (error?: Error | null) => void): unknown };
   readonly stderr: ProgressStream;
 }

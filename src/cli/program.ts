@@ -1,28 +1,18 @@
 import { Command } from "commander";
 import { version } from "../version.ts";
 import { defineBuildCommand } from "./build/build-command.ts";
+import { defineBuildctlCommand } from "./buildctl/buildctl-command.ts";
 import { defineBuildkitdCommand } from "./buildkitd/buildkitd-command.ts";
 import { addClientOptions } from "./client-options.ts";
+import { addCommand, type CommandEntry, needCommand } from "./command-entry.ts";
 import type { CliContext } from "./context.ts";
 import { defineAgentCommand } from "./daemon/agent-command.ts";
 import { defineCoordinatorCommand } from "./daemon/coordinator-command.ts";
 import { defineStandaloneCommand } from "./daemon/standalone-command.ts";
 import { defineDuCommand } from "./du-command.ts";
 import { definePruneCommand } from "./prune-command.ts";
-import { UsageError } from "./usage-error.ts";
 import { defineVersionCommand } from "./version-command.ts";
 import { defineWorkersCommand } from "./workers-command.ts";
-
-interface CommandEntry {
-  readonly name: string;
-  readonly aliases?: readonly string[];
-  readonly summary: string;
-  /** `client` commands talk to a running daemon. */
-  readonly kind: "client" | "daemon" | "other";
-  /** Left out of the help. */
-  readonly hidden?: boolean;
-  readonly define: (command: Command, context: CliContext) => void;
-}
 
 /** All commands, in the order of `--help`. */
 const commands: readonly CommandEntry[] = [
@@ -51,6 +41,7 @@ const commands: readonly CommandEntry[] = [
     hidden: true,
     define: defineBuildkitdCommand,
   },
+  { name: "buildctl", summary: "stand in for buildctl", kind: "other", hidden: true, define: defineBuildctlCommand },
   { name: "version", summary: "show versions", kind: "other", define: defineVersionCommand },
 ];
 
@@ -67,38 +58,21 @@ export function createProgram(context: CliContext): Command {
     )
     .allowExcessArguments()
     // After its name, a flag is the command's: daemons have an --addr of their own.
-    .enablePositionalOptions();
+    .enablePositionalOptions()
+    // Commands take over what follows.
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      writeErr: (text) => void context.stderr.write(text),
+      // Errors are shown where they are caught, together with all others.
+      outputError: () => {},
+    });
   addClientOptions(program, false);
   for (const entry of commands) {
     program.commandsGroup(headings[entry.kind]);
-    const command = program
-      .command(entry.name, { hidden: entry.hidden ?? false })
-      .summary(entry.summary)
-      .description(sentence(entry.summary));
-    if (entry.aliases !== undefined) command.aliases(entry.aliases);
-    command.helpOption("-h, --help", "show help");
-    entry.define(command, context);
-    if (entry.kind === "client") addClientOptions(command, true);
+    addCommand(program, entry, context);
   }
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .showSuggestionAfterError(true)
-      .configureOutput({
-        writeOut: (text) => void context.stdout.write(text),
-        writeErr: (text) => void context.stderr.write(text),
-        // Errors are shown where they are caught, together with all others.
-        outputError: () => {},
-      });
-  }
-  program.action((_options, command: Command) => {
-    if (command.args.length > 0)
-      throw new UsageError(`unknown command ${JSON.stringify(command.args[0])}: see buildfleet --help`);
-    command.outputHelp();
-  });
+  needCommand(program);
   return program;
-}
-
-function sentence(text: string): string {
-  return `${text[0]?.toUpperCase()}${text.slice(1)}.`;
 }

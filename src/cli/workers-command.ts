@@ -18,7 +18,7 @@ const hostnameLabel = "org.mobyproject.buildkit.worker.hostname";
 
 /** `buildfleet workers`: the agents of a fleet, or the workers of a buildkitd. */
 export function defineWorkersCommand(command: Command, { signal, stdout }: CliContext): void {
-  command.option("--filter <filter>", 'only those that match, e.g. id==abc, labels."key"==value', collect);
+  command.option("-f, --filter <filter>", 'only those that match, e.g. id==abc, labels."key"==value', collect);
   command.option("-v, --verbose", "also labels, version and clean-up rules");
   command.option("--format <format>", "table or json", "table");
   command.action(async (flags: WorkersFlags) => {

@@ -1,4 +1,6 @@
 import {
+  BuildHistoryEvent,
+  BuildHistoryRequest,
   DiskUsageRequest,
   DiskUsageResponse,
   InfoRequest,
@@ -10,6 +12,8 @@ import {
   SolveResponse,
   StatusRequest,
   StatusResponse,
+  UpdateBuildHistoryRequest,
+  UpdateBuildHistoryResponse,
   UsageRecord,
 } from "../api/gen/control.ts";
 import {
@@ -67,6 +71,22 @@ export class ControlClient {
   /** Yields each record once it is gone. */
   async *prune(request: PruneRequest, signal: AbortSignal): AsyncGenerator<UsageRecord, void, undefined> {
     yield* this.#stream(`${control}/Prune`, PruneRequest, UsageRecord, request, signal);
+  }
+
+  /** Records of builds, in the server's order; without `EarlyExit` it goes on with those to come. */
+  async *history(
+    request: Partial<BuildHistoryRequest>,
+    signal: AbortSignal,
+  ): AsyncGenerator<BuildHistoryEvent, void, undefined> {
+    const message = BuildHistoryRequest.fromPartial(request);
+    yield* this.#stream(`${control}/ListenBuildHistory`, BuildHistoryRequest, BuildHistoryEvent, message, signal);
+  }
+
+  /** Pins, unpins, finalizes or deletes the record of a build. */
+  async updateHistory(request: Partial<UpdateBuildHistoryRequest>, signal: AbortSignal): Promise<void> {
+    const message = UpdateBuildHistoryRequest.fromPartial(request);
+    const path = `${control}/UpdateBuildHistory`;
+    await this.#client.unary(path, UpdateBuildHistoryRequest, UpdateBuildHistoryResponse, message, { signal });
   }
 
   /** The bridge of one build. @param ref the build's, as given to `solve` */

@@ -1,3 +1,4 @@
+export { setUpCgroupRoot } from "./cgroup-root.ts";
 export { Cgroups } from "./cgroups.ts";
 export { findRuntime, type OciRuntime } from "./find-runtime.ts";
 export { MountFlag, mount, unmount } from "./linux-calls.ts";

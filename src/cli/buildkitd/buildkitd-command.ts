@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { resolveStandalone } from "../../config/index.ts";
-import { buildkitVersion, version } from "../../version.ts";
+import type { Logger } from "../../core/seams/logger.ts";
+import { setUpCgroupRoot } from "../../executor/index.ts";
 import type { CliContext } from "../context.ts";
 import { runDaemon } from "../daemon/run-daemon.ts";
+import { versionLine } from "../version-line.ts";
 import { daemonFlags } from "./daemon-flags.ts";
 import { parseFlags } from "./parse-flags.ts";
 
@@ -13,7 +15,7 @@ export function defineBuildkitdCommand(command: Command, { signal, stdout }: Cli
   command.action(async (args: readonly string[]) => {
     const { action, flags, warnings } = parseFlags(args);
     if (action !== "run") {
-      stdout.write(action === "version" ? versionLine() : helpText());
+      stdout.write(action === "version" ? `${versionLine("buildkitd")}\n` : helpText());
       return;
     }
     const { config, warnings: configWarnings } = await resolveStandalone(flags);
@@ -22,16 +24,25 @@ export function defineBuildkitdCommand(command: Command, { signal, stdout }: Cli
       name: "standalone",
       resolved: { config, warnings: [...warnings, ...configWarnings] },
       stateDirectory: config.root,
-      start: startStandalone,
+      start: (running, logger) => {
+        setUpCgroups(logger);
+        return startStandalone(running, logger);
+      },
       describe: ({ addresses }) => ({ addresses }),
       signal,
     });
   });
 }
 
-/** Four words: programs that start daemons take the third one as the version. */
-function versionLine(): string {
-  return `buildkitd github.com/buildfleet/buildfleet ${buildkitVersion} buildfleet-${version}\n`;
+/** In BuildKit's images, and in ours, the variable says that the root of the cgroup file system is this container's alone. */
+function setUpCgroups(logger: Logger): void {
+  if (!["1", "t", "true"].includes((process.env["BUILDKIT_SETUP_CGROUPV2_ROOT"] ?? "").toLowerCase())) return;
+  try {
+    const disabled = setUpCgroupRoot();
+    if (disabled.length > 0) logger.warn("cgroup controllers cannot be enabled", { controllers: disabled.join(" ") });
+  } catch (error) {
+    logger.warn("cannot set up cgroups: limits of steps may not work", { error: String(error) });
+  }
 }
 
 function helpText(): string {

@@ -151,6 +151,34 @@ COPY . /context/
     assert.equal((await buildfleet("prune", "--all")).code, 0);
   });
 
+  it("stands in for buildctl", async () => {
+    const buildctl = (...args: readonly string[]) => buildfleet("buildctl", "--addr", address, ...args);
+    const context = join(directory, "ctx");
+    const locals = ["--local", `context=${context}`, "--local", `dockerfile=${context}`];
+    const ref = join(directory, "ref");
+    const built = await buildctl(
+      "build",
+      "--frontend",
+      "dockerfile.v0",
+      "--opt",
+      "target=base",
+      ...locals,
+      "--ref-file",
+      ref,
+    );
+    assert.equal(built.code, 0, built.stderr);
+    const workers = await buildctl("debug", "workers", "--format", "{{json .}}");
+    assert.equal(JSON.parse(workers.stdout.toString()).length, 1);
+    const header = /^TYPE +REF +CREATED +COMPLETED +GENERATION\n/;
+    const pruned = (await buildctl("prune-histories")).stdout.toString();
+    assert.match(pruned, header);
+    assert.match(pruned, new RegExp(`^COMPLETE +${await readFile(ref, "utf8")} `, "m"));
+    assert.doesNotMatch((await buildctl("prune-histories")).stdout.toString().replace(header, ""), /./);
+    assert.match((await buildctl("du")).stdout.toString(), /^Total: +[1-9]/m);
+    assert.equal((await buildctl("prune", "--all")).code, 0);
+    assert.match((await buildctl("du")).stdout.toString(), /^Total: +0B$/m);
+  });
+
   it("lets no second daemon use the same state", async () => {
     const { code, stderr } = await buildfleet("standalone", "--root", join(directory, "root"), "--addr", `${address}2`);
     assert.equal(code, 1);
