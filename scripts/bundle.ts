@@ -3,12 +3,12 @@ import { basename, dirname, join, resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 /**
- * Bundles the command line into dist/: buildfleet.mjs, the chunks it loads when needed, and each file that is started as a
+ * Bundles the command line into dist/, or the directory named as argument: buildfleet.mjs, the chunks it loads when needed, and each file that is started as a
  * worker thread or helper process. Sources name those with `new URL("./x.ts", import.meta.url)`, or choose between "./x.ts"
- * and "./x.mjs" by the kind of file they are in; in dist/ all files lie side by side, so only the name is kept.
+ * and "./x.mjs" by the kind of file they are in; there all files lie side by side, so only the name is kept.
  */
 const root = resolve(import.meta.dirname, "..");
-const out = join(root, "dist");
+const out = resolve(process.argv[2] ?? join(root, "dist"));
 const started = /"(\.{1,2}\/[\w./-]+)\.ts"(?=, import\.meta\.url\)| : "\.\/[\w-]+\.mjs")/g;
 
 /** Native add-ons find their binaries beside themselves. */
@@ -39,7 +39,7 @@ const renameStartedFiles: Plugin = {
 const workers = await startedFiles();
 const names = workers.map((file) => basename(file, ".ts"));
 const twice = names.find((name, index) => names.indexOf(name) !== index);
-if (twice !== undefined) throw new Error(`two started files are called ${twice}.ts; they must differ in dist/`);
+if (twice !== undefined) throw new Error(`two started files are called ${twice}.ts; they must differ in a bundle`);
 
 await rm(out, { recursive: true, force: true });
 const result = await build({
@@ -67,4 +67,4 @@ const result = await build({
   logLevel: "warning",
 });
 const bytes = Object.values(result.metafile.outputs).reduce((sum, output) => sum + output.bytes, 0);
-console.log(`dist/: buildfleet.mjs and ${workers.length} started files, ${(bytes / 1e6).toFixed(1)} MB`);
+console.log(`${out}: buildfleet.mjs and ${workers.length} started files, ${(bytes / 1e6).toFixed(1)} MB`);

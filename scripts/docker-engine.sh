@@ -5,10 +5,10 @@
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cache=$root/.cache/docker-engine
-programs='usr/sbin/dockerd usr/sbin/docker-proxy usr/bin/containerd usr/bin/containerd-shim-runc-v2'
+programs='usr/sbin/dockerd usr/bin/containerd usr/bin/containerd-shim-runc-v2 usr/bin/tini-static'
 
 found() {
-  if "$cache/dockerd" --version >/dev/null 2>&1 && "$cache/containerd" --version >/dev/null 2>&1; then
+  if "$cache/dockerd" --version >/dev/null 2>&1 && "$cache/docker-init" --version >/dev/null 2>&1; then
     echo "$cache"
     exit 0
   fi
@@ -21,9 +21,9 @@ mkdir -p "$root/.cache"
 unpacked=$(mktemp -d "$root/.cache/docker-engine-XXXXXX")
 trap 'rm -rf "$unpacked"' EXIT
 for suite in testing unstable; do
-  sh "$root/scripts/unpack-debian.sh" "$suite" "$unpacked" docker.io containerd || continue
+  sh "$root/scripts/unpack-debian.sh" "$suite" "$unpacked" docker.io containerd tini-static || continue
   mkdir -p "$cache"
-  (cd "$unpacked" && mv -f $programs "$cache/") || continue
+  (cd "$unpacked" && mv -f $programs "$cache/" && ln -sf tini-static "$cache/docker-init") || continue
   found
 done
 echo "No Docker engine found: its tests will be skipped" >&2

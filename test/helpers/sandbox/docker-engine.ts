@@ -1,9 +1,11 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { mountsUnder, processesInCgroups, processesOf, removeCgroups } from "./leftovers.ts";
 import type { NetworkHost } from "./network.ts";
@@ -35,14 +37,15 @@ export interface DockerEngineOptions {
 export class DockerEngine implements AsyncDisposable {
   /** For `DOCKER_HOST`. */
   readonly address: string;
+  /** Parent of its containers' cgroups, and of builders in them. */
+  readonly cgroup: string;
   readonly #child: ChildProcess;
   readonly #directory: string;
-  readonly #cgroup: string;
 
   private constructor(child: ChildProcess, directory: string, cgroup: string) {
     this.#child = child;
     this.#directory = directory;
-    this.#cgroup = cgroup;
+    this.cgroup = cgroup;
     this.address = `unix://${directory}/docker.sock`;
   }
 
@@ -59,7 +62,7 @@ export class DockerEngine implements AsyncDisposable {
   static async start({ host, directory, insecureRegistries }: DockerEngineOptions): Promise<DockerEngine> {
     await mkdir(join(directory, "opt"), { recursive: true });
     await mkdir(join(directory, "opt-work"));
-    const cgroup = `engine-${randomBytes(6).toString("hex")}`;
+    const cgroup = `/engine-${randomBytes(6).toString("hex")}`;
     const config = join(directory, "daemon.json");
     await writeFile(
       config,
@@ -68,7 +71,7 @@ export class DockerEngine implements AsyncDisposable {
         "data-root": join(directory, "data"),
         "exec-root": join(directory, "exec"),
         pidfile: join(directory, "pid"),
-        "cgroup-parent": `/${cgroup}`,
+        "cgroup-parent": cgroup,
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         features: { "containerd-snapshotter": true },
         "insecure-registries": insecureRegistries,
@@ -99,17 +102,31 @@ export class DockerEngine implements AsyncDisposable {
     return engine;
   }
 
+  async hasImage(name: string): Promise<boolean> {
+    return (await this.#get(`/images/${name}/json`)).status === 200;
+  }
+
+  /** Names of its volumes. */
+  async volumes(): Promise<readonly string[]> {
+    const { Volumes } = JSON.parse((await this.#get("/volumes")).body) as {
+      readonly Volumes: readonly { readonly Name: string }[] | null;
+    };
+    return (Volumes ?? []).map(({ Name }) => Name);
+  }
+
   async #answers(): Promise<boolean> {
     if (this.#child.exitCode !== null || this.#child.pid === undefined) throw new Error("dockerd does not run");
-    const ping = request({ socketPath: join(this.#directory, "docker.sock"), path: "/_ping" });
-    return new Promise((resolve) => {
-      ping.once("error", () => resolve(false));
-      ping.once("response", (response) => {
-        response.resume();
-        resolve(response.statusCode === 200);
-      });
-      ping.end();
-    });
+    return this.#get("/_ping").then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  }
+
+  /** @throws Error when nobody answers */
+  async #get(path: string): Promise<{ readonly status: number | undefined; readonly body: string }> {
+    const call = request({ socketPath: join(this.#directory, "docker.sock"), path }).end();
+    const [response] = (await once(call, "response")) as [IncomingMessage];
+    return { status: response.statusCode, body: await text(response) };
   }
 
   /** @throws Error when anything of it is left */
@@ -117,9 +134,9 @@ export class DockerEngine implements AsyncDisposable {
     this.#child.kill("SIGKILL");
     await waitFor(
       "the Docker engine to end",
-      () => processesOf(this.#directory).length === 0 && processesInCgroups(this.#cgroup).length === 0,
+      () => processesOf(this.#directory).length === 0 && processesInCgroups(this.cgroup).length === 0,
     );
-    removeCgroups(this.#cgroup);
+    removeCgroups(this.cgroup);
     const mounts = mountsUnder(this.#directory);
     if (mounts.length > 0) throw new Error(`left by the Docker engine: ${mounts.join(", ")}`);
     await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 });

@@ -1,4 +1,4 @@
-export { makeLayer, pushImage } from "../../../deploy/demo/base-image.ts";
+export { busyboxEntries, makeLayer, pushImage } from "../../../deploy/demo/base-image.ts";
 export {
   BuildClient,
   type ContextFiles,
@@ -13,5 +13,6 @@ export { Buildx, type BuildxSteps } from "./buildx.ts";
 export { DockerEngine } from "./docker-engine.ts";
 export { type FaultRule, FaultyProxy } from "./faulty-proxy.ts";
 export { mountsUnder, processesOf } from "./leftovers.ts";
+export { programEntries } from "./program-entries.ts";
 export { Sandbox, type SandboxAgent, type SandboxHead, type SandboxOptions } from "./sandbox.ts";
 export { waitFor } from "./wait-for.ts";
