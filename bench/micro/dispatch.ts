@@ -97,6 +97,7 @@ function agentRecord(): AgentRecord {
     labels: {},
     platforms: [hostPlatform()],
     slots: 1,
+    gcPolicy: [],
     blobUrl: "http://127.0.0.1:1",
     draining: false,
     running: [],

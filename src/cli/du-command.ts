@@ -5,10 +5,11 @@ import { collect, withDaemon } from "./client-command.ts";
 import type { CliContext } from "./context.ts";
 import { checkFormat } from "./output-format.ts";
 import { textTable } from "./text-table.ts";
-import { usageHeader, usageJson, usageRow, usageText } from "./usage-records.ts";
+import { filtersOf, usageHeader, usageJson, usageRow, usageText } from "./usage-records.ts";
 
 interface DuFlags {
   readonly filter?: readonly string[];
+  readonly agent?: string;
   readonly verbose?: boolean;
   readonly format?: string;
 }
@@ -16,13 +17,16 @@ interface DuFlags {
 /** `buildfleet du` */
 export function defineDuCommand(command: Command, { signal, stdout }: CliContext): void {
   command.option("-f, --filter <filter>", "only records that match, e.g. type==source.local, id~=^a", collect);
+  command.option("--agent <id>", "only records on this agent");
   command.option("-v, --verbose", "all there is to know about each record");
   command.option("--format <format>", "table or json", "table");
   command.addHelpText("after", "\nSizes marked * are shared with other records; ids marked * still change.");
   command.action(async (flags: DuFlags) => {
-    const filter = flags.filter ?? [];
+    const { filter = [] } = flags;
     const json = checkFormat(flags.format) === "json";
-    const found = await withDaemon(command, signal, (control) => control.diskUsage(filter, signal));
+    const found = await withDaemon(command, signal, (control) =>
+      control.diskUsage(filtersOf(filter, flags.agent), signal),
+    );
     const records = found.toSorted((a, b) => b.Size - a.Size);
     if (json) {
       stdout.write(`${JSON.stringify(records.map(usageJson), null, 2)}\n`);

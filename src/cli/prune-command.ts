@@ -5,11 +5,12 @@ import { collect, withDaemon } from "./client-command.ts";
 import type { CliContext } from "./context.ts";
 import { checkFormat } from "./output-format.ts";
 import { UsageError } from "./usage-error.ts";
-import { usageHeader, usageJson, usageRow, usageText } from "./usage-records.ts";
+import { filtersOf, usageHeader, usageJson, usageRow, usageText } from "./usage-records.ts";
 
 interface PruneFlags {
   readonly all?: boolean;
   readonly filter?: readonly string[];
+  readonly agent?: string;
   readonly keepDuration?: number;
   readonly reservedSpace?: number;
   readonly keepStorageMin?: number;
@@ -25,6 +26,7 @@ interface PruneFlags {
 export function definePruneCommand(command: Command, { signal, stdout }: CliContext): void {
   command.option("--all", "also what frontends and the daemon itself keep");
   command.option("-f, --filter <filter>", "only records that match, e.g. type==exec.cachemount", collect);
+  command.option("--agent <id>", "only records on this agent");
   command.option("--keep-duration <time>", "keep what was used within this time, e.g. 48h, 7d", duration);
   command.option("--reserved-space <size>", "always keep this much, e.g. 10GB", size);
   command.option("--max-used-space <size>", "prune until no more than this is used", size);
@@ -34,10 +36,14 @@ export function definePruneCommand(command: Command, { signal, stdout }: CliCont
   command.option("--free-storage <MB>", "the same as --min-free-space, in MB", megabytes);
   command.option("-v, --verbose", "all there is to know about each record");
   command.option("--format <format>", "table or json (one object per line)", "table");
+  command.addHelpText(
+    "after",
+    "\nEvery agent prunes its own disk: sizes count for each of them, as for each worker of a buildkitd.",
+  );
   command.action(async (flags: PruneFlags) => {
     const json = checkFormat(flags.format) === "json";
     const request = {
-      filter: [...(flags.filter ?? [])],
+      filter: [...filtersOf(flags.filter, flags.agent)],
       all: flags.all ?? false,
       keepDuration: BigInt(Math.round((flags.keepDuration ?? 0) * 1e6)),
       reservedSpace: flags.reservedSpace ?? flags.keepStorageMin ?? 0,

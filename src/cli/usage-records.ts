@@ -15,6 +15,13 @@ export function usageRow(record: UsageRecord): readonly string[] {
   ];
 }
 
+/** Filters that match only what is on one agent, if one is named. */
+export function filtersOf(filters: readonly string[] = [], agent?: string): readonly string[] {
+  if (agent === undefined) return filters;
+  const here = `agent==${JSON.stringify(agent)}`;
+  return filters.length === 0 ? [here] : filters.map((filter) => `${here},${filter}`);
+}
+
 /** Everything about a record, one line each. */
 export function usageText(record: UsageRecord): string {
   const rows = [

@@ -1,4 +1,7 @@
+import { BuildError } from "../core/errors/build-error.ts";
+import { checkFilters } from "../core/values/containerd-filter.ts";
 import type { FileSettings } from "./buildkitd-toml.ts";
+import { ConfigError } from "./config-error.ts";
 import type { GcRule } from "./gc-config.ts";
 import { type DiskSpace, diskSpaceBytes } from "./quantities.ts";
 
@@ -12,8 +15,8 @@ const gigabyte = 1e9;
 export function resolveGcRules(settings: FileSettings, diskBytes: number): readonly GcRule[] {
   const bytes = (space: DiskSpace | undefined) => diskSpaceBytes(space ?? { bytes: 0 }, diskBytes);
   if (settings.gcRules !== undefined) {
-    return settings.gcRules.map((rule) => ({
-      filters: rule.filters,
+    return settings.gcRules.map((rule, index) => ({
+      filters: readableFilters(rule.filters, index),
       all: rule.all,
       keepDurationMs: rule.keepDurationMs,
       reservedSpaceBytes: bytes(rule.reservedSpace),
@@ -49,4 +52,14 @@ export function resolveGcRules(settings: FileSettings, diskBytes: number): reado
     rule,
     { ...rule, all: true },
   ];
+}
+
+/** @throws ConfigError */
+function readableFilters(filters: readonly string[], index: number): readonly string[] {
+  try {
+    checkFilters(filters);
+    return filters;
+  } catch (error) {
+    throw new ConfigError(`worker.oci.gcpolicy[${index}].filters: ${BuildError.from(error).message}`);
+  }
 }

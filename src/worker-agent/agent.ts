@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { Agent as HttpAgent } from "undici";
 import { CheckedKeyValueStore, LiveCoordinators, SqliteKeyValueStore, subjects } from "../bus/index.ts";
-import type { WorkerConfig } from "../config/index.ts";
+import type { GcRule, WorkerConfig } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import { ContentHasher } from "../contenthash/index.ts";
 import type { Clock } from "../core/seams/clock.ts";
@@ -13,7 +13,7 @@ import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskChannels } from "../core/seams/task-channel.ts";
-import type { AgentRecord } from "../core/values/agent.ts";
+import type { AgentRecord, PruneOptions } from "../core/values/agent.ts";
 import { isDescriptor } from "../core/values/descriptor.ts";
 import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
@@ -185,8 +185,9 @@ export class Agent implements AsyncDisposable {
       onDropped: (dropped) => bus.publish(subjects.layersDropped, encode({ agentId: id, ...dropped })),
     });
     owned.use(bus.subscribe(subjects.layersUsed, ({ data }) => inventory.used(decode<LayerId[]>(data))));
+    const gcPolicy = config.gcEnabled ? config.gcRules.map(pruneOptions) : [];
     if (config.gcEnabled) {
-      collector = owned.use(new GarbageCollector({ inventory, rules: config.gcRules, root, clock, logger }));
+      collector = owned.use(new GarbageCollector({ inventory, rules: gcPolicy, root, clock, logger }));
     }
     const layers = new LayerManager({
       agentId: id,
@@ -288,6 +289,7 @@ export class Agent implements AsyncDisposable {
       },
       platforms,
       slots: config.slots,
+      gcPolicy,
       blobUrl,
       draining: tasks.draining,
       running: tasks.running,
@@ -315,4 +317,15 @@ const bucketChecks = {
 
 function platformsOf(config: WorkerConfig): readonly Platform[] {
   return config.platforms.length === 0 ? runnablePlatforms() : config.platforms.map((text) => parsePlatform(text));
+}
+
+function pruneOptions(rule: GcRule): PruneOptions {
+  return {
+    filter: rule.filters,
+    all: rule.all,
+    keepDurationMs: rule.keepDurationMs,
+    reservedSpace: rule.reservedSpaceBytes,
+    maxUsedSpace: rule.maxUsedSpaceBytes,
+    minFreeSpace: rule.minFreeSpaceBytes,
+  };
 }

@@ -121,6 +121,7 @@ export class FakeAgent {
     const record: AgentRecord = {
       id: this.id,
       epoch: this.#epoch,
+      gcPolicy: [],
       labels: {},
       platforms: [hostPlatform()],
       slots: 1,

@@ -9,8 +9,9 @@ import type { CacheExporter } from "../../core/seams/remote-cache.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
+import { checkFilters } from "../../core/values/containerd-filter.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
-import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
+import { checkUsageFilters, matchesUsageFilters } from "../../core/values/usage-filter.ts";
 import type { Solver } from "../../solver/index.ts";
 import { checkPolicies } from "../../source-policy/index.ts";
 import { buildkitVersion, dockerfileVersion, packageName } from "../../version.ts";
@@ -175,6 +176,7 @@ export class FleetBuildService implements BuildService {
   }
 
   async diskUsage(query: DiskUsageQuery, signal: AbortSignal): Promise<readonly UsageRecord[]> {
+    checkUsageFilters(query.filters, "diskusage");
     const records = await this.#options.usage.usage(signal);
     const before = Date.now() - query.ageLimitMs;
     return records
@@ -183,6 +185,7 @@ export class FleetBuildService implements BuildService {
   }
 
   async *prune(query: PruneQuery, signal: AbortSignal): AsyncGenerator<UsageRecord, void, undefined> {
+    checkUsageFilters(query.filters, "prune");
     const options = {
       filter: query.filters,
       all: query.all,
@@ -195,6 +198,7 @@ export class FleetBuildService implements BuildService {
   }
 
   async workers(filters: readonly string[]): Promise<readonly WorkerRecord[]> {
+    checkFilters(filters);
     return this.#options.registry.agents.filter((agent) => matchesWorkerFilters(filters, agent)).map(workerRecord);
   }
 
@@ -243,7 +247,14 @@ function workerRecord(agent: AgentRecord): WorkerRecord {
       OSVersion: platform.osVersion,
       OSFeatures: [...platform.osFeatures],
     })),
-    GCPolicy: [],
+    GCPolicy: agent.gcPolicy.map((rule) => ({
+      all: rule.all,
+      filters: [...rule.filter],
+      keepDuration: BigInt(Math.round(rule.keepDurationMs)) * 1_000_000n,
+      reservedSpace: rule.reservedSpace,
+      maxUsedSpace: rule.maxUsedSpace,
+      minFreeSpace: rule.minFreeSpace,
+    })),
     BuildkitVersion: { package: packageName, version: buildkitVersion, revision: agent.version, dockerfileVersion },
     CDIDevices: [],
   };

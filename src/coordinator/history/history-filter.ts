@@ -2,7 +2,7 @@ import type { BuildHistoryRecord } from "../../api/gen/control.ts";
 import type { Timestamp } from "../../api/gen/google/protobuf/timestamp.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import { matchesFilter } from "../../core/values/containerd-filter.ts";
+import { checkFilters, matchesFilter } from "../../core/values/containerd-filter.ts";
 import { csvFields } from "../../frontend/dockerfile/instructions/csv-fields.ts";
 import { parseDuration } from "../../frontend/dockerfile/instructions/duration.ts";
 import { parseGitUrl } from "../../llb/builder/git-url.ts";
@@ -30,6 +30,7 @@ function conditions(text: string, now: number): RecordFilter[] {
     else found.push(condition);
   }
   const filter = others.join(",");
+  checkFilters([filter]);
   found.push((record) => matchesFilter(filter, ([name]) => fieldOf(record, name)));
   return found;
 }

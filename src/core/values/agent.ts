@@ -14,6 +14,8 @@ export interface AgentRecord {
   readonly platforms: readonly Platform[];
   /** Steps it runs at the same time. */
   readonly slots: number;
+  /** What it removes by itself, in order; none when it does not clean up. */
+  readonly gcPolicy: readonly PruneOptions[];
   /** `http://host:port` of its blob server. */
   readonly blobUrl: string;
   readonly draining: boolean;

@@ -1,5 +1,4 @@
 import { statfs } from "node:fs/promises";
-import type { GcRule } from "../../config/index.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { PruneOptions } from "../../core/values/agent.ts";
@@ -8,7 +7,7 @@ import type { AgentInventory } from "./agent-inventory.ts";
 
 export interface GarbageCollectorOptions {
   readonly inventory: Pick<AgentInventory, "collect">;
-  readonly rules: readonly GcRule[];
+  readonly rules: readonly PruneOptions[];
   /** Data directory of the agent. */
   readonly root: string;
   readonly clock: Clock;
@@ -53,11 +52,11 @@ export class GarbageCollector implements AsyncDisposable {
 
   constructor(options: GarbageCollectorOptions) {
     this.#options = options;
-    this.#rules = options.rules.map(pruneOptions);
-    const general = options.rules.filter(({ filters, keepDurationMs }) => filters.length === 0 && keepDurationMs === 0);
+    this.#rules = options.rules;
+    const general = options.rules.filter(({ filter, keepDurationMs }) => filter.length === 0 && keepDurationMs === 0);
     const caps = general.flatMap((rule) => capOf(rule) ?? []);
     this.#watermarkBytes = Math.min(...caps);
-    this.#minFreeBytes = Math.max(0, ...options.rules.map((rule) => rule.minFreeSpaceBytes));
+    this.#minFreeBytes = Math.max(0, ...options.rules.map((rule) => rule.minFreeSpace));
   }
 
   /** A task has ended. */
@@ -173,19 +172,8 @@ export class GarbageCollector implements AsyncDisposable {
   }
 }
 
-function pruneOptions(rule: GcRule): PruneOptions {
-  return {
-    filter: rule.filters,
-    all: rule.all,
-    keepDurationMs: rule.keepDurationMs,
-    reservedSpace: rule.reservedSpaceBytes,
-    maxUsedSpace: rule.maxUsedSpaceBytes,
-    minFreeSpace: rule.minFreeSpaceBytes,
-  };
-}
-
 /** Most bytes a rule lets stay, whatever is free; undefined: it depends on what is free alone. */
-function capOf({ maxUsedSpaceBytes, reservedSpaceBytes, minFreeSpaceBytes }: GcRule): number | undefined {
-  if (maxUsedSpaceBytes > 0) return Math.max(maxUsedSpaceBytes, reservedSpaceBytes);
-  return minFreeSpaceBytes > 0 ? undefined : reservedSpaceBytes;
+function capOf({ maxUsedSpace, reservedSpace, minFreeSpace }: PruneOptions): number | undefined {
+  if (maxUsedSpace > 0) return Math.max(maxUsedSpace, reservedSpace);
+  return minFreeSpace > 0 ? undefined : reservedSpace;
 }

@@ -45,6 +45,23 @@ function cleansUp(standalone: boolean): void {
     assert.ok((await used()) > stepBytes, "newer results stay");
   });
 
+  it("tells clients its rules, and why a filter cannot be read", async () => {
+    const signal = AbortSignal.timeout(10_000);
+    const workers = await client.control.workers([], signal);
+    assert.deepEqual(
+      workers.map(({ GCPolicy }) => GCPolicy),
+      [
+        [
+          {
+            ...{ all: true, filters: [], keepDuration: 0n, reservedSpace: 0, minFreeSpace: 0 },
+            maxUsedSpace: limitBytes,
+          },
+        ],
+      ],
+    );
+    await assert.rejects(client.control.diskUsage(["type=x"], signal), /failed to parse diskusage filters \[type=x\]/);
+  });
+
   it("makes what was removed again", async () => {
     const { log } = await client.build({ state: threeSteps("b0-0") });
     assert.match(log, /made b0-0-3/);

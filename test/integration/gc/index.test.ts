@@ -96,6 +96,33 @@ describe("the index of a fleet", () => {
     assert.doesNotMatch(await cached(lost), /\/lost/);
   });
 
+  it("is pruned to a size on each agent by itself, or on one", async () => {
+    await prune(builder);
+    const stepBytes = 2e6;
+    const on = (id: string, name: string) =>
+      image(sandbox.image()).run({
+        args: ["sh", "-ec", `head -c ${stepBytes} /dev/urandom > /${name}`],
+        filters: [`id==${id}`],
+      });
+    for (const { id } of sandbox.agents) {
+      for (const name of ["x", "y", "z"]) await builder.build({ state: on(id, `${name}-${id}`) });
+    }
+    const used = async (id: string) => {
+      const records = await builder.control.diskUsage([`agent==${id}`], AbortSignal.timeout(10_000));
+      return records.reduce((sum, { Size }) => sum + Size, 0);
+    };
+    const [one = "", two = ""] = sandbox.agents.map(({ id }) => id);
+    const maxUsedSpace = Math.ceil((await used(one)) - stepBytes);
+    await prune(other, { all: true, maxUsedSpace });
+    for (const id of [one, two]) {
+      const left = await used(id);
+      assert.ok(left > stepBytes && left <= maxUsedSpace, `${id} has ${left}`);
+    }
+    await prune(other, { all: true, filter: [`agent==${one}`] });
+    assert.equal(await used(one), 0);
+    assert.ok((await used(two)) > stepBytes);
+  });
+
   it("counts a build as a use of all that it found in the cache", async () => {
     await prune(builder);
     const state = sh(image(sandbox.image()), "echo used > /used");

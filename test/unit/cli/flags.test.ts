@@ -16,6 +16,7 @@ import { parseSsh } from "../../../src/cli/build/parse-ssh.ts";
 import { readDefinition } from "../../../src/cli/build/read-definition.ts";
 import { daemonAddress } from "../../../src/cli/client-options.ts";
 import { csvFields } from "../../../src/cli/csv-fields.ts";
+import { filtersOf } from "../../../src/cli/usage-records.ts";
 import { sha256 } from "../../../src/core/values/digest.ts";
 
 let directory = "";
@@ -25,6 +26,15 @@ before(async () => {
   await writeFile(join(directory, "ctx", "Dockerfile"), "FROM scratch\n");
 });
 after(() => rm(directory, { recursive: true, force: true }));
+
+describe("filtersOf()", () => {
+  it("narrows every filter to an agent", () => {
+    assert.deepEqual(filtersOf(["type==regular", "mutable"]), ["type==regular", "mutable"]);
+    assert.deepEqual(filtersOf([], "a1"), ['agent=="a1"']);
+    const filters = filtersOf(["type==regular", "mutable"], "a1");
+    assert.deepEqual(filters, ['agent=="a1",type==regular', 'agent=="a1",mutable']);
+  });
+});
 
 describe("csvFields()", () => {
   for (const [line, fields] of [

@@ -132,6 +132,14 @@ describe("parseBuildkitdToml()", () => {
 describe("resolveGcRules()", () => {
   const disk = 1000 * 2 ** 30;
 
+  it("refuses a filter that cannot be read", () => {
+    const { settings } = parseBuildkitdToml('[[worker.oci.gcpolicy]]\nfilters = ["type=x"]\n');
+    assert.throws(() => resolveGcRules(settings, disk), {
+      name: "ConfigError",
+      message: /^worker\.oci\.gcpolicy\[0\]\.filters: filters: parse error: .*unsupported operator/,
+    });
+  });
+
   it("has BuildKit's rules by default, bounded by the size of the disk", () => {
     const rules = resolveGcRules({}, disk);
     assert.equal(rules.length, 4);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { matchesWorkerFilters } from "../../../../src/coordinator/fleet/worker-filter.ts";
+import { BuildError } from "../../../../src/core/errors/build-error.ts";
+import { Code } from "../../../../src/core/errors/code.ts";
 import type { UsageRecord } from "../../../../src/core/values/agent.ts";
-import { matchesUsageFilters } from "../../../../src/core/values/usage-filter.ts";
+import { checkUsageFilters, matchesUsageFilters } from "../../../../src/core/values/usage-filter.ts";
 
 describe("filters", () => {
   const record: UsageRecord = {
@@ -33,6 +35,15 @@ describe("filters", () => {
     [["inuse"], false],
     [["private"], true],
     [["shared"], false],
+    [["parents"], false],
+    [["description"], true],
+    [["inuse==true"], false],
+    [["id~=/^a.c$/"], true],
+    [["id~=["], false],
+    [['id=="\\x61bc"'], true],
+    [["missing~=^$"], true],
+    [["id!=x"], true],
+    [["agent==one"], true],
   ] as const) {
     it(`${matches ? "find" : "leave"} a record by ${JSON.stringify(filters)}`, () => {
       assert.equal(matchesUsageFilters(filters, record), matches);
@@ -49,6 +60,26 @@ describe("filters", () => {
   ] as const) {
     it(`${matches ? "find" : "leave"} a worker by ${filter}`, () => {
       assert.equal(matchesWorkerFilters([filter], worker), matches);
+    });
+  }
+
+  // The texts are those of containerd's parser.
+  for (const [filter, message] of [
+    ["type==", "[type==]: expected value or quoted"],
+    ["==x", "[ >|=|< =x]: expected field or quoted"],
+    ["type=x", '[type >|=|< x]: unsupported operator "="'],
+    ["type==a,", "[type==a,]: expected field or quoted"],
+    ['"', '[ >|"|< ]: quoted literal not terminated'],
+    ["a b", '[a  >|b|< ]: expected an operator ("=="|"!="|"~=")'],
+    ["type==a b", "[type==a >| |< b]: unexpected input:  "],
+    ["type==|a|", "[type== >|||< a|]: invalid quote encountered"],
+  ] as const) {
+    it(`refuse ${filter}`, () => {
+      const text = `failed to parse prune filters [${filter}]: filters: parse error: ${message}: invalid argument`;
+      assert.throws(
+        () => checkUsageFilters([filter], "prune"),
+        (error) => error instanceof BuildError && error.code === Code.InvalidArgument && error.message === text,
+      );
     });
   }
 });

@@ -6,13 +6,13 @@ import type { PruneOptions } from "../../../../src/core/values/agent.ts";
 import type { AgentInventory } from "../../../../src/worker-agent/inventory/agent-inventory.ts";
 import { GarbageCollector } from "../../../../src/worker-agent/inventory/garbage-collector.ts";
 
-const rule = {
-  filters: [],
+const rule: PruneOptions = {
+  filter: [],
   all: true,
   keepDurationMs: 0,
-  reservedSpaceBytes: 0,
-  maxUsedSpaceBytes: 100,
-  minFreeSpaceBytes: 0,
+  reservedSpace: 0,
+  maxUsedSpace: 100,
+  minFreeSpace: 0,
 };
 
 /** An inventory that comes down to `floor`. */
