@@ -5,6 +5,8 @@ import { checkMatchingCost } from "./matching-cost.ts";
 
 /** Characters of a pattern; one of this length is compiled within some milliseconds. */
 const maxPatternLength = 16_384;
+/** Characters of what a template may make of a text: rules could double it again and again. */
+const maxFilledLength = 65_536;
 /** Compiled expressions that are kept; each takes some kilobytes. */
 const maxKept = 1000;
 
@@ -43,6 +45,7 @@ export class GoRegexp {
       if (matcher.end() === end && end > 0) continue;
       const groups = Array.from({ length: matcher.groupCount() + 1 }, (_, index) => matcher.group(index) ?? undefined);
       replaced += text.slice(end, matcher.start()) + expandTemplate(template, groups, names);
+      checkFilledLength(replaced.length);
       end = matcher.end();
     }
     return replaced + text.slice(end);
@@ -74,19 +77,28 @@ const placeholder = /\$(?:\$|\{([\p{L}\p{Nd}_]+)\}|([\p{L}\p{Nd}_]+))/gu;
 /**
  * Fills in `$1`, `${1}` and `${name}`; a group that is not there or took no part is empty, `$$` is a dollar (Go's
  * Regexp.Expand).
+ * @throws BuildError when the result would be too long
  */
 export function expandTemplate(
   template: string,
   groups: readonly (string | undefined)[],
   names: Readonly<Record<string, number>> = {},
 ): string {
+  let filledLength = template.length;
   return template.replaceAll(placeholder, (_, braced?: string, bare?: string) => {
     const name = braced ?? bare;
     if (name === undefined) return "$";
     const isNumber = /^(?:0|[1-9][0-9]*)$/.test(name);
     const index = isNumber ? Number(name) : Object.hasOwn(names, name) ? names[name] : undefined;
-    return (index === undefined ? undefined : groups[index]) ?? "";
+    const value = (index === undefined ? undefined : groups[index]) ?? "";
+    filledLength += value.length;
+    checkFilledLength(filledLength);
+    return value;
   });
+}
+
+function checkFilledLength(length: number): void {
+  if (length > maxFilledLength) throw unknown(`identifier gets longer than ${maxFilledLength} characters`);
 }
 
 function unknown(message: string): BuildError {

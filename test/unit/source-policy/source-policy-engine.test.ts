@@ -147,6 +147,16 @@ describe("SourcePolicyEngine", () => {
     await assert.rejects(evaluate(source("a://0"), chain(21)), /too many mutations/);
   });
 
+  it("stops rules that let a name grow without end", async () => {
+    for (const [rule, expected] of [
+      [convert("a:*", "a:$1$1$1"), /error formatting destination: identifier gets longer than 65536 characters/],
+      [convert(select("x", REGEX), "xx"), /identifier gets longer than 65536 characters/],
+      [convert("a:*", "$1".repeat(100_000)), /identifier gets longer than 65536 characters/],
+    ] as const) {
+      await assert.rejects(evaluate(source("a:xx"), policy(rule)), expected);
+    }
+  });
+
   it("refuses bad rules, once it comes to them", async () => {
     const strange = 9 as never as PolicyAction & MatchType & AttrMatch;
     for (const [rule, message] of [
