@@ -26,21 +26,13 @@ export function marshalState(state: State, options: MarshalOptions = {}): Defini
   const def: Uint8Array[] = [];
   const metadata = new Map<Digest, OpMetadata>();
   const sources = new SourceMapCollector();
-  const visited = new Set<Vertex>();
-  const visit = (vertex: Vertex) => {
-    if (visited.has(vertex)) return;
-    visited.add(vertex);
-    for (const output of vertex.inputs()) {
-      const input = output.vertex();
-      if (input !== undefined) visit(input);
-    }
+  for (const vertex of inputsFirst(root)) {
     const marshalled = context.marshal(vertex);
     const known = metadata.get(marshalled.digest);
     metadata.set(marshalled.digest, mergeMetadata(known, marshalled.metadata));
     sources.add(marshalled.digest, marshalled.locations);
     if (known === undefined) def.push(marshalled.bytes);
-  };
-  visit(root);
+  }
 
   const inputs = [context.input(state.output)].filter((input) => input !== undefined);
   const pointer = Op.encode({ inputs, platform: undefined, constraints: undefined, op: undefined }).finish();
@@ -50,6 +42,25 @@ export function marshalState(state: State, options: MarshalOptions = {}): Defini
     metadata: sortKeys(Object.fromEntries(metadata)),
     Source: sources.toSource(),
   };
+}
+
+/** Every vertex once, after its inputs. Not recursive: chains may be long. */
+function* inputsFirst(root: Vertex): Generator<Vertex> {
+  const entered = new Set<Vertex>();
+  const left = new Set<Vertex>();
+  const open = [root];
+  for (let vertex = open.at(-1); vertex !== undefined; vertex = open.at(-1)) {
+    if (!entered.has(vertex)) {
+      entered.add(vertex);
+      const inputs = vertex.inputs().flatMap((output) => output.vertex() ?? []);
+      open.push(...inputs.filter((input) => !entered.has(input)).reverse());
+      continue;
+    }
+    open.pop();
+    if (left.has(vertex)) continue;
+    left.add(vertex);
+    yield vertex;
+  }
 }
 
 /** The pointer op asks for the capabilities which the definition as a whole needs. */

@@ -24,6 +24,12 @@ describe("marshalState()", () => {
     assert.equal(definitionHead(marshalState(scratch())), undefined);
   });
 
+  it("writes a chain as long as it likes", () => {
+    let state = scratch().file(mkdir("/0"));
+    for (let i = 1; i < 20_000; i++) state = state.file(mkdir(`/${i}`));
+    assert.equal(marshalState(state).def.length, 20_001);
+  });
+
   it("writes equal ops once and merges their metadata", () => {
     const one = image("a", { customName: "first", description: { x: "1" } });
     const two = image("a", { customName: "second", ignoreCache: true });
