@@ -6,6 +6,7 @@ export type { ImportedCache, ImportedCacheRecord } from "./imported-cache.ts";
 export { inlineRecords } from "./inline/inline-records.ts";
 export { type JoinedCaches, joinCaches } from "./joined-caches.ts";
 export { createdAtAnnotation, descriptionAnnotation, diffIdAnnotation } from "./layer-annotations.ts";
+export { layerBatches } from "./layer-batches.ts";
 export { ClientContent } from "./local/client-content.ts";
 export { LocalCacheExporter } from "./local/local-cache-exporter.ts";
 export { LocalCacheImporter } from "./local/local-cache-importer.ts";

@@ -1,59 +1,44 @@
-import pLimit from "p-limit";
+import pLimit, { type LimitFunction } from "p-limit";
 import { BuildError } from "../core/errors/build-error.ts";
-import type { ProgressWriter } from "../core/seams/progress.ts";
+import type { ExportContext } from "../core/seams/exporter.ts";
 import type { ExportedCache } from "../core/seams/remote-cache.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
 import { sha256 } from "../core/values/digest.ts";
 import type { LayerBlob } from "../core/values/task.ts";
+import { allOrAbort } from "../util/all-or-abort.ts";
 import { goJson } from "../util/go-json.ts";
 import { cacheConfigMediaType } from "./cache-config.ts";
 import { type CacheManifestForm, encodeCacheManifest } from "./cache-manifest.ts";
+import { layerBatches } from "./layer-batches.ts";
 
 /** Where the parts of one cache go. */
 export interface CacheDestination {
-  /** A layer, by an agent that has it or can get it. */
-  writeLayer(blob: LayerBlob): Promise<void>;
+  /** Layers, by one agent that has them or can get them. */
+  writeLayers(blobs: readonly LayerBlob[], signal: AbortSignal): Promise<void>;
   writeConfig(descriptor: Descriptor, data: Uint8Array): Promise<void>;
   /** Comes last. */
   writeManifest(descriptor: Descriptor, data: Uint8Array): Promise<void>;
 }
 
-const concurrentLayers = 8;
+type WriteContext = Pick<ExportContext, "layer" | "progress" | "signal">;
+
+/** Tasks at one time for the layers of one agent. */
+const tasksPerHolder = 4;
 
 /** Writes layers, then config, then manifest (BuildKit cache/remotecache/export.go). @returns exporter response keys */
 export async function writeCache(
   { config, layers }: ExportedCache,
   form: CacheManifestForm,
   destination: CacheDestination,
-  progress: ProgressWriter,
+  context: WriteContext,
 ): Promise<Readonly<Record<string, string>>> {
-  const step = async (id: string, context: string, work: () => Promise<void>) => {
-    const startedAt = Date.now();
-    progress.status({ id, startedAt });
-    try {
-      await work();
-    } catch (error) {
-      throw BuildError.from(error).wrap(context);
-    } finally {
-      progress.status({ id, startedAt, completedAt: Date.now() });
-    }
-  };
   if (layers.length === 0) {
-    await step("skipping cache export for empty result", "", async () => {});
+    await reported(["skipping cache export for empty result"], "", context, async () => {});
     return {};
   }
-  const distinct = new Map(layers.map((blob) => [blob.descriptor.digest, blob]));
-  const limit = pLimit(concurrentLayers);
-  const outcomes = await Promise.allSettled(
-    Array.from(distinct, ([digest, blob]) =>
-      limit(() => step(`writing layer ${digest}`, "error writing layer blob", () => destination.writeLayer(blob))),
-    ),
-  );
-  const failed = outcomes.find((outcome) => outcome.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
-
+  await writeLayers(layers, destination, context);
   const configDescriptor = { mediaType: cacheConfigMediaType, digest: sha256(config), size: config.length };
-  await step(`writing config ${configDescriptor.digest}`, "error writing config blob", () =>
+  await reported([`writing config ${configDescriptor.digest}`], "error writing config blob", context, () =>
     destination.writeConfig(configDescriptor, config),
   );
   const { mediaType, data } = encodeCacheManifest(
@@ -63,8 +48,49 @@ export async function writeCache(
   );
   const manifest = { mediaType, digest: sha256(data), size: data.length };
   const what = form === "image-manifest" ? "image manifest" : "manifest";
-  await step(`writing cache ${what} ${manifest.digest}`, "error writing manifest blob", () =>
+  await reported([`writing cache ${what} ${manifest.digest}`], "error writing manifest blob", context, () =>
     destination.writeManifest(manifest, data),
   );
   return { "cache.manifest": goJson(manifest) };
+}
+
+/** All agents at the same time, each the layers it has. */
+async function writeLayers(
+  layers: readonly LayerBlob[],
+  destination: CacheDestination,
+  context: WriteContext,
+): Promise<void> {
+  const distinct = [...new Map(layers.map((blob) => [blob.descriptor.digest, blob])).values()];
+  const holderOf = ({ layer }: LayerBlob) => (layer && context.layer(layer).holders[0]) ?? "";
+  const limits = new Map<string, LimitFunction>();
+  const batches = layerBatches(distinct, (blob) => ({ holder: holderOf(blob), sizeBytes: blob.descriptor.size }));
+  await allOrAbort(batches, context.signal, (blobs, signal) => {
+    const holder = blobs[0] === undefined ? "" : holderOf(blobs[0]);
+    const limit = limits.get(holder) ?? pLimit(tasksPerHolder);
+    limits.set(holder, limit);
+    const ids = blobs.map(({ descriptor }) => `writing layer ${descriptor.digest}`);
+    return limit(() => {
+      signal.throwIfAborted();
+      return reported(ids, "error writing layer blob", context, () => destination.writeLayers(blobs, signal));
+    });
+  });
+}
+
+/** Shows work as lines of progress. */
+async function reported(
+  ids: readonly string[],
+  failure: string,
+  { progress }: WriteContext,
+  work: () => Promise<void>,
+): Promise<void> {
+  const startedAt = Date.now();
+  for (const id of ids) progress.status({ id, startedAt });
+  try {
+    await work();
+  } catch (error) {
+    throw BuildError.from(error).wrap(failure);
+  } finally {
+    const completedAt = Date.now();
+    for (const id of ids) progress.status({ id, startedAt, completedAt });
+  }
 }

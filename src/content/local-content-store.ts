@@ -13,6 +13,9 @@ export interface LocalContentStoreOptions {
   readonly durable?: boolean;
 }
 
+/** Most blobs are small, and a large buffer for each would cost more than reading it. */
+const firstChunkBytes = 64 * 1024;
+
 /**
  * Blobs as files, in the layout of an OCI image:
  *
@@ -66,11 +69,13 @@ export class LocalContentStore implements FileContentStore {
     await using file = await this.#openBlob(digest);
     let at = range.offset ?? 0;
     const end = range.length === undefined ? Number.POSITIVE_INFINITY : at + range.length;
+    let chunkBytes = Math.min(firstChunkBytes, this.#chunkBytes);
     while (at < end) {
-      const buffer = new Uint8Array(Math.min(this.#chunkBytes, end - at));
+      const buffer = new Uint8Array(Math.min(chunkBytes, end - at));
       const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
       signal?.throwIfAborted();
       if (bytesRead === 0) return;
+      if (bytesRead === buffer.length) chunkBytes = this.#chunkBytes;
       at += bytesRead;
       yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
     }

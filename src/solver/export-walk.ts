@@ -1,4 +1,5 @@
 import { type Digest, isDigest } from "../core/values/digest.ts";
+import { Semaphore } from "../util/semaphore.ts";
 import { type CacheRecord, compareRecords } from "./cache.ts";
 import { type CacheKey, isRandom } from "./cache-key.ts";
 import type { CacheManager } from "./cache-manager.ts";
@@ -61,17 +62,28 @@ export interface CacheExportOptions<T, R, X> {
  * Gives a cache format the whole chain of keys that leads to a build's result (BuildKit solver/exporter.go).
  * @returns records of the keys themselves; empty when nothing could be exported
  */
-export function exportCacheKeys<T, R, X>(
+export async function exportCacheKeys<T, R, X>(
   keys: readonly CacheKey<T>[],
   options: CacheExportOptions<T, R, X>,
 ): Promise<R[]> {
   const walk = new ExportWalk(options);
-  return walk.all(keys);
+  try {
+    return await walk.all(keys);
+  } finally {
+    await walk.settled();
+  }
 }
+
+/** Results on their way at one time: enough to keep a fleet busy, and no more than that has to end when one fails. */
+const maxPending = 256;
+
+const noResults = { results: Promise.resolve([]) };
 
 class ExportWalk<T, R, X> {
   readonly #options: CacheExportOptions<T, R, X>;
-  /* One step at a time. What is begun and not done counts as nothing: keys may go in circles. */
+  readonly #slots = new Semaphore(maxPending);
+  readonly #pending = new Set<Promise<unknown>>();
+  /* One step at a time, but for results. What is begun and not done counts as nothing: keys may go in circles. */
   readonly #done = new Map<CacheKey<T>, R[]>();
   /** By `<manager>|<id>`. */
   readonly #stored = new Map<string, R[]>();
@@ -84,6 +96,11 @@ class ExportWalk<T, R, X> {
     const records: R[] = [];
     for (const key of keys) records.push(...(await this.#key(key, this.#options.mode)));
     return records;
+  }
+
+  /** Resolves when nothing runs any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#pending);
   }
 
   async #key(key: CacheKey<T>, mode: CacheExportMode): Promise<R[]> {
@@ -104,8 +121,8 @@ class ExportWalk<T, R, X> {
     // The override is for results that the build found but did not need; what it made or loaded is exported all the same.
     const overridden = key.fresh === undefined && key.exportCache === false;
     const wanted = !overridden && (roots || key.deps.length > 0);
-    const results = wanted ? await this.#results(key, mode) : [];
-    const below = mode === "min" && results.length > 0 ? "remote-only" : mode;
+    const begun = wanted ? await this.#begin(key, mode) : noResults;
+    const below = mode === "min" && (await begun.results).length > 0 ? "remote-only" : mode;
     const inputs: CacheExportLink<R>[][] = [];
     for (const [i, alternatives] of key.deps.entries()) {
       const links: CacheExportLink<R>[] = [];
@@ -116,8 +133,21 @@ class ExportWalk<T, R, X> {
     }
     if (backlinks) await this.#exportStored(key);
     if (inputs.some((links) => links.length === 0)) return [];
-    const record = target.add(key.rootKey, inputs, results);
+    const record = target.add(key.rootKey, inputs, await begun.results);
     return record === undefined ? [] : [record];
+  }
+
+  /** Results are made while the walk goes on below, so that all agents pack at the same time. */
+  async #begin(key: CacheKey<T>, mode: CacheExportMode) {
+    await this.#slots.acquire();
+    const results = this.#results(key, mode);
+    this.#pending.add(results);
+    const end = () => {
+      this.#pending.delete(results);
+      this.#slots.release();
+    };
+    results.then(end, end);
+    return { results };
   }
 
   async #results(key: CacheKey<T>, mode: CacheExportMode): Promise<CacheExportResult<X>[]> {

@@ -71,15 +71,15 @@ export class ClientContent {
     const known = { ref: `buildfleet-${digest}`, total: size, expected: digest };
     try {
       await exchange(stream, answers, { action: Action.stat, ...known });
-      let offset = 0;
+      // The commit carries the last bytes: of a small blob, all.
+      let last: { readonly offset: number; readonly data: Uint8Array } = { offset: 0, data: new Uint8Array() };
       for await (const chunk of open()) {
         for (let at = 0; at < chunk.length; at += messageBytes) {
-          const data = chunk.subarray(at, at + messageBytes);
-          await exchange(stream, answers, { action: Action.write, ref: known.ref, offset, data });
-          offset += data.length;
+          if (last.data.length > 0) await exchange(stream, answers, { action: Action.write, ref: known.ref, ...last });
+          last = { offset: last.offset + last.data.length, data: chunk.subarray(at, at + messageBytes) };
         }
       }
-      await exchange(stream, answers, { action: Action.commit, ...known, offset });
+      await exchange(stream, answers, { action: Action.commit, ...known, ...last });
       stream.closeSend();
       return true;
     } catch (error) {
@@ -125,7 +125,7 @@ function encodeWrite(request: WriteRequest): Uint8Array {
   if (request.total !== undefined) writer.uint32(tag(3, WireType.Varint)).int64(request.total);
   if (request.expected !== undefined) writer.uint32(tag(4, WireType.LengthDelimited)).string(request.expected);
   if (request.offset) writer.uint32(tag(5, WireType.Varint)).int64(request.offset);
-  if (request.data !== undefined) writer.uint32(tag(6, WireType.LengthDelimited)).bytes(request.data);
+  if (request.data?.length) writer.uint32(tag(6, WireType.LengthDelimited)).bytes(request.data);
   return writer.finish();
 }
 

@@ -44,13 +44,13 @@ class LocalCacheExport implements CacheExporterInstance {
     };
     const dispatch = { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) };
     const destination: CacheDestination = {
-      writeLayer: async (blob) => {
-        await dispatcher.run("export.content", { sessionId, storeId, blobs: [blob] }, dispatch);
+      writeLayers: async (blobs, both) => {
+        await dispatcher.run("export.content", { sessionId, storeId, blobs }, { ...dispatch, signal: both });
       },
       writeConfig: writeDocument,
       writeManifest: writeDocument,
     };
-    return writeCache(cache, this.#options.form, destination, progress);
+    return writeCache(cache, this.#options.form, destination, context);
   }
 }
 

@@ -57,8 +57,8 @@ class RegistryCacheExport implements CacheExporterInstance {
     const target = { repository, insecure, sessionIds: sessions.ids };
     const { tag } = this.#reference;
     const destination: CacheDestination = {
-      writeLayer: async (blob) => {
-        await dispatcher.run("push", { target, blobs: [blob] }, dispatch);
+      writeLayers: async (blobs, both) => {
+        await dispatcher.run("push", { target, blobs }, { ...dispatch, signal: both });
       },
       writeConfig: async (descriptor, data) => {
         await this.#registry.pushBlob(repository, descriptor, () => once(data), call);
@@ -71,7 +71,7 @@ class RegistryCacheExport implements CacheExporterInstance {
         );
       },
     };
-    return writeCache(cache, this.#options.form, destination, progress);
+    return writeCache(cache, this.#options.form, destination, context);
   }
 }
 

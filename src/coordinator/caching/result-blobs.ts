@@ -1,23 +1,24 @@
 import type { BlobChain } from "../../cache/index.ts";
 import { createdAtAnnotation } from "../../cache/index.ts";
-import { BuildError } from "../../core/errors/build-error.ts";
-import { Code } from "../../core/errors/code.ts";
 import type { ExportContext } from "../../core/seams/exporter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { Compression, LayerBlob } from "../../core/values/task.ts";
 import { diffIdAnnotation, existingBlob } from "../../exporters/index.ts";
 import { goTime } from "../../util/go-json.ts";
+import { PackQueue } from "./pack-queue.ts";
 
 /** Turns results into blobs for one cache export. Layers without a blob are packed by agents that hold them, each once. */
 export class ResultBlobs {
   readonly #compression: Compression;
   readonly #context: ExportContext;
+  readonly #queue: PackQueue;
   readonly #packed = new Map<LayerId, Promise<Descriptor>>();
 
   constructor(compression: Compression, context: ExportContext) {
     this.#compression = compression;
     this.#context = context;
+    this.#queue = new PackQueue(compression, context);
   }
 
   /** @returns undefined with `onlyExisting` when a layer has no blob yet */
@@ -28,7 +29,7 @@ export class ResultBlobs {
     }
     return Promise.all(
       infos.map(async (info): Promise<LayerBlob> => {
-        const blob = this.#existing(info) ?? (await this.#pack(info.id));
+        const blob = this.#existing(info) ?? (await this.#pack(info));
         return { layer: info.id, descriptor: cacheDescriptor(blob, info) };
       }),
     );
@@ -38,25 +39,13 @@ export class ResultBlobs {
     return existingBlob(info, this.#compression);
   }
 
-  #pack(id: LayerId): Promise<Descriptor> {
-    let packed = this.#packed.get(id);
+  #pack(info: LayerInfo): Promise<Descriptor> {
+    let packed = this.#packed.get(info.id);
     if (packed === undefined) {
-      packed = this.#dispatchPack(id);
-      this.#packed.set(id, packed);
+      packed = this.#queue.pack(info);
+      this.#packed.set(info.id, packed);
     }
     return packed;
-  }
-
-  async #dispatchPack(id: LayerId): Promise<Descriptor> {
-    const { dispatcher, signal, progress, sessions, traceparent } = this.#context;
-    const { descriptors } = await dispatcher.run(
-      "pack",
-      { layers: [id], compression: this.#compression },
-      { signal, progress, sessions, ...(traceparent === undefined ? {} : { traceparent }) },
-    );
-    const [descriptor] = descriptors;
-    if (descriptor === undefined) throw new BuildError(Code.Internal, `agent packed layer ${id} into nothing`);
-    return descriptor;
   }
 }
 

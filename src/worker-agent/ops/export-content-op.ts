@@ -1,7 +1,12 @@
+import pLimit from "p-limit";
 import { ClientContent } from "../../cache/index.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
+import { allOrAbort } from "../../util/all-or-abort.ts";
+
+/** A write costs a few round trips to the client, and its disk. */
+const concurrentBlobs = 4;
 
 /** `export.content`: puts blobs into a content store of the client; what the client has is not even read. */
 export class ExportContentOp implements OpRunner<"export.content"> {
@@ -11,18 +16,22 @@ export class ExportContentOp implements OpRunner<"export.content"> {
     const { sessions, signal, layers } = context;
     const client = new ClientContent(await sessions.get(body.sessionId, { signal }), body.storeId);
     const totals = { written: 0, skipped: 0, bytes: 0 };
-    const write = async (descriptor: Descriptor, open: () => AsyncIterable<Uint8Array>) => {
-      if (await client.write(descriptor, open, signal)) {
+    const write = async (descriptor: Descriptor, open: () => AsyncIterable<Uint8Array>, until: AbortSignal) => {
+      if (await client.write(descriptor, open, until)) {
         totals.written++;
         totals.bytes += descriptor.size;
       } else totals.skipped++;
     };
-    for (const { layer, descriptor } of body.blobs) {
-      const { digest, size } = descriptor;
-      const blob = { digest, size, ...(layer === undefined ? {} : { layer }) };
-      await write(descriptor, () => layers.openBlob(blob, signal));
-    }
-    for (const { descriptor, data } of body.documents ?? []) await write(descriptor, () => once(data));
+    const limit = pLimit(concurrentBlobs);
+    await allOrAbort(body.blobs, signal, ({ layer, descriptor }, both) =>
+      limit(async () => {
+        both.throwIfAborted();
+        const { digest, size } = descriptor;
+        const blob = { digest, size, ...(layer === undefined ? {} : { layer }) };
+        await write(descriptor, () => layers.openBlob(blob, both), both);
+      }),
+    );
+    for (const { descriptor, data } of body.documents ?? []) await write(descriptor, () => once(data), signal);
     return totals;
   }
 }

@@ -162,6 +162,52 @@ describe("exportCacheKeys", () => {
     assert.ok(records.has(recordOf("copy")));
     assert.equal((await exported(numberSolver(first), two)).size, records.size);
   });
+
+  /** Six vertices one above the other, the first an image. */
+  async function chainKeys(setup: NumberSolver): Promise<readonly CacheKey<NumberResult>[]> {
+    let top = image();
+    for (let i = 0; i < 5; i++) top = vertex({ name: `step ${i}`, inputs: [edge(top)], compute: () => i });
+    const { cacheKeys } = await setup.solver.newJob("chain").build(edge(top), { signal: new AbortController().signal });
+    return cacheKeys.slice(0, 1);
+  }
+
+  it("has all results of a chain made at the same time", async () => {
+    const keys = await chainKeys(numberSolver());
+    let waiting = 0;
+    const all = Promise.withResolvers<void>();
+    const target = new Collected();
+    await exportCacheKeys<NumberResult, Exported, number>(keys, {
+      target,
+      mode: "max",
+      resolve: async (result) => {
+        if (++waiting === 5) all.resolve();
+        await all.promise;
+        return "live" in result ? [Number(result.live.value)] : [];
+      },
+    });
+    const values = ["step 0", "step 1", "step 2", "step 3", "step 4"].map((name) => [
+      ...(target.records.get(recordOf(name))?.values ?? []),
+    ]);
+    assert.deepEqual(values, [[0], [1], [2], [3], [4]]);
+  });
+
+  it("fails with the first result that cannot be made, once nothing runs any more", async () => {
+    const keys = await chainKeys(numberSolver());
+    let running = 0;
+    const failing = exportCacheKeys<NumberResult, Exported, number>(keys, {
+      target: new Collected(),
+      mode: "max",
+      resolve: async (result) => {
+        running++;
+        await new Promise(setImmediate);
+        running--;
+        if ("live" in result && result.live.value === 2) throw new Error("disk full");
+        return [1];
+      },
+    });
+    await assert.rejects(failing, { message: "disk full" });
+    assert.equal(running, 0);
+  });
 });
 
 function byDigest(a: { digest: string }, b: { digest: string }): number {
