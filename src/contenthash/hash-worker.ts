@@ -2,9 +2,9 @@ import type { Digest } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import type { ContentSelector } from "../core/values/task.ts";
 import { type BytePath, bytePath, type JobContext, serveJobs } from "../filesystem/index.ts";
+import { LruMap } from "../util/lru-map.ts";
 import { checksum } from "./checksum.ts";
 import { type LayerSeed, LayerTree } from "./layer-tree.ts";
-import { LruMap } from "./lru-map.ts";
 import { type MergedNode, mergeRoots } from "./merged-tree.ts";
 
 export interface ChecksumJob {

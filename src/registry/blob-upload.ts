@@ -99,7 +99,9 @@ async function mount(job: BlobUpload, from: string): Promise<HttpResponse | unde
     if (response.status === 201 || response.status === 202) return response;
     await discard(response);
   } catch (error) {
-    if (!(error instanceof RegistryError) || error.status !== 401) throw error;
+    // A login for both repositories may be refused in more ways than one.
+    const { status = 0 } = error instanceof RegistryError ? error : {};
+    if (status < 400 || status >= 500) throw error;
   }
   return undefined;
 }

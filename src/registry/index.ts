@@ -5,3 +5,4 @@ export type { RegistryConfig } from "./registry-config.ts";
 export { RegistryError } from "./registry-error.ts";
 export type { RegistryEndpoint } from "./registry-hosts.ts";
 export { RegistryHosts } from "./registry-hosts.ts";
+export { SiblingMounts } from "./sibling-mounts.ts";

@@ -19,7 +19,7 @@ import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
 import type { Task } from "../core/values/task.ts";
 import { findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
-import { RegistryClient, RegistryHosts } from "../registry/index.ts";
+import { RegistryClient, RegistryHosts, SiblingMounts } from "../registry/index.ts";
 import { TracingSessionGroup } from "../session/index.ts";
 import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "../snapshot/index.ts";
 import { BlobSource, GitSource, HttpSource, isValidators, RemoteOriginReader } from "../source/index.ts";
@@ -237,7 +237,7 @@ export class Agent implements AsyncDisposable {
       "export.content": new ExportContentOp(),
       "list.files": owned.use(new ListFilesRunner()),
       pack: new PackOp(),
-      push: new PushOp({ registry }),
+      push: new PushOp({ registry: new SiblingMounts(registry) }),
       materialize: new MaterializeOp(),
       diff: new DiffOp(snapshotter, (lower, upper, target, signal) => packer.compare(lower, upper, target, signal)),
       "source.fetch": new SourceFetchOp({ handlers }),

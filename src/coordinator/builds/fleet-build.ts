@@ -1,12 +1,6 @@
 import type { Attestation } from "../../api/gen/gateway.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
-import type {
-  EvaluatedAttestation,
-  ExportContext,
-  ExporterInstance,
-  ExportOutcome,
-  ExportSource,
-} from "../../core/seams/exporter.ts";
+import type { EvaluatedAttestation, ExportContext, ExporterInstance, ExportSource } from "../../core/seams/exporter.ts";
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
@@ -19,6 +13,7 @@ import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { isMultiRef } from "../../exporters/index.ts";
 import { checkTerminal } from "../../llb/definition/index.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
+import { withSignal } from "../../util/abort.ts";
 import { allOrAbort } from "../../util/all-or-abort.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
@@ -148,22 +143,7 @@ export class FleetBuild implements ActiveBuild {
     }
     const refs = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => ref?.id ?? []);
     const exporters = [...this.#options.exporters, ...((await sessionExports?.find(source, refs, signal)) ?? [])];
-    const outcomes = await allOrAbort(exporters, signal, (exporter, both) =>
-      job.inVertex(
-        exporter.name,
-        async (progress, linked) => {
-          const context = this.#context(progress, linked);
-          const outcome = await exporter.export(this.#withInlineCache(source, result, context), context);
-          // Pushing belongs to the exporter's vertex; nothing else waits for the end of export yet.
-          await outcome.finalize?.(this.#context(progress, linked));
-          return outcome;
-        },
-        both,
-      ),
-    );
-    reached.results = outcomes.map(({ response }) => resultDescriptor(response));
-    const response = Object.assign({}, ...outcomes.map((outcome: ExportOutcome) => outcome.response));
-    Object.assign(response, await this.#exportCaches(result));
+    const response = await this.#exportTo(exporters, source, result, reached);
     if (this.#options.recording !== undefined) {
       for (const ref of [result.ref, ...(result.refs?.values() ?? [])]) if (ref) checkTerminal(ref.definition);
     }
@@ -174,23 +154,52 @@ export class FleetBuild implements ActiveBuild {
     return response;
   }
 
-  async #exportCaches(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
-    const { caching, job, signal } = this.#options;
-    const results = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => this.#solved(ref) ?? []);
-    const responses = await Promise.all(
-      caching.exporters.map(async ({ exporter, mode, ignoreError }) => {
-        try {
-          return await job.inVertex(
-            exporter.name,
-            (progress, linked) => caching.exports.write(exporter, mode, results, this.#context(progress, linked)),
-            signal,
-          );
-        } catch (error) {
-          if (signal.aborted || !ignoreError) throw error;
-          return {};
-        }
-      }),
+  /** Caches are exported while images are pushed: by then all that both send is packed. @returns exporter response keys */
+  async #exportTo(
+    exporters: readonly ExporterInstance[],
+    source: ExportSource,
+    result: FrontendResult,
+    reached: Reached,
+  ): Promise<Record<string, string>> {
+    const written = exporters.map(() => Promise.withResolvers<void>());
+    const exports = exporters.map(
+      (exporter, place) => (both: AbortSignal) =>
+        this.#options.job.inVertex(
+          exporter.name,
+          async (progress, linked) => {
+            const context = this.#context(progress, linked);
+            const made = await exporter.export(this.#withInlineCache(source, result, context), context);
+            written[place]?.resolve();
+            await made.finalize?.(context);
+            return made.response;
+          },
+          both,
+        ),
     );
+    const caches = async (both: AbortSignal) => {
+      await withSignal(Promise.all(written.map(({ promise }) => promise)), both);
+      return this.#exportCaches(result, both);
+    };
+    const responses = await allOrAbort([...exports, caches], this.#options.signal, (work, both) => work(both));
+    reached.results = responses.slice(0, -1).map(resultDescriptor);
+    return Object.assign({}, ...responses);
+  }
+
+  async #exportCaches(result: FrontendResult, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+    const { caching, job } = this.#options;
+    const results = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => this.#solved(ref) ?? []);
+    const responses = await allOrAbort(caching.exporters, signal, async ({ exporter, mode, ignoreError }, both) => {
+      try {
+        return await job.inVertex(
+          exporter.name,
+          (progress, linked) => caching.exports.write(exporter, mode, results, this.#context(progress, linked)),
+          both,
+        );
+      } catch (error) {
+        if (both.aborted || !ignoreError) throw error;
+        return {};
+      }
+    });
     return Object.assign({}, ...responses);
   }
 

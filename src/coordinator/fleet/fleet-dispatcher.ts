@@ -14,12 +14,12 @@ import { formatPlatform, type Platform, samePlatform } from "../../core/values/p
 import type { OutputsResult, Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
+import { KeyedSemaphore } from "../../util/keyed-semaphore.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
 import type { Candidate, Placement } from "./placement.ts";
-import { PlacementQueue } from "./placement-queue.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
@@ -64,6 +64,12 @@ const noAgentTimeoutMs = 60_000;
 /** Affinity keys remembered; the longest unused goes first. */
 const maxAffinities = 10_000;
 
+/**
+ * Tasks that any agent would treat alike and that look for one at the same time; the others wait in line. A slot that comes free
+ * concerns the first few: were all to look at it, a wide graph would take time by the square of its width.
+ */
+const maxSeekers = 16;
+
 /** Kinds that run a frontend's processes: what was done once is not done twice. */
 const neverRepeated: ReadonlySet<TaskKind> = new Set(["container"]);
 /** Kinds that send to the client. Their runners call a fault infrastructure only while nothing was sent; a lost agent may have. */
@@ -81,7 +87,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   readonly #affinity = new Map<string, string>();
   readonly #lineage: Lineage;
   readonly #running: RunningTasks;
-  readonly #queue = new PlacementQueue();
+  readonly #seekers = new KeyedSemaphore(maxSeekers);
   readonly #listener: Disposable;
   #wake: () => void = () => {};
   #change = Promise.withResolvers<void>();
@@ -214,7 +220,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     const since = this.#options.clock.now();
     const deadline = since + noAgentTimeoutMs;
     const { platform, constraints, affinity } = context;
-    using _turn = await this.#queue.enter(
+    using _turn = await this.#seekers.acquire(
       JSON.stringify([kind === "exec", platform, constraints, affinity]),
       context.signal,
     );
