@@ -103,28 +103,42 @@ export class DockerEngine implements AsyncDisposable {
   }
 
   async hasImage(name: string): Promise<boolean> {
-    return (await this.#get(`/images/${name}/json`)).status === 200;
+    return (await this.#call("GET", `/images/${name}/json`)).status === 200;
   }
 
   /** Names of its volumes. */
   async volumes(): Promise<readonly string[]> {
-    const { Volumes } = JSON.parse((await this.#get("/volumes")).body) as {
+    const { Volumes } = JSON.parse((await this.#call("GET", "/volumes")).body) as {
       readonly Volumes: readonly { readonly Name: string }[] | null;
     };
     return (Volumes ?? []).map(({ Name }) => Name);
   }
 
+  /** Command lines of what runs in a container, in its steps too. */
+  async processes(container: string): Promise<readonly string[]> {
+    const { status, body } = await this.#call("GET", `/containers/${container}/top?ps_args=-eo+pid,args`);
+    if (status !== 200) return [];
+    const { Processes } = JSON.parse(body) as { readonly Processes: readonly (readonly string[])[] };
+    return Processes.map(([, command = ""]) => command);
+  }
+
+  /** Ends a container as a crash does. */
+  async kill(container: string): Promise<void> {
+    const { status, body } = await this.#call("POST", `/containers/${container}/kill`);
+    if (status !== 204) throw new Error(`cannot kill ${container}: ${body}`);
+  }
+
   async #answers(): Promise<boolean> {
     if (this.#child.exitCode !== null || this.#child.pid === undefined) throw new Error("dockerd does not run");
-    return this.#get("/_ping").then(
+    return this.#call("GET", "/_ping").then(
       ({ status }) => status === 200,
       () => false,
     );
   }
 
   /** @throws Error when nobody answers */
-  async #get(path: string): Promise<{ readonly status: number | undefined; readonly body: string }> {
-    const call = request({ socketPath: join(this.#directory, "docker.sock"), path }).end();
+  async #call(method: string, path: string): Promise<{ readonly status: number | undefined; readonly body: string }> {
+    const call = request({ socketPath: join(this.#directory, "docker.sock"), method, path }).end();
     const [response] = (await once(call, "response")) as [IncomingMessage];
     return { status: response.statusCode, body: await text(response) };
   }

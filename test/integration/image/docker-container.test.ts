@@ -16,6 +16,7 @@ import {
   programEntries,
   pushImage,
   Sandbox,
+  waitFor,
 } from "../../helpers/sandbox/index.ts";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
@@ -25,6 +26,7 @@ const skip = (await DockerEngine.missing()) || (await Buildx.missing()) || (runc
 describe("the image of Buildfleet in a Docker engine", { skip }, () => {
   /** Of the driver docker-container, in our image. */
   const builder = "inside";
+  const container = `buildx_buildkit_${builder}0`;
   let sandbox: Sandbox;
   let docker: DockerEngine;
   let buildx: Buildx;
@@ -107,6 +109,21 @@ RUN cat in.txt /proc/sys/kernel/random/uuid > /out.txt
     assert.equal(first.cached, false);
     await buildx.run("stop", builder);
     assert.deepEqual(await build(), { ...first, cached: true });
+  });
+
+  it("builds again after it was killed in a step", async () => {
+    const before = await build();
+    const waits = await (await sandbox.connect()).writeContext({
+      Dockerfile: `FROM ${sandbox.image()}\nRUN sleep 6543\n`,
+    });
+    const killed = buildx.build(builder, [waits]);
+    await Promise.race([
+      killed.then(() => assert.fail("the step ended")),
+      waitFor("the step", async () => (await docker.processes(container)).some((line) => line === "sleep 6543")),
+    ]);
+    await docker.kill(container);
+    await assert.rejects(killed);
+    assert.deepEqual(await build(), { ...before, cached: true });
   });
 
   it("loads images into the engine", async () => {
