@@ -23,3 +23,4 @@ export { type JobOptions, Solver, type SolverOptions } from "./solver.ts";
 export { ImportedCacheKeyStorage, type ImportedRecord } from "./storage/imported-cache-key-storage.ts";
 export { isCacheKeyEntry, KeyValueCacheKeyStorage } from "./storage/key-value-cache-key-storage.ts";
 export { MemoryCacheKeyStorage } from "./storage/memory-cache-key-storage.ts";
+export type { InputOutcome, JobVertexOutcome, VertexOutcome } from "./vertex-outcome.ts";

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/seams/clock.ts";
+import type { Digest } from "../core/values/digest.ts";
 import type {
   LogProgress,
   ProgressEvent,
@@ -20,6 +21,8 @@ export class JobProgress implements ProgressSink {
   readonly #clock: Clock;
   readonly #record = new ProgressRecord();
   readonly #readers = new Set<Batch>();
+  /** Vertices and progress groups that have been shown as started, by number from 1. */
+  readonly #numbers = new Map<string, number>();
   #closed = false;
 
   constructor(clock: Clock) {
@@ -30,6 +33,12 @@ export class JobProgress implements ProgressSink {
     if (this.#closed) return;
     if (vertex.startedAt !== undefined) this.#markInputsCached(vertex);
     this.#publishVertex(vertex);
+  }
+
+  /** Place of a vertex, or of the group it is shown in, in the order of starts, from 1. */
+  number(digest: Digest): number | undefined {
+    const vertex = this.#record.last(digest);
+    return vertex && this.#numbers.get(shownAs(vertex));
   }
 
   status(status: StatusProgress): void {
@@ -88,6 +97,8 @@ export class JobProgress implements ProgressSink {
   }
 
   #publishVertex(vertex: VertexProgress): void {
+    const shown = shownAs(vertex);
+    if (vertex.startedAt !== undefined && !this.#numbers.has(shown)) this.#numbers.set(shown, this.#numbers.size + 1);
     this.#publish((sink) => sink.vertex(vertex));
   }
 
@@ -99,6 +110,11 @@ export class JobProgress implements ProgressSink {
       reader.wake();
     }
   }
+}
+
+/** Progress shows a group as one step. */
+function shownAs({ digest, progressGroup }: VertexProgress): string {
+  return progressGroup?.id ?? digest;
 }
 
 class Batch implements ProgressSink {

@@ -5,6 +5,7 @@ import type { Digest } from "../core/values/digest.ts";
 import type { CacheManager } from "./cache-manager.ts";
 import type { CachedResult } from "./cached-result.ts";
 import type { ProgressEvent } from "./progress-event.ts";
+import type { JobVertexOutcome } from "./vertex-outcome.ts";
 
 export interface BuildOptions<T> {
   readonly signal: AbortSignal;
@@ -33,6 +34,8 @@ export interface Job<T> {
   ): Promise<R>;
   /** Shows a warning under a vertex of the job. */
   warn(vertex: Digest, warning: ProgressWarning): void;
+  /** Every vertex of the job's definitions and what has become of it so far, inputs before those who use them. */
+  outcomes(): readonly JobVertexOutcome[];
   /**
    * Aborts builds of the job that still run, ends its progress, and lets go of its vertices. Resolves when what nobody else
    * wants has come to rest and its results are released. Later calls do nothing.

@@ -9,7 +9,7 @@ interface Flight {
   waiters: number;
 }
 
-type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
+export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
 /**
  * Work that is done once for everybody who asks, at most one run at a time.
@@ -50,6 +50,11 @@ export class SharedTask<T> {
         if (flight.waiters === 0 && this.#flight === flight) setImmediate(() => this.#abortUnwanted(flight));
       }
     }
+  }
+
+  /** What the work came to, for who does not wait: undefined until then. */
+  get outcome(): Outcome<T> | undefined {
+    return this.#outcome;
   }
 
   /** Nobody gets anything any more. Resolves when what runs has come to rest. */

@@ -54,6 +54,12 @@ export class SolverEdge<T> {
   readonly result: SharedTask<HeldResult<T>>;
   /** Run and store, without a look at the cache. Also asked by edges with an equal key. */
   readonly run: SharedTask<HeldResult<T>>;
+  /** Store that the result was loaded from. */
+  loadedFrom: string | undefined;
+  /** A stored result was found and could not be loaded. */
+  lostResult = false;
+  /** The result is that of an edge with an equal key. */
+  joined = false;
   readonly #inputs: readonly EdgeInput<T>[];
   readonly #known = new Map<string, Promise<void>>();
   /** Not yet tried, by `<manager>|<id>`. */
@@ -230,7 +236,11 @@ export class SolverEdge<T> {
       this.#records.delete(recordToken(record));
       this.#tried.add(recordToken(record));
       const result: T | undefined = await this.#loadRecord(record, signal);
-      if (result === undefined) continue;
+      if (result === undefined) {
+        this.lostResult = true;
+        continue;
+      }
+      this.loadedFrom = record.manager.id;
       record.key.fresh = { result, createdAt: record.createdAt };
       const shared = new SharedResult<T>(result, this.vertex.context.releaseResult);
       this.vertex.hold(shared);
@@ -302,6 +312,7 @@ export class SolverEdge<T> {
     this.vertex.shareParents(other.vertex);
     const held = await this.vertex.progress.during(() => other.run.get(signal), { cached: true, signal });
     this.vertex.hold(held.shared.retain());
+    this.joined = true;
     for (const known of held.cacheKeys) {
       for (const key of keys) {
         if (key.rootKey !== known.rootKey) continue;

@@ -15,6 +15,7 @@ import { JobProgress } from "./job-progress.ts";
 import type { ProgressEvent } from "./progress-event.ts";
 import { RunIndex } from "./run-index.ts";
 import type { JobMember, SolveContext } from "./solve-context.ts";
+import type { JobVertexOutcome, VertexOutcome } from "./vertex-outcome.ts";
 import { VertexProgressWriter } from "./vertex-progress.ts";
 import { VertexState } from "./vertex-state.ts";
 
@@ -64,6 +65,7 @@ export class Solver<T> {
     if (this.#jobs.has(id)) throw new BuildError(Code.AlreadyExists, `job ID ${id} exists`);
     const job = new SolverJob<T>(id, options, this.#context.clock, {
       build: (self, edge, build) => this.#build(this.#load(edge.vertex, build.caches ?? [], self), edge, build.signal),
+      outcomes: (self) => this.#outcomes(self),
       drop: (self) => this.#drop(self),
     });
     this.#jobs.set(id, job);
@@ -168,6 +170,10 @@ export class Solver<T> {
     return state;
   }
 
+  #outcomes(job: SolverJob<T>): VertexOutcome[] {
+    return [...this.#vertices.values()].filter((state) => state.jobs.has(job)).map((state) => state.outcome());
+  }
+
   async #drop(job: SolverJob<T>): Promise<void> {
     this.#jobs.delete(job.id);
     const ends: Promise<void>[] = [];
@@ -195,6 +201,7 @@ export class Solver<T> {
 
 interface JobHooks<T> {
   build(job: SolverJob<T>, edge: Edge, options: BuildOptions<T>): Promise<CachedResult<T>>;
+  outcomes(job: SolverJob<T>): VertexOutcome[];
   drop(job: SolverJob<T>): Promise<void>;
 }
 
@@ -243,6 +250,13 @@ class SolverJob<T> implements Job<T>, JobMember {
 
   warn(vertex: Digest, warning: ProgressWarning): void {
     this.progressSink.warning({ ...warning, vertex });
+  }
+
+  outcomes(): readonly JobVertexOutcome[] {
+    return this.#hooks.outcomes(this).map((outcome) => {
+      const number = this.progressSink.number(outcome.digest);
+      return number === undefined ? outcome : { ...outcome, number };
+    });
   }
 
   discard(): Promise<void> {

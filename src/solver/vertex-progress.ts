@@ -19,6 +19,11 @@ export class VertexProgressWriter implements ProgressWriter {
     this.#record.vertex(vertex);
   }
 
+  /** Message of its failure, if it has failed. */
+  get error(): string | undefined {
+    return this.#vertex.error;
+  }
+
   watch(sink: ProgressSink): void {
     if (this.#sinks.has(sink)) return;
     this.#record.replay(sink);

@@ -14,6 +14,7 @@ import { SharedTask } from "./shared-task.ts";
 import type { JobMember, SolveContext } from "./solve-context.ts";
 import { SolverEdge } from "./solver-edge.ts";
 import { withVertex } from "./vertex-error.ts";
+import type { VertexOutcome } from "./vertex-outcome.ts";
 import { initialProgress, VertexProgressWriter } from "./vertex-progress.ts";
 
 export interface LoadedCacheMap<T> {
@@ -108,6 +109,43 @@ export class VertexState<T> {
     this.throwIfDisposed();
     this.#contentDigests[input] ??= new SharedTask((task) => this.#computeContentDigest(input, task));
     return this.#contentDigests[input].get(signal);
+  }
+
+  /** What has become of it so far. */
+  outcome(): VertexOutcome {
+    const edges = [...this.#edges.values()];
+    const loadedFrom = edges.find((edge) => edge.loadedFrom !== undefined)?.loadedFrom;
+    const pin = this.#op?.pin;
+    return {
+      vertex: this.vertex,
+      digest: this.digest,
+      how: this.#how(edges),
+      keys: this.#cacheMaps.flatMap((task) => (task?.outcome?.ok === true ? [task.outcome.value.map.digest] : [])),
+      inputs: this.inputs.map((_, index) => this.#inputOutcome(index)),
+      lostResult: edges.some((edge) => edge.lostResult),
+      ...(loadedFrom === undefined ? {} : { loadedFrom }),
+      ...(pin === undefined ? {} : { pin }),
+    };
+  }
+
+  #how(edges: readonly SolverEdge<T>[]): VertexOutcome["how"] {
+    if (this.exec.outcome !== undefined) return this.exec.outcome.ok ? "ran" : "failed";
+    if (edges.some((edge) => edge.loadedFrom !== undefined)) return "cached";
+    if (edges.some((edge) => edge.joined)) return "joined";
+    return this.progress.error === undefined ? "unused" : "failed";
+  }
+
+  #inputOutcome(index: number): VertexOutcome["inputs"][number] {
+    const { state, index: output } = this.inputs[index] as VertexInput<T>;
+    const map = this.#cacheMaps[0]?.outcome;
+    const selector = map?.ok === true ? map.value.map.deps[index]?.selector : undefined;
+    const content = this.#contentDigests[index]?.outcome;
+    return {
+      digest: state.digest,
+      output,
+      ...(selector === undefined ? {} : { selector }),
+      ...(content?.ok === true ? { content: content.value } : {}),
+    };
   }
 
   /** Keeps a result until the vertex dies. */
