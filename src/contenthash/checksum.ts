@@ -22,8 +22,7 @@ import { findNode, type MergedNode, notFound } from "./merged-tree.ts";
  */
 export function checksum(root: MergedNode, selector: ContentSelector, checkCancelled: () => void): Digest {
   const path = bytePath(selector.path);
-  const filtered = selector.wildcard || selector.includePatterns.length > 0 || selector.excludePatterns.length > 0;
-  if (!filtered) return digestOf(root, keyPath(path), selector.followLinks, checkCancelled);
+  if (!isFiltered(selector)) return digestOf(root, keyPath(path), selector.followLinks, checkCancelled);
 
   const selection = new Selection(root, path, selector);
   const entries = selection.run();
@@ -50,6 +49,37 @@ export function checksum(root: MergedNode, selector: ContentSelector, checkCance
   return `sha256:${hash.digest("hex")}` as Digest;
 }
 
+/** Every entry that counts for the digest of a selector. The node of a link that is followed is what it points to. */
+export function* selectedNodes(root: MergedNode, selector: ContentSelector): Generator<PlacedNode> {
+  const path = bytePath(selector.path);
+  if (!isFiltered(selector)) {
+    yield* withDescendants(keyPath(path), findNode(root, keyPath(path), selector.followLinks));
+    return;
+  }
+  for (const entry of new Selection(root, path, selector).run()) {
+    if (entry.followLinks && entry.node.kind === "symlink") {
+      yield* withDescendants(entry.path, findNode(root, entry.path, selector.followLinks));
+    } else yield entry;
+  }
+}
+
+export interface PlacedNode {
+  /** Absolute; the root is empty. */
+  readonly path: BytePath;
+  readonly node: MergedNode;
+}
+
+function* withDescendants(path: BytePath, node: MergedNode | undefined): Generator<PlacedNode> {
+  if (node === undefined) return;
+  yield { path, node };
+  if (node.kind !== "directory") return;
+  for (const child of node.children) yield* withDescendants(`${path}/${child.name}`, child.node);
+}
+
+function isFiltered({ wildcard, includePatterns, excludePatterns }: ContentSelector): boolean {
+  return wildcard || includePatterns.length > 0 || excludePatterns.length > 0;
+}
+
 function digestOf(root: MergedNode, path: BytePath, followLast: boolean, checkCancelled: () => void): Digest {
   const node = findNode(root, path, followLast);
   if (node === undefined) throw notFound(path);
@@ -62,9 +92,7 @@ function keyPath(path: BytePath): BytePath {
   return clean === "/" ? "" : clean;
 }
 
-interface SelectedEntry {
-  readonly path: BytePath;
-  readonly node: MergedNode;
+interface SelectedEntry extends PlacedNode {
   /** A link here stands for what it points to. */
   readonly followLinks: boolean;
 }

@@ -1,9 +1,11 @@
+import { writeFile } from "node:fs/promises";
 import type { Snapshotter } from "../core/seams/snapshotter.ts";
 import { type Digest, sha256 } from "../core/values/digest.ts";
 import type { LayerId, Ref } from "../core/values/layer.ts";
 import type { ContentSelector } from "../core/values/task.ts";
 import { type BytePath, joinPath, WorkerPool } from "../filesystem/index.ts";
-import type { ChecksumJob, SeedJob } from "./hash-worker.ts";
+import { encodeListing } from "./content-listing.ts";
+import type { ChecksumJob, ListingJob, SeedJob } from "./hash-worker.ts";
 
 export interface ContentHasherOptions {
   readonly snapshotter: Pick<Snapshotter, "layerPath">;
@@ -42,10 +44,24 @@ export class ContentHasher implements AsyncDisposable {
    * No selectors means the whole tree.
    */
   async checksum(ref: Ref, selectors: readonly ContentSelector[], options: ChecksumOptions = {}): Promise<Digest> {
-    const wanted = selectors.length === 0 ? [wholeTree] : selectors;
-    const absolute = wanted.map((selector) => ({ ...selector, path: joinPath("/", selector.path) }));
-    const digests = await this.#digests(ref, absolute, options);
+    const digests = await this.#digests(ref, absolute(selectors), options);
     return sha256(digests.join("\0"));
+  }
+
+  /**
+   * Writes the paths behind a checksum that was just computed, with a short digest of each, to a file (`decodeListing`). What
+   * was read for the checksum is remembered: the layers need not be pinned, and when they are gone it may fail.
+   */
+  async list(
+    ref: Ref,
+    selectors: readonly ContentSelector[],
+    file: string,
+    options: ChecksumOptions = {},
+  ): Promise<void> {
+    const [bottom] = ref.layers;
+    if (bottom === undefined) return writeFile(file, encodeListing(new Map()));
+    const job: ListingJob = { ...this.#job(ref, absolute(selectors), options), file };
+    await this.#pool.runSticky(threadKey(bottom), "listing", job);
   }
 
   /** One digest per selector; paths are taken as they are. */
@@ -79,11 +95,7 @@ export class ContentHasher implements AsyncDisposable {
         return sha256("");
       });
     }
-    const job: ChecksumJob = {
-      layers: ref.layers.map((id) => ({ id, directory: this.#snapshotter.layerPath(id) })),
-      selectors,
-      transferred: options.transferred === true && ref.layers.length === 1,
-    };
+    const job = this.#job(ref, selectors, options);
     // Stacks with the same base share what was hashed of it.
     return this.#pool.runSticky<readonly Digest[]>(
       threadKey(bottom),
@@ -92,6 +104,19 @@ export class ContentHasher implements AsyncDisposable {
       options.signal === undefined ? {} : { signal: options.signal },
     );
   }
+
+  #job(ref: Ref, selectors: readonly ContentSelector[], { transferred }: ChecksumOptions): ChecksumJob {
+    return {
+      layers: ref.layers.map((id) => ({ id, directory: this.#snapshotter.layerPath(id) })),
+      selectors,
+      transferred: transferred === true && ref.layers.length === 1,
+    };
+  }
+}
+
+function absolute(selectors: readonly ContentSelector[]): ContentSelector[] {
+  const wanted = selectors.length === 0 ? [wholeTree] : selectors;
+  return wanted.map((selector) => ({ ...selector, path: joinPath("/", selector.path) }));
 }
 
 const wholeTree: ContentSelector = {

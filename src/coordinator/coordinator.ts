@@ -45,6 +45,7 @@ import { CacheExports } from "./caching/cache-exports.ts";
 import { RegistryPusher } from "./exporting/registry-pusher.ts";
 import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
+import { AgentControl } from "./fleet/agent-control.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
@@ -175,7 +176,8 @@ export class Coordinator implements AsyncDisposable {
       },
       entitlements: () => [...entitlements],
     });
-    const usage = new FleetUsage({ bus, registry, holds: index.holds, index: index.cleaner, logger });
+    const agentControl = new AgentControl(bus, registry, logger);
+    const usage = new FleetUsage({ agents: agentControl, holds: index.holds, index: index.cleaner });
     const stopped = new AbortController();
     owned.defer(() => stopped.abort());
     const failedSteps = owned.use(

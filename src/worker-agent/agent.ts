@@ -36,6 +36,7 @@ import { ControlServer } from "./control-server.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { AgentInventory } from "./inventory/agent-inventory.ts";
 import { BlobInventory } from "./inventory/blob-inventory.ts";
+import { ContentListings } from "./inventory/content-listings.ts";
 import { GarbageCollector } from "./inventory/garbage-collector.ts";
 import { GitMirrorInventory } from "./inventory/git-mirror-inventory.ts";
 import { isLayerUse, LayerUses } from "./inventory/layer-uses.ts";
@@ -167,6 +168,7 @@ export class Agent implements AsyncDisposable {
     const registry = new RegistryClient({ hosts, logger });
     const transport = owned.use(new HttpBlobTransport(tokens, tls));
     const hasher = owned.use(new ContentHasher({ snapshotter }));
+    const listings = owned.use(await ContentListings.open({ directory: join(root, "content-listings"), logger }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
 
     const mirrorDirectory = join(root, "git");
@@ -222,7 +224,7 @@ export class Agent implements AsyncDisposable {
         logLimits: stepLogLimits(process.env),
       }),
       file: owned.use(new FileOpRunner()),
-      checksum: new ChecksumRunner({ hasher, agentId: id }),
+      checksum: new ChecksumRunner({ hasher, listings, agentId: id }),
       container: new ContainerRunner({
         executor: tracingExecutor,
         area,
@@ -273,7 +275,7 @@ export class Agent implements AsyncDisposable {
     );
     // What is left from before counts as well.
     collector?.taskEnded();
-    owned.use(new ControlServer(bus, id, inventory, logger));
+    owned.use(new ControlServer({ bus, agentId: id, inventory, listings, logger }));
     const platforms = platformsOf(config);
     const epoch = randomUUID();
     const record = (): AgentRecord => ({

@@ -1,4 +1,5 @@
-import type { PruneOptions } from "./agent.ts";
+import type { PruneOptions, UsageRecord } from "./agent.ts";
+import type { Digest } from "./digest.ts";
 import type { LayerId } from "./layer.ts";
 
 /** A coordinator's heartbeat. */
@@ -31,7 +32,7 @@ export interface LayersDropped {
   readonly missing?: boolean;
 }
 
-/** What a coordinator asks an agent on its control subject; answered with UsageRecords. */
+/** What a coordinator asks an agent on its control subject; answered with what AgentControlReplies says. */
 export type AgentControlRequest =
   | { readonly op: "usage" }
   | {
@@ -40,4 +41,15 @@ export type AgentControlRequest =
       /** Layers of running builds, which stay. */
       readonly inUse: readonly LayerId[];
     }
-  | { readonly op: "drop"; readonly ids: readonly LayerId[] };
+  | { readonly op: "drop"; readonly ids: readonly LayerId[] }
+  /** Which files stand behind a content digest (contenthash/content-listing.ts). */
+  | { readonly op: "listing"; readonly digest: Digest };
+
+export interface AgentControlReplies {
+  readonly usage: readonly UsageRecord[];
+  /** What was removed. */
+  readonly prune: readonly UsageRecord[];
+  readonly drop: readonly UsageRecord[];
+  /** `bytes` is absent when the agent does not have it. */
+  readonly listing: { readonly bytes?: Uint8Array };
+}

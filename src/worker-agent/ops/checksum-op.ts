@@ -2,9 +2,11 @@ import type { ContentHasher } from "../../contenthash/index.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
+import type { ContentListings } from "../inventory/content-listings.ts";
 
 export interface ChecksumRunnerOptions {
   readonly hasher: ContentHasher;
+  readonly listings: Pick<ContentListings, "keep">;
   /** Names the machine in errors, as BuildKit's worker id does. */
   readonly agentId: string;
 }
@@ -13,10 +15,12 @@ export interface ChecksumRunnerOptions {
 export class ChecksumRunner implements OpRunner<"checksum"> {
   readonly kind = "checksum";
   readonly #hasher: ContentHasher;
+  readonly #listings: Pick<ContentListings, "keep">;
   readonly #agentId: string;
 
   constructor(options: ChecksumRunnerOptions) {
     this.#hasher = options.hasher;
+    this.#listings = options.listings;
     this.#agentId = options.agentId;
   }
 
@@ -29,10 +33,9 @@ export class ChecksumRunner implements OpRunner<"checksum"> {
         ? undefined
         : (task.layers.find((layer) => layer.id === top) ?? context.layers.info(top))?.recordType;
     try {
-      const digest = await this.#hasher.checksum(ref, selectors, {
-        signal: context.signal,
-        transferred: recordType === "source.local",
-      });
+      const transferred = recordType === "source.local";
+      const digest = await this.#hasher.checksum(ref, selectors, { signal: context.signal, transferred });
+      this.#listings.keep(digest, (file) => this.#hasher.list(ref, selectors, file, { transferred }));
       return { digest };
     } catch (error) {
       if (context.signal.aborted) throw error;

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { ContentHasher } from "../../../src/contenthash/index.ts";
+import { ContentHasher, compareListings, decodeListing } from "../../../src/contenthash/index.ts";
 import { type Digest, sha256 } from "../../../src/core/values/digest.ts";
 import type { LayerId, Ref } from "../../../src/core/values/layer.ts";
 import type { ContentSelector } from "../../../src/core/values/task.ts";
@@ -109,6 +109,46 @@ describe("ContentHasher", () => {
     const options = { transferred: true };
     const dir = [{ ...whole, path: "/dir" }];
     assert.deepEqual(await hasher.digests(ref("basic"), dir, options), await hasher.digests(ref("basic"), dir));
+  });
+
+  it("lists what a digest was computed over", async () => {
+    layer("listed", [
+      { path: "dir", type: "dir", mode: "0755" },
+      { path: "dir/a.txt", type: "file", content: "a" },
+      { path: "dir/b.md", type: "file", content: "b" },
+      { path: "link", type: "symlink", link: "dir" },
+    ]);
+    const file = join(root, "listing");
+    const list = async (of: Ref, ...selectors: Partial<ContentSelector>[]) => {
+      const full = selectors.map((selector) => ({ ...whole, ...selector }));
+      await hasher.checksum(of, full);
+      await hasher.list(of, full, file);
+      return decodeListing(readFileSync(file));
+    };
+    const paths = async (of: Ref, ...selectors: Partial<ContentSelector>[]) =>
+      [...(await list(of, ...selectors)).entries.keys()].sort();
+    assert.deepEqual(await paths(ref("listed"), {}), ["./", "dir/", "dir/a.txt", "dir/b.md", "link"]);
+    assert.deepEqual(await paths(ref("listed"), { path: "/dir/a.txt" }, { path: "/link" }), ["dir/a.txt", "link"]);
+    assert.deepEqual(await paths(ref("listed"), { path: "/dir", excludePatterns: ["*.md"] }), ["dir/", "dir/a.txt"]);
+    assert.deepEqual(await paths(ref("listed"), { path: "/*/*.md", wildcard: true }), ["dir/b.md"]);
+    assert.deepEqual(await paths(ref("listed"), { path: "/link", followLinks: true }), [
+      "link/",
+      "link/a.txt",
+      "link/b.md",
+    ]);
+    assert.deepEqual(await paths(ref(), {}), []);
+
+    const before = await list(ref("listed"), { path: "/dir" });
+    layer("changes", [
+      { path: "dir", type: "dir", mode: "0755" },
+      { path: "dir/a.txt", type: "file", content: "A" },
+    ]);
+    makeNode(join(root, "changes/dir/b.md"), 0o020000, 0n);
+    const after = await list(ref("listed", "changes"), { path: "/dir" });
+    assert.deepEqual(compareListings(before, after), [
+      { path: "dir/a.txt", change: "changed" },
+      { path: "dir/b.md", change: "removed" },
+    ]);
   });
 
   it("stops when aborted", async () => {

@@ -203,7 +203,7 @@ describe("LocalSourceFetcher", () => {
 
   it("is hashed by ChecksumRunner without a root header", async () => {
     const { ref, info } = await fetch();
-    const runner = new ChecksumRunner({ hasher, agentId: "agent" });
+    const runner = new ChecksumRunner({ hasher, listings: { keep: () => {} }, agentId: "agent" });
     const selectors = [{ path: "/", wildcard: false, followLinks: false, includePatterns: [], excludePatterns: [] }];
     const task = { ...taskOf("checksum", { ref, selectors }), layers: info === undefined ? [] : [info] };
     const { digest } = await runner.run(task, runContext(layers));

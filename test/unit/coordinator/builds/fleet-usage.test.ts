@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { subjects } from "../../../../src/bus/index.ts";
 import { FleetUsage } from "../../../../src/coordinator/builds/fleet-usage.ts";
+import { AgentControl } from "../../../../src/coordinator/fleet/agent-control.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
@@ -19,13 +20,11 @@ const options: PruneOptions = {
 function usageOf(fleet: FakeFleet, held: readonly string[] = []) {
   const pruned: { readonly ids: readonly string[]; readonly thorough: boolean }[] = [];
   const usage = new FleetUsage({
-    bus: fleet.bus,
-    registry: fleet.registry,
+    agents: new AgentControl(fleet.bus, fleet.registry, silentLogger),
     holds: { known: async () => new Set(held as readonly LayerId[]) },
     index: {
       pruned: async (records, thorough) => void pruned.push({ ids: records.map(({ id }) => id), thorough }),
     },
-    logger: silentLogger,
   });
   return { usage, pruned };
 }
