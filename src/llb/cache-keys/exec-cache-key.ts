@@ -20,11 +20,12 @@ const platformFields = object<Platform>(
 
 /** BuildKit solver/llbsolver/ops/exec.go CacheMap: what does not change the result is taken out of the op (map d13, d18). */
 export function execCacheKey(op: ExecOp, inputs: number, platform: Platform): OpCacheKey {
-  const exec = `{"Type":"buildkit.exec.v0","Exec":${execOpJson(reduced(op))},`;
+  const exec = `{"Type":"buildkit.exec.v0","Exec":${execOpJson(keyedExec(op))},`;
   return { digest: sha256(exec + platformFields(platform).slice(1)), deps: mountDeps(op, inputs) };
 }
 
-function reduced(op: ExecOp): ExecOp {
+/** What of an op enters its own part of the key. Parts of inputs are in the links between keys. */
+export function keyedExec(op: ExecOp): ExecOp {
   const mounts = op.mounts.map((mount) => ({ ...mount, selector: "", cacheOpt: reducedCacheOpt(mount) }));
   return {
     ...op,

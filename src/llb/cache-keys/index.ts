@@ -1,3 +1,4 @@
+export { keyedExec } from "./exec-cache-key.ts";
 export { type OpCacheKey, type OpCacheKeyDep, opCacheKey } from "./op-cache-key.ts";
 export {
   type BlobKey,

@@ -1,0 +1,1 @@
+export { type OpFacts, opFacts } from "./op-facts.ts";
