@@ -17,7 +17,13 @@ import { withSignal } from "../../util/abort.ts";
 import { allOrAbort } from "../../util/all-or-abort.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
 import type { ActiveBuild, SolveParams } from "../front-door/index.ts";
-import { type BuildOutcome, type BuildRecording, type RecordedProvenance, resultDescriptor } from "../history/index.ts";
+import {
+  type BuildOutcome,
+  type BuildRecording,
+  type RecordedProvenance,
+  recordSteps,
+  resultDescriptor,
+} from "../history/index.ts";
 import {
   type AttestOptions,
   attestSbom,
@@ -123,13 +129,14 @@ export class FleetBuild implements ActiveBuild {
   async #end(outcome: BuildOutcome): Promise<void> {
     const { logger, params, job, recording } = this.#options;
     const { error } = outcome;
+    const steps = recording === undefined ? [] : recordSteps(job.outcomes());
     if (error === undefined) logger.info("build finished", { ref: params.ref });
     else logger.info("build failed", { ref: params.ref, error: error.message });
     try {
       await job.discard();
     } finally {
       this.#options.onEnd(error);
-      await recording?.end(outcome, this.progress(AbortSignal.timeout(recordTimeoutMs)));
+      await recording?.end({ ...outcome, steps }, this.progress(AbortSignal.timeout(recordTimeoutMs)));
     }
   }
 

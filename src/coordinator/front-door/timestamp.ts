@@ -9,3 +9,10 @@ export function timestampFromMs(ms: number | undefined): Timestamp | undefined {
   const seconds = Math.floor(micros / 1e6);
   return { seconds: BigInt(seconds), nanos: (micros - seconds * 1e6) * 1000 };
 }
+
+/** Unix milliseconds, with fractions. */
+export function msFromTimestamp(timestamp: Timestamp): number;
+export function msFromTimestamp(timestamp: Timestamp | undefined): number | undefined;
+export function msFromTimestamp(timestamp: Timestamp | undefined): number | undefined {
+  return timestamp === undefined ? undefined : Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;
+}

@@ -1,6 +1,7 @@
 import type { BuildHistoryRecord, Descriptor } from "../../api/gen/control.ts";
 import { Status } from "../../api/gen/google/rpc/status.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { Descriptor as OciDescriptor } from "../../core/values/descriptor.ts";
@@ -10,8 +11,10 @@ import { timestampFromMs } from "../front-door/timestamp.ts";
 import type { ActiveBuilds } from "./active-builds.ts";
 import { fitRecord } from "./fit-record.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
+import type { HistorySteps } from "./history-steps.ts";
 import { encodeStatusLog, statusLogType } from "./status-log.ts";
 import { StepCounter } from "./step-counter.ts";
+import type { StepRecord } from "./step-record.ts";
 
 /** The spelling is BuildKit's. */
 const inTotoType = "application/vnd.in-toto+json";
@@ -25,6 +28,7 @@ export interface BuildOutcome {
   readonly results?: readonly (OciDescriptor | undefined)[];
   /** Provenance of the result by platform; under the empty name when it is not by platform. */
   readonly provenance?: ReadonlyMap<string, RecordedProvenance>;
+  readonly steps?: readonly StepRecord[];
   readonly error?: BuildError;
 }
 
@@ -38,6 +42,7 @@ export interface BuildRecordingOptions {
   readonly started: BuildHistoryRecord;
   readonly active: ActiveBuilds;
   readonly blobs: HistoryBlobs;
+  readonly steps: HistorySteps;
   readonly store: (record: BuildHistoryRecord) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -65,6 +70,7 @@ export class BuildRecording {
     const logs = await this.#write(statusLogType, statusLog(progress, steps));
     const externalError = status && (await this.#write(errorType, once(Status.encode(status).finish())));
     const attestations = await this.#attestations(outcome.provenance);
+    await this.#recordSteps(outcome.steps ?? []);
     try {
       await store(
         fitRecord({
@@ -103,6 +109,15 @@ export class BuildRecording {
     } catch (error) {
       this.#warn(error);
       return undefined;
+    }
+  }
+
+  async #recordSteps(steps: readonly StepRecord[]): Promise<void> {
+    try {
+      if (await this.#options.steps.put(this.#options.started.Ref, steps)) return;
+      throw new BuildError(Code.ResourceExhausted, `${steps.length} steps are too many`);
+    } catch (error) {
+      this.#warn(error);
     }
   }
 

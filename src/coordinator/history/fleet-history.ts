@@ -17,8 +17,10 @@ import { fitRecord } from "./fit-record.ts";
 import { HistoryBlobs } from "./history-blobs.ts";
 import { historyFilter } from "./history-filter.ts";
 import { HistoryRecords, noRecord, type RecordChange } from "./history-records.ts";
+import { HistorySteps } from "./history-steps.ts";
 import { redactAttributes } from "./redact-attributes.ts";
 import { decodeStatusLog } from "./status-log.ts";
+import type { StepRecord } from "./step-record.ts";
 
 const collectEveryMs = 120_000;
 
@@ -47,6 +49,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   readonly #options: FleetHistoryOptions;
   readonly #records: HistoryRecords;
   readonly #blobs: HistoryBlobs;
+  readonly #steps: HistorySteps;
   readonly #active: ActiveBuilds;
   readonly #listeners = new Set<Listener>();
   /** Readers by the ref they asked for: its record stays until they have gone. */
@@ -55,10 +58,11 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #collecting: Promise<void>;
 
-  private constructor(options: FleetHistoryOptions, records: HistoryRecords, blobs: HistoryBlobs) {
+  private constructor(options: FleetHistoryOptions, records: HistoryRecords, blobs: HistoryBlobs, steps: HistorySteps) {
     this.#options = options;
     this.#records = records;
     this.#blobs = blobs;
+    this.#steps = steps;
     this.#active = new ActiveBuilds({
       coordinatorId: options.coordinatorId,
       bus: options.bus,
@@ -72,13 +76,14 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   static async open(options: FleetHistoryOptions): Promise<FleetHistory> {
     const logger = options.logger.child({ component: "history" });
     const records = await HistoryRecords.open(await options.keyValues.open("history"), logger);
+    const bucket = await options.keyValues.open("history-blobs");
     const blobs = new HistoryBlobs({
-      bucket: await options.keyValues.open("history-blobs"),
+      bucket,
       store: options.store,
       records: () => records.all(),
     });
     await blobs.sweep();
-    return new FleetHistory({ ...options, logger }, records, blobs);
+    return new FleetHistory({ ...options, logger }, records, blobs, new HistorySteps(bucket));
   }
 
   /** Blobs that records name. */
@@ -101,6 +106,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       ),
       active: this.#active,
       blobs: this.#blobs,
+      steps: this.#steps,
       store: (record) => this.#store(record),
       clock,
       logger,
@@ -153,6 +159,22 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
     return decodeStatusLog(this.#blobs.read(parseDigest(record.logs.digest), {}, signal));
   }
 
+  /** Finished builds, newest first. */
+  builds(): BuildHistoryRecord[] {
+    return [...this.#records.all()]
+      .filter(({ Ref }) => !this.#doomed.has(Ref))
+      .sort((a, b) => compareTimes(b.CreatedAt, a.CreatedAt));
+  }
+
+  running(): BuildHistoryRecord[] {
+    return this.#active.all();
+  }
+
+  /** @returns undefined when none were recorded for that build */
+  steps(ref: string): Promise<readonly StepRecord[] | undefined> {
+    return this.#steps.get(ref);
+  }
+
   /** Ends all listeners. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
@@ -168,9 +190,8 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
     if (query.activeOnly) return events;
     const passes = historyFilter(query.filters, this.#options.clock.now());
     if (query.limit < 0) throw new BuildError(Code.Unknown, `invalid limit ${query.limit}`);
-    const records = [...this.#records.all()]
-      .filter((record) => wanted(record) && !this.#doomed.has(record.Ref) && passes(record))
-      .sort((a, b) => compareTimes(b.CreatedAt, a.CreatedAt))
+    const records = this.builds()
+      .filter((record) => wanted(record) && passes(record))
       .slice(0, query.limit === 0 ? undefined : query.limit);
     return [...events, ...records.map((record) => ({ type: BuildHistoryEventType.COMPLETE, record }))];
   }
@@ -189,6 +210,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       return;
     }
     await this.#blobs.deleteShared(record);
+    await this.#steps.delete(Ref);
     await this.#records.delete(Ref);
     await this.#blobs.sweep();
   }

@@ -4,6 +4,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { progressMessages } from "../front-door/progress-messages.ts";
+import { msFromTimestamp } from "../front-door/timestamp.ts";
 
 export const statusLogType = "application/vnd.buildkit.status.v0";
 
@@ -49,14 +50,14 @@ function fromMessage(message: control.StatusResponse): SolveProgress {
     statuses: message.statuses.map(({ ID, timestamp, started, completed, ...status }) => ({
       ...status,
       id: ID,
-      timestamp: milliseconds(timestamp) ?? 0,
+      timestamp: msFromTimestamp(timestamp) ?? 0,
       ...times(started, completed),
     })),
     logs: message.logs.map((log) => ({
       vertex: log.vertex,
       stream: log.stream === 2 ? 2 : 1,
       data: log.msg,
-      timestamp: milliseconds(log.timestamp) ?? 0,
+      timestamp: msFromTimestamp(log.timestamp) ?? 0,
     })),
     warnings: message.warnings.map(({ short, detail, info, ...warning }) => ({
       ...warning,
@@ -68,11 +69,7 @@ function fromMessage(message: control.StatusResponse): SolveProgress {
 }
 
 function times(started: Timestamp | undefined, completed: Timestamp | undefined) {
-  const startedAt = milliseconds(started);
-  const completedAt = milliseconds(completed);
+  const startedAt = msFromTimestamp(started);
+  const completedAt = msFromTimestamp(completed);
   return { ...(startedAt === undefined ? {} : { startedAt }), ...(completedAt === undefined ? {} : { completedAt }) };
-}
-
-function milliseconds(timestamp: Timestamp | undefined): number | undefined {
-  return timestamp === undefined ? undefined : Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;
 }

@@ -5,6 +5,7 @@ import type { FleetHistory } from "../../../../src/coordinator/history/index.ts"
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import { parseDigest, sha256 } from "../../../../src/core/values/digest.ts";
+import { step } from "../explain/recorded-builds.ts";
 import {
   build,
   collect,
@@ -125,6 +126,29 @@ describe("FleetHistory", () => {
     await assert.rejects(async () => collect(await two.history.progress("a", never)), missing);
     await one.history.update("a", "delete");
     assert.deepEqual(await collect(one.store.list()), []);
+  });
+
+  it("keeps how steps were cached as long as the record", async (t) => {
+    const fleet = new HistoryFleet();
+    const { history } = await fleet.open(t, { coordinatorId: "c1" });
+    const { history: other } = await fleet.open(t, { coordinatorId: "c2" });
+    const steps = [step("RUN one", { command: "one" }), step("RUN two", { command: "two" }, [0])];
+    await history.record(build("a/1")).end({ steps }, progressOf(0));
+    assert.deepEqual(await history.steps("a/1"), steps);
+    assert.deepEqual(await other.steps("a/1"), steps);
+    await history.record(build("a/1")).end({ steps: steps.slice(0, 1) }, progressOf(0));
+    assert.equal((await other.steps("a/1"))?.length, 1, "those of the later build with the same ref");
+    await history.update("a/1", "delete");
+    assert.equal(await other.steps("a/1"), undefined);
+  });
+
+  it("does without steps when there are too many", async (t) => {
+    const { history } = await new HistoryFleet().open(t, { coordinatorId: "c1" });
+    await history.record(build("a")).end({ steps: [step("RUN", {})] }, progressOf(0));
+    const steps = Array.from({ length: 20_000 }, (_, at) => step(`RUN ${at}`, { command: `${at}` }));
+    await history.record(build("a")).end({ steps }, progressOf(0));
+    assert.deepEqual(await listed(history), ["COMPLETE a"]);
+    assert.equal(await history.steps("a"), undefined);
   });
 
   it("tells listeners what happens", async (t) => {
