@@ -42,6 +42,7 @@ import { FleetUsage } from "./builds/fleet-usage.ts";
 import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
 import { TracingBuildService } from "./builds/tracing-build-service.ts";
 import { CacheExports } from "./caching/cache-exports.ts";
+import { BuildExplainer, FleetListings } from "./explain/index.ts";
 import { RegistryPusher } from "./exporting/registry-pusher.ts";
 import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
@@ -252,6 +253,7 @@ export class Coordinator implements AsyncDisposable {
       builds: new TracingBuildService(builds),
       sessions,
       history,
+      explainer: new BuildExplainer({ history, listings: new FleetListings(agentControl), logger }),
       content: history.content,
       ...(traceSink === undefined ? {} : { traceSink }),
       llbCapabilities: [...llbCapabilities],

@@ -5,12 +5,14 @@ import type { Logger } from "../../core/seams/logger.ts";
 import { GrpcServer, serveHealth, serveReflection } from "../../grpc/index.ts";
 import type { SessionManager } from "../../session/index.ts";
 import { systemClock } from "../../util/system-clock.ts";
+import type { BuildExplainer } from "../explain/index.ts";
 import { bridgeBuildRef, serveBridge } from "./bridge-service.ts";
 import type { BuildHistory } from "./build-history.ts";
 import { BuildRegistry } from "./build-registry.ts";
 import type { BuildService } from "./build-service.ts";
 import { type ReadableContent, serveContent } from "./content-service.ts";
 import { ControlService } from "./control-service.ts";
+import { serveExplanations } from "./explain-service.ts";
 import { traceCall } from "./trace-calls.ts";
 import { serveTraces, type TraceSink } from "./trace-service.ts";
 
@@ -23,6 +25,7 @@ export interface FrontDoorOptions {
   /** LLB features that work (BuildKit solver/pb/caps.go). */
   readonly llbCapabilities: readonly string[];
   readonly history?: BuildHistory;
+  readonly explainer?: Pick<BuildExplainer, "explain">;
   readonly traceSink?: TraceSink;
   /** Blobs named by history records; without it every blob is unknown. */
   readonly content?: ReadableContent;
@@ -57,6 +60,7 @@ export function createFrontDoor(options: FrontDoorOptions): GrpcServer {
   serveBridge(server, (call) => registry.bridge(bridgeBuildRef(call), call.signal));
   serveTraces(server, options.traceSink);
   serveContent(server, options.content);
+  serveExplanations(server, options.explainer);
   serveHealth(server);
   serveReflection(server, fileDescriptorSet());
   return server;
