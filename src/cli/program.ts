@@ -10,6 +10,7 @@ import { defineAgentCommand } from "./daemon/agent-command.ts";
 import { defineCoordinatorCommand } from "./daemon/coordinator-command.ts";
 import { defineStandaloneCommand } from "./daemon/standalone-command.ts";
 import { defineDuCommand } from "./du-command.ts";
+import { defineExplainCommand } from "./explain/explain-command.ts";
 import { definePruneCommand } from "./prune-command.ts";
 import { defineVersionCommand } from "./version-command.ts";
 import { defineWorkersCommand } from "./workers-command.ts";
@@ -25,6 +26,12 @@ const commands: readonly CommandEntry[] = [
   },
   { name: "workers", summary: "list the agents of a fleet", kind: "client", define: defineWorkersCommand },
   { name: "du", summary: "show what the build cache holds", kind: "client", define: defineDuCommand },
+  {
+    name: "explain",
+    summary: "say why steps of a build were not served from cache",
+    kind: "client",
+    define: defineExplainCommand,
+  },
   { name: "prune", summary: "remove unused build cache", kind: "client", define: definePruneCommand },
   {
     name: "standalone",

@@ -1,4 +1,5 @@
 export type { BuildOutcome, BuildOutput, BuildRequest, CacheOption } from "./build-request.ts";
+export { BuildsClient } from "./builds-client.ts";
 export { connectDaemon, type DaemonAddress } from "./connect.ts";
 export { BridgeClient, ControlClient } from "./control-client.ts";
 export { DockerConfig } from "./docker-config/docker-config.ts";
