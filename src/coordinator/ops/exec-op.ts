@@ -25,7 +25,7 @@ export class ExecOp implements Op<Ref> {
   }
 
   async exec(inputs: readonly Ref[], context: OpContext): Promise<readonly Ref[]> {
-    const resources = this.#payload.linuxResources;
+    const { linuxResources: resources } = context.vertex.payload as LlbPayload;
     const cacheMount = this.#exec.mounts.find((mount) => mount.mountType === MountType.CACHE)?.cacheOpt?.ID;
     const { outputs } = await this.#dependencies.dispatcher.run(
       "exec",

@@ -81,6 +81,8 @@ export interface TaskTable {
       readonly platform: Platform;
       readonly resolved?: ResolvedSource;
       readonly description: string;
+      /** For git; absent = the current one. */
+      readonly compatibilityVersion?: number;
     };
     result: OutputsResult;
   };
