@@ -1,4 +1,6 @@
 import { SourceOp } from "../../api/gen/ops.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
 import type { SourceMeta, SourceMetaRequest } from "../../core/seams/llb-bridge.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import { parseDigest, sha256 } from "../../core/values/digest.ts";
@@ -51,10 +53,20 @@ export class SourceMetaResolver {
     const call = { sessions, signal, progress };
     const { source, resolveMode: mode, platform = hostPlatform() } = request;
     const wanted = mode ? { ...source, attrs: { ...source.attrs, "image.resolvemode": mode } } : source;
-    if (request.image?.noConfig === true) {
-      return { source, image: { digest: await this.#images.resolveDigest(wanted, call), config: new Uint8Array() } };
+    const { noConfig = false, attestations } = request.image ?? {};
+    const image = noConfig
+      ? { digest: await this.#images.resolveDigest(wanted, call), config: new Uint8Array() }
+      : await this.#images.resolveConfig(wanted, platform, call);
+    if (attestations === undefined) return { source, image };
+    const chain = await this.#images.resolveAttestations(wanted, platform, attestations.predicateTypes, call);
+    if (chain === undefined) return { source, image };
+    if (chain.root !== image.digest) {
+      throw new BuildError(
+        Code.Unknown,
+        `attestation chain root digest ${chain.root} does not match image digest ${image.digest}`,
+      );
     }
-    return { source, image: await this.#images.resolveConfig(wanted, platform, call) };
+    return { source, image: { ...image, attestationChain: chain } };
   }
 }
 

@@ -1,7 +1,13 @@
-import type { ResolveSourceMetaRequest, ResolveSourceMetaResponse } from "../../api/gen/gateway.ts";
+import type {
+  AttestationChain as AttestationChainMessage,
+  ResolveSourceImageRequest,
+  ResolveSourceMetaRequest,
+  ResolveSourceMetaResponse,
+} from "../../api/gen/gateway.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { SourceMeta, SourceMetaRequest } from "../../core/seams/llb-bridge.ts";
+import type { AttestationChain } from "../../core/values/attestation-chain.ts";
 import { platformFromMessage } from "./platform-messages.ts";
 import { timestampFromMs } from "./timestamp.ts";
 
@@ -9,7 +15,6 @@ import { timestampFromMs } from "./timestamp.ts";
 export function sourceMetaFromMessage(request: ResolveSourceMetaRequest): SourceMetaRequest {
   const { Source: source, Platform: platform, Image: image, Git: git } = request;
   if (source === undefined) throw new BuildError(Code.InvalidArgument, "source is required");
-  if (image?.AttestationChain || (image?.ResolveAttestations ?? []).length > 0) throw unsupported("image attestations");
   if (request.HTTP?.ChecksumRequest !== undefined) throw unsupported("checksums of http sources");
   return {
     source,
@@ -17,15 +22,39 @@ export function sourceMetaFromMessage(request: ResolveSourceMetaRequest): Source
     ...(request.LogName === "" ? {} : { logName: request.LogName }),
     ...(request.ResolveMode === "" ? {} : { resolveMode: request.ResolveMode }),
     sourcePolicies: request.SourcePolicies,
-    ...(image === undefined ? {} : { image: { noConfig: image.NoConfig } }),
+    ...(image === undefined ? {} : { image: imageFromMessage(image) }),
     ...(git === undefined ? {} : { git: { returnObject: git.ReturnObject } }),
+  };
+}
+
+function imageFromMessage(image: ResolveSourceImageRequest): NonNullable<SourceMetaRequest["image"]> {
+  const predicateTypes = image.ResolveAttestations.filter((type) => type !== "");
+  const wantsChain = image.AttestationChain || image.ResolveAttestations.length > 0;
+  return { noConfig: image.NoConfig, ...(wantsChain ? { attestations: { predicateTypes } } : {}) };
+}
+
+function chainToMessage(chain: AttestationChain): AttestationChainMessage {
+  const blobs = [...chain.blobs].map(([digest, { descriptor, data }]) => {
+    const { mediaType, size, annotations = {} } = descriptor;
+    return [digest, { descriptor: { mediaType, digest, size, annotations: { ...annotations } }, data }] as const;
+  });
+  return {
+    Root: chain.root,
+    ImageManifest: chain.imageManifest,
+    AttestationManifest: chain.attestationManifest ?? "",
+    SignatureManifests: [...chain.signatureManifests],
+    Blobs: Object.fromEntries(blobs),
   };
 }
 
 export function sourceMetaToMessage(meta: SourceMeta): ResolveSourceMetaResponse {
   return {
     Source: meta.source,
-    Image: meta.image && { Digest: meta.image.digest, Config: meta.image.config, AttestationChain: undefined },
+    Image: meta.image && {
+      Digest: meta.image.digest,
+      Config: meta.image.config,
+      AttestationChain: meta.image.attestationChain && chainToMessage(meta.image.attestationChain),
+    },
     Git: meta.git && {
       Checksum: meta.git.checksum,
       Ref: meta.git.ref,

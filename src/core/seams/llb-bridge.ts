@@ -2,6 +2,7 @@ import type { Stat } from "../../api/gen/fsutil.ts";
 import type { Attestation } from "../../api/gen/gateway.ts";
 import type { Definition, Range, SourceInfo, SourceOp } from "../../api/gen/ops.ts";
 import type { Policy } from "../../api/gen/sourcepolicy.ts";
+import type { AttestationChain } from "../values/attestation-chain.ts";
 import type { Digest } from "../values/digest.ts";
 import type { Ref } from "../values/layer.ts";
 import type { Platform } from "../values/platform.ts";
@@ -68,14 +69,22 @@ export interface SourceMetaRequest {
   /** default | pull | local */
   readonly resolveMode?: string;
   readonly sourcePolicies?: readonly Policy[];
-  readonly image?: { readonly noConfig: boolean };
+  readonly image?: {
+    readonly noConfig: boolean;
+    /** Also what speaks for the image, with statements of these predicate types. */
+    readonly attestations?: { readonly predicateTypes: readonly string[] };
+  };
   readonly git?: { readonly returnObject: boolean };
 }
 
 export interface SourceMeta {
   /** The source after policies. */
   readonly source: SourceOp;
-  readonly image?: { readonly digest: Digest; readonly config: Uint8Array };
+  readonly image?: {
+    readonly digest: Digest;
+    readonly config: Uint8Array;
+    readonly attestationChain?: AttestationChain;
+  };
   readonly git?: {
     readonly checksum: string;
     readonly ref: string;
