@@ -1,5 +1,6 @@
 import type {
   AttestationChain as AttestationChainMessage,
+  ChecksumRequest as ChecksumRequestMessage,
   ResolveSourceImageRequest,
   ResolveSourceMetaRequest,
   ResolveSourceMetaResponse,
@@ -8,14 +9,18 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { SourceMeta, SourceMetaRequest } from "../../core/seams/llb-bridge.ts";
 import type { AttestationChain } from "../../core/values/attestation-chain.ts";
+import type { ChecksumRequest } from "../../core/values/checksum-request.ts";
 import { platformFromMessage } from "./platform-messages.ts";
 import { timestampFromMs } from "./timestamp.ts";
 
-/** @throws BuildError InvalidArgument without a source, Unimplemented for what is not asked of sources here */
+/** Bytes after a file; a signature has less. */
+const maxSuffixBytes = 4096;
+const checksumAlgorithms = ["sha256", "sha384", "sha512"] as const;
+
+/** @throws BuildError InvalidArgument without a source; for a bad checksum request */
 export function sourceMetaFromMessage(request: ResolveSourceMetaRequest): SourceMetaRequest {
-  const { Source: source, Platform: platform, Image: image, Git: git } = request;
+  const { Source: source, Platform: platform, Image: image, Git: git, HTTP: http } = request;
   if (source === undefined) throw new BuildError(Code.InvalidArgument, "source is required");
-  if (request.HTTP?.ChecksumRequest !== undefined) throw unsupported("checksums of http sources");
   return {
     source,
     ...(platform === undefined ? {} : { platform: platformFromMessage(platform) }),
@@ -24,6 +29,7 @@ export function sourceMetaFromMessage(request: ResolveSourceMetaRequest): Source
     sourcePolicies: request.SourcePolicies,
     ...(image === undefined ? {} : { image: imageFromMessage(image) }),
     ...(git === undefined ? {} : { git: { returnObject: git.ReturnObject } }),
+    ...(http?.ChecksumRequest === undefined ? {} : { http: { checksum: checksumFromMessage(http.ChecksumRequest) } }),
   };
 }
 
@@ -31,6 +37,15 @@ function imageFromMessage(image: ResolveSourceImageRequest): NonNullable<SourceM
   const predicateTypes = image.ResolveAttestations.filter((type) => type !== "");
   const wantsChain = image.AttestationChain || image.ResolveAttestations.length > 0;
   return { noConfig: image.NoConfig, ...(wantsChain ? { attestations: { predicateTypes } } : {}) };
+}
+
+function checksumFromMessage({ Algo, Suffix: suffix }: ChecksumRequestMessage): ChecksumRequest {
+  if (suffix.length > maxSuffixBytes) {
+    throw new BuildError(Code.Unknown, `http checksum request suffix exceeds max size ${maxSuffixBytes}`);
+  }
+  const algorithm = checksumAlgorithms[Algo];
+  if (algorithm === undefined) throw new BuildError(Code.Unknown, `unsupported checksum algorithm ${Algo}`);
+  return { algorithm, suffix };
 }
 
 function chainToMessage(chain: AttestationChain): AttestationChainMessage {
@@ -66,11 +81,10 @@ export function sourceMetaToMessage(meta: SourceMeta): ResolveSourceMetaResponse
       Checksum: meta.http.checksum,
       Filename: meta.http.filename,
       LastModified: timestampFromMs(meta.http.lastModified),
-      ChecksumResponse: undefined,
+      ChecksumResponse: meta.http.requested && {
+        Digest: meta.http.requested.digest,
+        Suffix: meta.http.requested.suffix,
+      },
     },
   };
-}
-
-function unsupported(what: string): BuildError {
-  return new BuildError(Code.Unimplemented, `source metadata: ${what} are not supported yet`);
 }

@@ -3,6 +3,7 @@ import type { Attestation } from "../../api/gen/gateway.ts";
 import type { Definition, Range, SourceInfo, SourceOp } from "../../api/gen/ops.ts";
 import type { Policy } from "../../api/gen/sourcepolicy.ts";
 import type { AttestationChain } from "../values/attestation-chain.ts";
+import type { ChecksumRequest } from "../values/checksum-request.ts";
 import type { Digest } from "../values/digest.ts";
 import type { Ref } from "../values/layer.ts";
 import type { Platform } from "../values/platform.ts";
@@ -75,6 +76,7 @@ export interface SourceMetaRequest {
     readonly attestations?: { readonly predicateTypes: readonly string[] };
   };
   readonly git?: { readonly returnObject: boolean };
+  readonly http?: { readonly checksum: ChecksumRequest };
 }
 
 export interface SourceMeta {
@@ -92,7 +94,13 @@ export interface SourceMeta {
     readonly commitObject?: Uint8Array;
     readonly tagObject?: Uint8Array;
   };
-  readonly http?: { readonly checksum: Digest; readonly filename: string; readonly lastModified?: number };
+  readonly http?: {
+    readonly checksum: Digest;
+    readonly filename: string;
+    readonly lastModified?: number;
+    /** Answer to the request's; any algorithm. */
+    readonly requested?: { readonly digest: string; readonly suffix: Uint8Array };
+  };
 }
 
 export interface BridgeLog {

@@ -1,3 +1,4 @@
+import type { ChecksumRequest } from "./checksum-request.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { LayerId, LayerInfo, Ref } from "./layer.ts";
@@ -69,6 +70,8 @@ export interface TaskTable {
       readonly platform: Platform;
       /** git: also answer the raw objects, as base64 details `commitObject` and `tagObject`. */
       readonly gitObjects?: boolean;
+      /** http: also answer this digest, as detail `checksum`. */
+      readonly checksum?: ChecksumRequest;
       /** What the same origin is known to be in this build: it is not asked again. */
       readonly known?: ResolvedSource;
     };
