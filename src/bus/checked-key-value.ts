@@ -64,8 +64,8 @@ class CheckedKeyValue implements KeyValue {
     return this.#inner.update(key, value, revision);
   }
 
-  async delete(key: string): Promise<void> {
-    await this.#inner.delete(key);
+  async delete(key: string, revision?: number): Promise<void> {
+    await this.#inner.delete(key, revision);
   }
 
   watch(prefix: string, onEntry: (entry: KeyValueChange) => void): KeyValueWatch {

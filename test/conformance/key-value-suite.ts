@@ -44,6 +44,20 @@ export function runKeyValueSuite(
         assert.equal(text((await kv.get("a"))?.value), "4");
       }));
 
+    it("deletes only the revision that is meant, and lets the key be made again", () =>
+      withStore(async (store) => {
+        const kv = await store.open("delete");
+        const first = await kv.create("a", bytes("1"));
+        const second = await kv.update("a", bytes("2"), first);
+        await assert.rejects(kv.delete("a", first), hasCode(Code.Aborted));
+        assert.equal(text((await kv.get("a"))?.value), "2");
+        await kv.delete("a", second);
+        await assert.rejects(kv.delete("a", second), hasCode(Code.Aborted));
+        await assert.rejects(kv.update("a", bytes("3"), second), hasCode(Code.Aborted));
+        assert.ok((await kv.create("a", bytes("4"))) > second);
+        assert.equal(text((await kv.get("a"))?.value), "4");
+      }));
+
     it("watches current entries first and then each change", () =>
       withStore(async (store) => {
         const kv = await store.open("watch");

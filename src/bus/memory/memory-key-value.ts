@@ -48,7 +48,8 @@ class MemoryKeyValue implements KeyValue {
     return this.put(key, value);
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, revision?: number): Promise<void> {
+    if (revision !== undefined && this.#entries.get(key)?.revision !== revision) throw revisionMismatch(key);
     if (!this.#entries.delete(key)) return;
     this.#watchers.notify({ key, value: undefined, revision: ++this.#revision });
   }

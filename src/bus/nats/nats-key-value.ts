@@ -74,8 +74,12 @@ class NatsKeyValue implements KeyValue {
     }
   }
 
-  async delete(key: string): Promise<void> {
-    await answered(key, this.#kv.delete(key));
+  async delete(key: string, revision?: number): Promise<void> {
+    try {
+      await this.#kv.delete(key, revision === undefined ? {} : { previousSeq: revision });
+    } catch (error) {
+      throw isWrongSequence(error) ? revisionMismatch(key) : bucketError(error, key);
+    }
   }
 
   watch(prefix: string, onEntry: (entry: KeyValueChange) => void): KeyValueWatch {

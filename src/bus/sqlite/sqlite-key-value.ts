@@ -126,7 +126,9 @@ class SqliteKeyValue implements KeyValue {
     return this.put(key, value);
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, revision?: number): Promise<void> {
+    const row = this.#select.get(this.#bucket, key) as unknown as Row | undefined;
+    if (revision !== undefined && row?.revision !== revision) throw revisionMismatch(key);
     if (this.#remove.run(this.#bucket, key).changes === 0) return;
     this.#watchers.notify({ key, value: undefined, revision: ++this.#revision });
   }

@@ -1,6 +1,6 @@
 /**
  * A bucket of small durable records with revisions and a watch. Keys match `[A-Za-z0-9._=/-]+`.
- * `create` and `update` are the only ways to decide a race; `put` is last-writer-wins.
+ * `create`, `update` and `delete` with a revision are the only ways to decide a race; `put` is last-writer-wins.
  */
 export interface KeyValue {
   get(key: string): Promise<KeyValueEntry | undefined>;
@@ -10,7 +10,8 @@ export interface KeyValue {
   create(key: string, value: Uint8Array): Promise<number>;
   /** @throws BuildError Aborted when the entry's revision is not `revision` */
   update(key: string, value: Uint8Array, revision: number): Promise<number>;
-  delete(key: string): Promise<void>;
+  /** @throws BuildError Aborted when a revision is given and the entry has another one, or is gone */
+  delete(key: string, revision?: number): Promise<void>;
   /**
    * First every current entry, then `ready` resolves, then each change in order. Disposing ends it.
    * A deleted or expired key arrives with value undefined.
