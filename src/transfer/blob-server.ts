@@ -6,20 +6,23 @@ import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
+import type { CacheMountStream } from "../core/seams/cache-mount-transport.ts";
 import type { FileContentStore } from "../core/seams/content-store.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
-import { type Digest, parseDigest } from "../core/values/digest.ts";
+import { type Digest, parseDigest, Sha256 } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { inSpan } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
-import { blobPath, layerPath } from "./paths.ts";
+import { blobPath, cacheMountPath, digestTrailer, layerPath, versionHeader } from "./paths.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
 export interface BlobServerOptions {
   readonly content: FileContentStore;
   /** Cuts a layer held here into a blob, once. @throws BuildError NotFound */
   readonly packLayer: (id: LayerId, signal: AbortSignal) => Promise<Descriptor>;
+  /** Reads a cache mount held here, once no step uses it; default: there are none. @throws BuildError NotFound, Unavailable */
+  readonly readCacheMount?: (entryId: string, signal: AbortSignal) => Promise<CacheMountStream & Disposable>;
   readonly tokens: TransferTokens;
   /** HTTPS, for peers with a certificate of its CA only; default plain HTTP. */
   readonly tls?: MutualTls;
@@ -34,7 +37,8 @@ const readSizeBytes = 1 << 20;
 
 /**
  * Serves this agent's blobs to other agents over HTTP/1.1, or HTTPS: `GET /v1/blobs/<digest>` with `Range: bytes=N-`, and
- * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob; `POST /v1/blobs/<digest>` asks to check a blob. Every request carries a token for its path.
+ * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob; `POST /v1/blobs/<digest>` asks to check a blob;
+ * `GET /v1/cache-mounts/<entry>` is a tar whose digest follows it as a trailer. Every request carries a token for its path.
  */
 export class BlobServer implements AsyncDisposable {
   readonly #options: BlobServerOptions;
@@ -87,7 +91,9 @@ export class BlobServer implements AsyncDisposable {
     }
     const blob = blobPath.match(path);
     const layer = layerPath.match(path);
-    if (request.method === "GET" && blob !== undefined) await this.#sendBlob(blob, request, response);
+    const mount = cacheMountPath.match(path);
+    if (request.method === "GET" && mount !== undefined) await this.#sendCacheMount(mount, response, signal);
+    else if (request.method === "GET" && blob !== undefined) await this.#sendBlob(blob, request, response);
     else if (request.method === "POST" && blob !== undefined) {
       await this.#checkBlob(parseDigest(blob), signal);
       response.writeHead(200).end();
@@ -114,6 +120,25 @@ export class BlobServer implements AsyncDisposable {
         createReadStream(this.#options.content.path(digest), { start, highWaterMark: readSizeBytes }),
         response,
       );
+  }
+
+  async #sendCacheMount(entryId: string, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    using mount = await this.#options.readCacheMount?.(entryId, signal);
+    if (mount === undefined) throw new BuildError(Code.NotFound, "no cache mounts here");
+    response.writeHead(200, {
+      "content-type": "application/x-tar",
+      [versionHeader]: mount.version,
+      trailer: digestTrailer,
+    });
+    const hash = new Sha256();
+    const hashed = async function* () {
+      for await (const chunk of mount.bytes) {
+        hash.update(chunk);
+        yield chunk;
+      }
+      response.addTrailers({ [digestTrailer]: hash.digest() });
+    };
+    await pipeline(hashed, response);
   }
 
   /** A blob gone bad on this disk goes, so that it is cut or fetched anew. One that is right was damaged on its way. */

@@ -2,12 +2,13 @@ import { Agent, type Dispatcher, request } from "undici";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { BlobTransport } from "../core/seams/blob-transport.ts";
+import type { CacheMountStream, CacheMountTransport } from "../core/seams/cache-mount-transport.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
-import type { Digest } from "../core/values/digest.ts";
+import { type Digest, Sha256 } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { currentTraceparent } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
-import { blobPath, layerPath } from "./paths.ts";
+import { blobPath, cacheMountPath, digestTrailer, layerPath, versionHeader } from "./paths.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
 /** A peer that accepts no connection within this is left for another holder. */
@@ -21,7 +22,7 @@ const packTimeoutMs = 600_000;
  * Reads blobs from other agents' BlobServers. With TLS a peer's certificate must be of the fleet's CA, whatever names it has:
  * agents come and go under addresses that nobody knows beforehand. Peers without TLS are then refused.
  */
-export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
+export class HttpBlobTransport implements BlobTransport, CacheMountTransport, AsyncDisposable {
   readonly #tokens: TransferTokens;
   readonly #agent: Agent;
   readonly #tls: boolean;
@@ -64,6 +65,30 @@ export class HttpBlobTransport implements BlobTransport, AsyncDisposable {
     const path = blobPath.of(digest);
     const response = await this.#send(peerUrl, path, { method: "POST", signal, headersTimeout: packTimeoutMs });
     await response.body.dump();
+  }
+
+  async readCacheMount(peerUrl: string, entryId: string, signal: AbortSignal): Promise<CacheMountStream> {
+    const path = cacheMountPath.of(entryId);
+    const { headers, body, trailers } = await this.#send(peerUrl, path, { method: "GET", signal });
+    const version = headers[versionHeader];
+    const bytes = async function* () {
+      const hash = new Sha256();
+      try {
+        for await (const chunk of body) {
+          hash.update(chunk);
+          yield chunk as Uint8Array;
+        }
+      } catch (error) {
+        signal.throwIfAborted();
+        throw unreachable(peerUrl, error);
+      }
+      if (hash.digest() !== (trailers as Record<string, string>)[digestTrailer]) {
+        throw new BuildError(Code.DataLoss, `cache mount from ${peerUrl} was damaged on its way`, {
+          infrastructure: true,
+        });
+      }
+    };
+    return { version: String(version), bytes: bytes() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,3 +9,8 @@ function route(prefix: string) {
 
 export const blobPath = route("/v1/blobs/");
 export const layerPath = route("/v1/layers/");
+export const cacheMountPath = route("/v1/cache-mounts/");
+
+/** Of a cache mount: what its bytes are, and, behind them, their digest. */
+export const versionHeader = "x-cache-mount-version";
+export const digestTrailer = "x-content-digest";

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -14,6 +16,11 @@ import { BlobServer, HttpBlobTransport, TransferTokens } from "../../../src/tran
 const signal = new AbortController().signal;
 const data = Buffer.alloc(3 << 20, "layer bytes ");
 const digest = sha256(data);
+
+/** What the peer's cache mount consists of. */
+let mountBytes: () => AsyncIterable<Uint8Array>;
+/** Cache mounts that the server has given back. */
+const returned: string[] = [];
 
 async function withPeers(
   use: (
@@ -36,7 +43,11 @@ async function withPeers(
       if (id !== "known") throw new BuildError(Code.NotFound, `layer ${id} is not here`);
       return { mediaType: "m", digest, size: data.length };
     };
-    await using server = new BlobServer({ content, packLayer, tokens, logger: silentLogger });
+    const readCacheMount = async (entryId: string) => {
+      if (entryId !== "entry") throw new BuildError(Code.NotFound, `cache mount ${entryId} is not here`);
+      return { version: "v", bytes: mountBytes(), [Symbol.dispose]: () => void returned.push(entryId) };
+    };
+    await using server = new BlobServer({ content, packLayer, readCacheMount, tokens, logger: silentLogger });
     const port = await server.listen("127.0.0.1", 0);
     await using transport = new HttpBlobTransport(tokens);
     await using stranger = new HttpBlobTransport(new TransferTokens(Buffer.from("another key")));
@@ -94,6 +105,40 @@ describe("transfer between agents", () => {
         collect(transport.readBlob("http://127.0.0.1:1", digest, 0, signal)),
         withCode(Code.Unavailable),
       );
+    }));
+
+  it("reads a cache mount whose digest comes behind it", () =>
+    withPeers(async (transport, url, stranger) => {
+      mountBytes = async function* () {
+        for (let i = 0; i < 5; i++) yield data.subarray(i, (i + 1) * 100_000);
+      };
+      const { version, bytes } = await transport.readCacheMount(url, "entry", signal);
+      assert.equal(version, "v");
+      assert.equal((await collect(bytes)).length, 1_500_000 - 10);
+      await assert.rejects(transport.readCacheMount(url, "other", signal), withCode(Code.NotFound));
+      await assert.rejects(stranger.readCacheMount(url, "entry", signal), /403/);
+      assert.deepEqual(returned, ["entry"]);
+    }));
+
+  it("fails at the end of a cache mount that is not as it was sent, or not all of it", () =>
+    withPeers(async (transport, url) => {
+      const damaging = createServer((_, response) => {
+        response.writeHead(200, { trailer: "x-content-digest" });
+        response.addTrailers({ "x-content-digest": sha256("what was meant") });
+        response.end("what came");
+      });
+      await new Promise<void>((resolve) => damaging.listen(0, "127.0.0.1", resolve));
+      const { port } = damaging.address() as AddressInfo;
+      const damaged = await transport.readCacheMount(`http://127.0.0.1:${port}`, "entry", signal);
+      await assert.rejects(collect(damaged.bytes), withCode(Code.DataLoss));
+      damaging.closeAllConnections();
+      damaging.close();
+      mountBytes = async function* () {
+        yield data;
+        throw new Error("disk trouble");
+      };
+      const cut = await transport.readCacheMount(url, "entry", signal);
+      await assert.rejects(collect(cut.bytes), withCode(Code.Unavailable));
     }));
 
   it("takes no path for a blob and no token for another path", () => {
