@@ -4,6 +4,7 @@ import { connectNats, MemoryKeyValueStore, MemoryMessageBus, NatsMessageBus, sub
 import { AgentRegistry } from "../../src/coordinator/fleet/agent-registry.ts";
 import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
+import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
 import { EarliestFinishPlacement } from "../../src/coordinator/fleet/placement.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
@@ -59,7 +60,21 @@ async function measure(
     bus: coordinatorBus,
     logger: silentLogger,
   });
-  await using catalog = await LayerCatalog.open(await new MemoryKeyValueStore().open("layers"));
+  const buckets = new MemoryKeyValueStore();
+  await using catalog = await LayerCatalog.open(await buckets.open("layers"));
+  await using owned = new AsyncDisposableStack();
+  const cacheMounts = await openCacheMounts(
+    {
+      coordinatorId: "c",
+      bus: coordinatorBus,
+      registry,
+      index: await buckets.open("cache-mounts"),
+      locks: await buckets.open("cache-mount-locks"),
+      clock: systemClock,
+      logger: silentLogger,
+    },
+    owned,
+  );
   using dispatcher = new FleetDispatcher({
     coordinatorId: "c",
     agentLinkAddress: () => "",
@@ -70,6 +85,7 @@ async function measure(
     catalog,
     placement: new EarliestFinishPlacement(),
     sessions: new TaskSessions(),
+    cacheMounts,
     sessionIsLive: () => false,
   });
   agentBus.publish(subjects.agentHeartbeat("agent"), encode(agentRecord()));

@@ -10,7 +10,7 @@ export const subjects = {
   rollCall: "bf.rollcall",
   /** Request: Task → TaskOfferReply. */
   agentTasks: (agentId: string) => `bf.agent.${agentId}.tasks`,
-  /** Publish: `{ taskId, leaseId }`. */
+  /** Publish: TaskCancel. */
   agentCancel: (agentId: string) => `bf.agent.${agentId}.cancel`,
   /** Request: AgentControlRequest. */
   agentControl: (agentId: string) => `bf.agent.${agentId}.control`,
@@ -26,6 +26,10 @@ export const subjects = {
   layersDropped: "bf.layers.dropped",
   /** Layers that a build has used, published when it lets go of them: their ids. */
   layersUsed: "bf.layers.used",
+  /** Directories of cache mounts that an agent has no more: CacheMountsDropped. */
+  cacheMountsDropped: "bf.cache-mounts.dropped",
+  /** Cache mounts that start anew, to all agents: CacheMountsForgotten. */
+  cacheMountsForgotten: "bf.cache-mounts.forgotten",
   /** Builds that run at a coordinator, now and then and when one begins or ends: `{ coordinatorId, ref, record? }`. */
   activeBuilds: "bf.builds.active",
   /** Broadcast by a coordinator that has just started: the others announce their builds at once. */

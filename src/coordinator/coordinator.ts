@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentLinkServer } from "../agent-link/index.ts";
-import { CheckedKeyValueStore } from "../bus/index.ts";
+import { CheckedKeyValueStore, MemoryKeyValueStore } from "../bus/index.ts";
 import {
   LocalCacheExporter,
   LocalCacheImporter,
@@ -15,6 +15,7 @@ import type { Frontend } from "../core/seams/frontend.ts";
 import type { KeyValueStore } from "../core/seams/key-value.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
+import { isCacheMountInfo } from "../core/values/cache-mount.ts";
 import {
   familiarName,
   formatNamedReference,
@@ -26,7 +27,6 @@ import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
 import { llbCapabilities } from "../llb/capabilities.ts";
-import { mergedVertex } from "../llb/definition/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
 import { isCacheKeyEntry, Solver } from "../solver/index.ts";
@@ -49,9 +49,11 @@ import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentControl } from "./fleet/agent-control.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
+import { isCacheMountOwner } from "./fleet/cache-mount-locks.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
 import { LayerUseReports } from "./fleet/layer-use-reports.ts";
+import { openCacheMounts } from "./fleet/open-cache-mounts.ts";
 import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
@@ -134,6 +136,20 @@ export class Coordinator implements AsyncDisposable {
     const layers = await keyValues.open("layers");
     const catalog: LayerCatalog = owned.use(await LayerCatalog.open(layers, (id) => held.has(id)));
     const sessionIsLive = (id: string) => id === "" || sessions.ids.includes(id);
+    // With the only agent in this process nobody else takes a lock, and none outlives the process.
+    const lockStore = options.agentLink === undefined ? new MemoryKeyValueStore() : keyValues;
+    const cacheMounts = await openCacheMounts(
+      {
+        coordinatorId: options.id,
+        bus,
+        registry,
+        index: await keyValues.open("cache-mounts"),
+        locks: await lockStore.open("cache-mount-locks"),
+        clock,
+        logger,
+      },
+      owned,
+    );
     const dispatcher = owned.use(
       new FleetDispatcher({
         coordinatorId: options.id,
@@ -145,6 +161,7 @@ export class Coordinator implements AsyncDisposable {
         catalog,
         placement: new EarliestFinishPlacement(),
         sessions: taskSessions,
+        cacheMounts,
         holdLayers: (ids) => held.pin(ids),
         sessionIsLive,
         ...(options.onPlaced === undefined ? {} : { onPlaced: options.onPlaced }),
@@ -170,6 +187,7 @@ export class Coordinator implements AsyncDisposable {
       images,
       resolvedSources,
       recordLayers: (layers) => catalog.record(layers),
+      forgetCacheMounts: (uses, sessionIds) => cacheMounts.forget(uses, sessionIds),
       solveNested: async (parent, definition, context) => {
         const { signal } = context;
         const edge = await admitDefinition(definition, rules.of(solver.jobsOf(parent)), [], signal);
@@ -199,7 +217,6 @@ export class Coordinator implements AsyncDisposable {
       clock,
       logger,
       sessionGroup,
-      mergeVertices: mergedVertex,
       releaseResult: (ref) => held.release(ref),
     });
     const names = {
@@ -284,6 +301,8 @@ const bucketChecks = {
   layers: (value: Uint8Array) => isLayerInfo(decode(value)),
   results: (value: Uint8Array) => isLayerIds(decode(value)),
   "cache-keys": isCacheKeyEntry,
+  "cache-mounts": (value: Uint8Array) => isCacheMountInfo(decode(value)),
+  "cache-mount-locks": (value: Uint8Array) => isCacheMountOwner(decode(value)),
   agents: (value: Uint8Array) => typeof decode(value) === "number",
 };
 

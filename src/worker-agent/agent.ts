@@ -7,6 +7,7 @@ import { CheckedKeyValueStore, LiveCoordinators, SqliteKeyValueStore, subjects }
 import type { GcRule, WorkerConfig } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import { ContentHasher } from "../contenthash/index.ts";
+import type { CacheMountStream } from "../core/seams/cache-mount-transport.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
@@ -14,6 +15,7 @@ import type { OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskChannels } from "../core/seams/task-channel.ts";
 import type { AgentRecord, PruneOptions } from "../core/values/agent.ts";
+import type { CacheMountsDropped, CacheMountsForgotten } from "../core/values/cache-mount.ts";
 import { isDescriptor } from "../core/values/descriptor.ts";
 import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
@@ -43,6 +45,7 @@ import { isLayerUse, LayerUses } from "./inventory/layer-uses.ts";
 import { NotingSnapshotter } from "./inventory/noting-snapshotter.ts";
 import { ReleasePoll } from "./inventory/release-poll.ts";
 import { LayerManager } from "./layers/layer-manager.ts";
+import { CacheMountCopier } from "./ops/cache-mount-copier.ts";
 import { ChecksumRunner } from "./ops/checksum-op.ts";
 import { DiffOp } from "./ops/diff-op.ts";
 import { CacheMountStore, copyTree, MountArea, runnablePlatforms, stepLogLimits } from "./ops/exec/index.ts";
@@ -163,10 +166,19 @@ export class Agent implements AsyncDisposable {
     );
     const content = await LocalContentStore.open(join(root, "content"));
     const packer = new LayerPacker({ workers, store: content });
-    const cacheMounts = await CacheMountStore.open({ directory: join(root, "cache-mounts"), clock });
+    const mountsGone = (agentId: string, entryIds: readonly string[]) =>
+      bus.publish(subjects.cacheMountsDropped, encode({ agentId, entryIds } satisfies CacheMountsDropped));
+    const cacheMounts = await CacheMountStore.open({
+      directory: join(root, "cache-mounts"),
+      clock,
+      onGone: (entryId) => mountsGone(id, [entryId]),
+    });
     const hosts = owned.use(new RegistryHosts(config.registries));
     const registry = new RegistryClient({ hosts, logger });
     const transport = owned.use(new HttpBlobTransport(tokens, tls));
+    const copier = owned.use(
+      new CacheMountCopier({ transport, onMissing: ({ agentId, entryId }) => mountsGone(agentId, [entryId]) }),
+    );
     const hasher = owned.use(new ContentHasher({ snapshotter }));
     const listings = owned.use(await ContentListings.open({ directory: join(root, "content-listings"), logger }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
@@ -221,6 +233,7 @@ export class Agent implements AsyncDisposable {
         spawner,
         area,
         cacheMounts,
+        copier,
         logLimits: stepLogLimits(process.env),
       }),
       file: owned.use(new FileOpRunner()),
@@ -229,6 +242,7 @@ export class Agent implements AsyncDisposable {
         executor: tracingExecutor,
         area,
         cacheMounts,
+        copier,
         copyTree: copyTree(spawner),
         reader,
         channels: options.channels,
@@ -252,6 +266,7 @@ export class Agent implements AsyncDisposable {
         tokens,
         logger,
         packLayer: (layer, signal) => layers.packForPeer(layer, signal),
+        readCacheMount: (entryId, signal) => lendCacheMount(cacheMounts, copier, entryId, signal),
         ...(tls === undefined ? {} : { tls }),
       }),
     );
@@ -276,6 +291,9 @@ export class Agent implements AsyncDisposable {
     // What is left from before counts as well.
     collector?.taskEnded();
     owned.use(new ControlServer({ bus, agentId: id, inventory, listings, logger }));
+    owned.use(
+      bus.subscribe(subjects.cacheMountsForgotten, ({ data }) => cacheMounts.prune(decode<CacheMountsForgotten>(data))),
+    );
     const platforms = platformsOf(config);
     const epoch = randomUUID();
     const record = (): AgentRecord => ({
@@ -330,4 +348,15 @@ function pruneOptions(rule: GcRule): PruneOptions {
     maxUsedSpace: rule.maxUsedSpaceBytes,
     minFreeSpace: rule.minFreeSpaceBytes,
   };
+}
+
+async function lendCacheMount(
+  store: CacheMountStore,
+  copier: CacheMountCopier,
+  entryId: string,
+  signal: AbortSignal,
+): Promise<CacheMountStream & Disposable> {
+  const lent = await store.read(entryId, signal);
+  const bytes = copier.send(lent.directory, lent.signal);
+  return { version: lent.version, bytes, [Symbol.dispose]: () => lent[Symbol.dispose]() };
 }

@@ -7,7 +7,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { OpRunner, OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
-import type { TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
+import type { TaskCancel, TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
 import type { FailedState } from "../core/values/failed-state.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
@@ -77,9 +77,12 @@ export class TaskServer implements AsyncDisposable {
         message.respond(encode(this.#offer(decode<Task>(message.data))));
       }),
       bus.subscribe(subjects.agentCancel(agentId), (message) => {
-        const { taskId, leaseId } = decode<{ taskId: string; leaseId: string }>(message.data);
+        const { taskId, leaseId } = decode<TaskCancel>(message.data);
         const running = this.#running.get(taskId);
-        if (running?.task.leaseId === leaseId) running.abort.abort(new BuildError(Code.Canceled, "context canceled"));
+        if (leaseId === undefined) running?.abort.abort(coordinatorGone(running.task.coordinator.id));
+        else if (running?.task.leaseId === leaseId) {
+          running.abort.abort(new BuildError(Code.Canceled, "context canceled"));
+        }
       }),
       bus.subscribe(subjects.allCoordinatorHeartbeats, (message) => {
         this.#silentBeats.delete(decode<{ id: string }>(message.data).id);
@@ -122,7 +125,7 @@ export class TaskServer implements AsyncDisposable {
       const silent = (this.#silentBeats.get(id) ?? 0) + 1;
       this.#silentBeats.set(id, silent);
       if (silent <= maxSilentBeats) continue;
-      for (const { abort } of tasks) abort.abort(new BuildError(Code.Unavailable, `coordinator ${id} is gone`));
+      for (const { abort } of tasks) abort.abort(coordinatorGone(id));
     }
   }
 
@@ -240,3 +243,8 @@ export class TaskServer implements AsyncDisposable {
 type OutcomeBody =
   | { readonly type: "result"; readonly result: unknown }
   | { readonly type: "error"; readonly error: ReturnType<BuildError["toWire"]>; readonly state?: FailedState };
+
+/** To be tried again by a coordinator that is there after all. */
+function coordinatorGone(id: string): BuildError {
+  return new BuildError(Code.Unavailable, `coordinator ${id} is gone`, { infrastructure: true });
+}

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../src/bus/index.ts";
 import { AgentRegistry } from "../../src/coordinator/fleet/agent-registry.ts";
+import type { FleetCacheMounts } from "../../src/coordinator/fleet/fleet-cache-mounts.ts";
 import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
+import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
 import { EarliestFinishPlacement } from "../../src/coordinator/fleet/placement.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
 import { BuildError } from "../../src/core/errors/build-error.ts";
@@ -19,19 +21,32 @@ import { FakeSessionGroup } from "./fake-session.ts";
 /** What a fake agent does with a task: return a result, throw a BuildError, or never settle. */
 export type FakeRun = (task: Task) => Promise<object>;
 
+const hastyClock: Clock = { now: () => Date.now(), sleep: async () => void (await new Promise(setImmediate)) };
+
 /** A coordinator's dispatch with agents that are only subscriptions on a memory bus. Pauses between attempts take no time. */
 export class FakeFleet implements AsyncDisposable {
-  readonly bus = new MemoryMessageBus();
-  readonly clock: Clock = { now: () => Date.now(), sleep: async () => void (await new Promise(setImmediate)) };
+  readonly bus: MemoryMessageBus;
+  readonly clock = hastyClock;
   readonly registry: AgentRegistry;
   readonly catalog: LayerCatalog;
   readonly dispatcher: FleetDispatcher;
   readonly logs: string[] = [];
 
-  private constructor(registry: AgentRegistry, catalog: LayerCatalog, bus: MemoryMessageBus) {
+  readonly buckets: MemoryKeyValueStore;
+  readonly cacheMounts: FleetCacheMounts;
+  readonly #owned: AsyncDisposableStack;
+
+  private constructor(
+    parts: Pick<FakeFleet, "bus" | "registry" | "catalog" | "cacheMounts" | "buckets">,
+    owned: AsyncDisposableStack,
+  ) {
+    const { bus, registry, catalog, cacheMounts } = parts;
     this.bus = bus;
     this.registry = registry;
     this.catalog = catalog;
+    this.cacheMounts = cacheMounts;
+    this.buckets = parts.buckets;
+    this.#owned = owned;
     this.dispatcher = new FleetDispatcher({
       coordinatorId: "c",
       agentLinkAddress: () => "",
@@ -42,15 +57,30 @@ export class FakeFleet implements AsyncDisposable {
       catalog,
       placement: new EarliestFinishPlacement(),
       sessions: new TaskSessions(),
+      cacheMounts,
       sessionIsLive: () => false,
     });
   }
 
   static async start(): Promise<FakeFleet> {
-    const bus = new MemoryMessageBus();
-    const registry = new AgentRegistry({ coordinatorId: "c", bus, logger: silentLogger });
-    const bucket = await new MemoryKeyValueStore().open("layers");
-    return new FakeFleet(registry, await LayerCatalog.open(bucket), bus);
+    await using owned = new AsyncDisposableStack();
+    const bus = owned.use(new MemoryMessageBus());
+    const buckets = new MemoryKeyValueStore();
+    const registry = owned.use(new AgentRegistry({ coordinatorId: "c", bus, logger: silentLogger }));
+    const catalog = owned.use(await LayerCatalog.open(await buckets.open("layers")));
+    const cacheMounts = await openCacheMounts(
+      {
+        coordinatorId: "c",
+        bus,
+        registry,
+        index: await buckets.open("cache-mounts"),
+        locks: await buckets.open("cache-mount-locks"),
+        clock: hastyClock,
+        logger: silentLogger,
+      },
+      owned,
+    );
+    return new FakeFleet({ bus, registry, catalog, cacheMounts, buckets }, owned.move());
   }
 
   /** Adds an agent; its tasks go to `run`. */
@@ -76,9 +106,7 @@ export class FakeFleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispatcher[Symbol.dispose]();
-    this.registry[Symbol.dispose]();
-    await this.catalog[Symbol.asyncDispose]();
-    await this.bus[Symbol.asyncDispose]();
+    await this.#owned.disposeAsync();
   }
 }
 

@@ -13,6 +13,7 @@ export function taskOf<K extends TaskKind>(kind: K, body: TaskBody<K>): Task<K> 
     kind,
     body,
     layers: [],
+    cacheMounts: [],
     peers: {},
     sessionIds: [],
     coordinator: { id: "c1", address: "", token: "" },

@@ -9,21 +9,24 @@ import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
+import type { CacheMountInfo } from "../../core/values/cache-mount.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import { formatPlatform, type Platform, samePlatform } from "../../core/values/platform.ts";
-import type { OutputsResult, Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
+import type { Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
 import { KeyedSemaphore } from "../../util/keyed-semaphore.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
+import type { HeldLocks } from "./cache-mount-locks.ts";
+import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
 import type { Candidate, Placement } from "./placement.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
-import { layersOfTask } from "./task-layers.ts";
+import { cacheMountsOfTask, layersOfTask } from "./task-layers.ts";
 import type { TaskSessions } from "./task-sessions.ts";
 import { matchesWorkerFilters } from "./worker-filter.ts";
 
@@ -38,6 +41,7 @@ export interface FleetDispatcherOptions {
   readonly catalog: LayerCatalog;
   readonly placement: Placement;
   readonly sessions: TaskSessions;
+  readonly cacheMounts: FleetCacheMounts;
   /** Keeps agents from removing layers, until the answer is called; default: nothing does. */
   readonly holdLayers?: (ids: readonly LayerId[]) => () => void;
   /** The client is still connected; an empty id stands for any client. */
@@ -57,8 +61,6 @@ const maxAttempts = 5;
 /** First pause between attempts; doubles. The sum outlasts the six seconds in which a lost agent is noticed. */
 const retryDelayMs = 500;
 const offerTimeoutMs = 2000;
-/** How long a step waits for the agent that has its cache mount, before it starts with a cold one elsewhere. */
-const affinityWaitMs = 5000;
 /** No agent at all for this long: the build fails rather than wait for ever. */
 const noAgentTimeoutMs = 60_000;
 /** Affinity keys remembered; the longest unused goes first. */
@@ -74,6 +76,12 @@ const maxSeekers = 16;
 const neverRepeated: ReadonlySet<TaskKind> = new Set(["container"]);
 /** Kinds that send to the client. Their runners call a fault infrastructure only while nothing was sent; a lost agent may have. */
 const sendsToClient: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files"]);
+
+/** What a task needs on its agent, as it is known at that moment. */
+interface TaskInputs {
+  readonly infos: readonly LayerInfo[];
+  readonly mounts: readonly CacheMountInfo[];
+}
 
 /**
  * Runs tasks on agents over the bus. A waiting task is not bound to an agent until one can take it now, so an idle agent, also
@@ -164,8 +172,13 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       (id) => sessionsOfTask(kind, body, this.#infos(ids)).includes(id),
       context.onChannel,
     );
+    const { cacheMounts } = this.#options;
+    const uses = cacheMountsOfTask(body);
+    let locks: HeldLocks | undefined;
     let agent: AgentRecord | undefined;
     try {
+      // Before there is an agent: who waits for another step takes no slot.
+      locks = await cacheMounts.enter(uses, attempt.taskId, context);
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
         const placed = await this.#place(kind, body, ids, context, avoided, attempt, token);
         span.set({ "placed.agent": placed.id });
@@ -181,8 +194,9 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       const watch = this.#running.watch(agent, attempt.taskId, (error) => attempt.fail(error));
       try {
         const { result, fetched } = await withSignal(attempt.outcome, context.signal);
-        const { layers = [] } = result as Partial<OutputsResult>;
+        const { layers = [], cacheMounts: published = [] } = result as Partial<TaskResult<"exec">>;
         await this.#record(agent.id, layers, fetched);
+        await cacheMounts.publish(agent.id, published, uses, locks);
         this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
       } catch (error) {
@@ -197,10 +211,12 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       if (agent !== undefined) avoided.add(agent.id);
       throw error;
     } finally {
+      let ended = Promise.resolve();
       if (agent !== undefined) {
         this.#release(agent.id, kind);
-        if (!attempt.ended) this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
+        if (!attempt.ended) ended = this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
       }
+      locks?.release(ended);
       // After a cancel the agent still reports its end; nobody answers then and it stops asking.
       attempt[Symbol.dispose]();
       this.#options.sessions.revoke(token);
@@ -220,8 +236,10 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     const since = this.#options.clock.now();
     const deadline = since + noAgentTimeoutMs;
     const { platform, constraints, affinity } = context;
+    const uses = cacheMountsOfTask(body);
+    const mountKeys = uses.map(({ key }) => key);
     using _turn = await this.#seekers.acquire(
-      JSON.stringify([kind === "exec", platform, constraints, affinity]),
+      JSON.stringify([kind === "exec", platform, constraints, affinity, mountKeys]),
       context.signal,
     );
     const refused = new Set<string>();
@@ -233,13 +251,14 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       const fitting = this.#fitting(context);
       // An agent that failed this task before is better than none.
       const shunned = fitting.every(({ id }) => avoided.has(id)) ? refused : new Set([...avoided, ...refused]);
-      const patient = this.#options.clock.now() - since < affinityWaitMs;
-      const agent = this.#choose(kind, infos, context, fitting, shunned, patient);
+      const mounts = this.#options.cacheMounts.infos(uses);
+      const waitedMs = this.#options.clock.now() - since;
+      const agent = this.#choose(kind, { infos, mounts, waitedMs }, context, fitting, shunned);
       if (agent !== undefined) {
         this.#occupy(agent.id, kind);
         let taken = false;
         try {
-          taken = await this.#offer(agent, kind, body, infos, context, attempt, token);
+          taken = await this.#offer(agent, kind, body, { infos, mounts }, context, attempt, token);
         } finally {
           if (!taken) this.#release(agent.id, kind);
         }
@@ -291,11 +310,10 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
 
   #choose(
     kind: TaskKind,
-    infos: readonly LayerInfo[],
+    { infos, mounts, waitedMs }: TaskInputs & { readonly waitedMs: number },
     context: DispatchContext,
     fitting: readonly AgentRecord[],
     excluded: ReadonlySet<string>,
-    patient: boolean,
   ): AgentRecord | undefined {
     const candidates = fitting.map((agent): Candidate => {
       const load = this.#load.get(agent.id);
@@ -304,26 +322,28 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     const preferred = context.affinity === undefined ? undefined : this.#affinity.get(context.affinity);
     const request = {
       layers: infos,
+      cacheMounts: mounts,
+      waitedMs,
       needsSlot: kind === "exec",
       ...(preferred === undefined ? {} : { preferredAgent: preferred }),
     };
-    const open = candidates.filter(({ agent }) => !excluded.has(agent.id));
-    const warm = open.find(({ agent }) => agent.id === preferred);
-    // What is warm there is worth a short wait for its slot.
-    if (patient && warm !== undefined && request.needsSlot && warm.busySlots >= warm.agent.slots) return undefined;
-    return this.#options.placement.choose(request, open);
+    return this.#options.placement.choose(
+      request,
+      candidates.filter(({ agent }) => !excluded.has(agent.id)),
+    );
   }
 
   async #offer<K extends TaskKind>(
     agent: AgentRecord,
     kind: K,
     body: TaskBody<K>,
-    infos: readonly LayerInfo[],
+    { infos, mounts }: TaskInputs,
     context: DispatchContext,
     attempt: TaskAttempt,
     token: string,
   ): Promise<boolean> {
-    const holders = new Set(infos.flatMap((info) => info.holders));
+    const ofMounts = mounts.flatMap((mount) => mount.holders.map(({ agentId }) => agentId));
+    const holders = new Set([...infos.flatMap((info) => info.holders), ...ofMounts]);
     const peers: Record<string, string> = {};
     for (const holder of holders) {
       const url = this.#options.registry.get(holder)?.blobUrl;
@@ -335,6 +355,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       kind,
       body,
       layers: infos,
+      cacheMounts: mounts,
       peers,
       sessionIds: context.sessions.ids,
       coordinator: { id: this.#options.coordinatorId, address: this.#options.agentLinkAddress(), token },
@@ -354,7 +375,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       // Only the answer was lost: it ran already.
       if (attempt.ended) return true;
       // The offer may have arrived: it is taken back, and what comes of it counts no more.
-      this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
+      void this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
       attempt.renewLease();
       context.signal.throwIfAborted();
       if (!isInfrastructureError(error)) throw error;

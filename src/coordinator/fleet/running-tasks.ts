@@ -17,6 +17,12 @@ interface Watched {
   missed: number;
 }
 
+interface Cancel {
+  readonly agentId: string;
+  readonly taskId: string;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
 /**
  * Compares the tasks which agents say they run with those they ought to run: the bus may lose a message. A task that its agent
  * no longer knows is lost; a cancelled one that it still runs is cancelled again.
@@ -28,7 +34,7 @@ export class RunningTasks implements Disposable {
   /** By agent, then by task. */
   readonly #watched = new Map<string, Map<string, Watched>>();
   /** By lease. */
-  readonly #cancels = new Map<string, { readonly agentId: string; readonly taskId: string }>();
+  readonly #cancels = new Map<string, Cancel>();
 
   constructor(bus: MessageBus, registry: AgentRegistry) {
     this.#bus = bus;
@@ -53,12 +59,15 @@ export class RunningTasks implements Disposable {
     };
   }
 
-  /** Tells an agent to end a task, until it no longer runs there. */
-  cancel(agentId: string, taskId: string, leaseId: string): void {
-    this.#cancels.set(leaseId, { agentId, taskId });
+  /** Tells an agent to end a task, until it no longer runs there. @returns resolves then, or when the agent is lost */
+  cancel(agentId: string, taskId: string, leaseId: string): Promise<void> {
+    const ended = Promise.withResolvers<void>();
+    this.#cancels.set(leaseId, { agentId, taskId, ended });
     const [oldest] = this.#cancels.keys();
-    if (this.#cancels.size > maxCancels && oldest !== undefined) this.#cancels.delete(oldest);
+    if (this.#cancels.size > maxCancels && oldest !== undefined) this.#forget(oldest);
+    if (this.#registry.get(agentId) === undefined) ended.resolve();
     this.#publish(agentId, taskId, leaseId);
+    return ended.promise;
   }
 
   [Symbol.dispose](): void {
@@ -76,12 +85,18 @@ export class RunningTasks implements Disposable {
     for (const [leaseId, { agentId, taskId }] of this.#cancels) {
       if (agentId !== agent.id) continue;
       if (running.has(taskId)) this.#publish(agentId, taskId, leaseId);
-      else this.#cancels.delete(leaseId);
+      else this.#forget(leaseId);
     }
+  }
+
+  #forget(leaseId: string): void {
+    this.#cancels.get(leaseId)?.ended.resolve();
+    this.#cancels.delete(leaseId);
   }
 
   #lose(agentId: string, reason: string): void {
     for (const { onLost } of this.#watched.get(agentId)?.values() ?? []) onLost(new AgentLostError(agentId, reason));
+    for (const cancel of this.#cancels.values()) if (cancel.agentId === agentId) cancel.ended.resolve();
   }
 
   #publish(agentId: string, taskId: string, leaseId: string): void {

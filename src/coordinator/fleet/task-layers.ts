@@ -1,3 +1,4 @@
+import type { CacheMountUse } from "../../core/values/cache-mount.ts";
 import type { LayerId } from "../../core/values/layer.ts";
 import type { TaskBody, TaskKind } from "../../core/values/task.ts";
 
@@ -5,6 +6,11 @@ import type { TaskBody, TaskKind } from "../../core/values/task.ts";
 export function layersOfTask<K extends TaskKind>(kind: K, body: TaskBody<K>): LayerId[] {
   const layers = collectors[kind](body);
   return [...new Set(layers)];
+}
+
+/** Cache mounts a task names. */
+export function cacheMountsOfTask(body: TaskBody<TaskKind>): readonly CacheMountUse[] {
+  return "cacheMounts" in body ? body.cacheMounts : [];
 }
 
 const collectors: { readonly [K in TaskKind]: (body: TaskBody<K>) => readonly LayerId[] } = {

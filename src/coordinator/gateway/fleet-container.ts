@@ -5,6 +5,7 @@ import type { ProcessIo } from "../../core/seams/executor.ts";
 import type { ContainerRequest, GatewayContainer, GatewayProcess } from "../../core/seams/gateway-container.ts";
 import type { TaskChannel } from "../../core/seams/task-channel.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import { cacheMountUses } from "../../core/values/cache-mount.ts";
 import {
   type ContainerCommand,
   type ContainerReply,
@@ -188,16 +189,16 @@ function taskBody(
   refs: readonly (Ref | undefined)[],
 ): Omit<TaskBody<"container">, "entitlements"> {
   const inputs: Ref[] = [];
-  const mounts = request.mounts.map(({ mount }, index) => {
+  const mounts = request.mounts.map(({ mount }, index): Mount => {
     const ref = refs[index];
     if (ref !== undefined) inputs.push(ref);
     // An output of its own: the mount is writable, and what is written there is thrown away with the container.
-    const placed = { ...mount, resultID: "", output: 0, input: ref === undefined ? -1 : inputs.length - 1 };
-    return Mount.encode(placed).finish();
+    return { ...mount, resultID: "", output: 0, input: ref === undefined ? -1 : inputs.length - 1 };
   });
   return {
-    mounts,
+    mounts: mounts.map((mount) => Mount.encode(mount).finish()),
     inputs,
+    cacheMounts: cacheMountUses(mounts, inputs),
     network: networkName(request.network),
     hostname: request.hostname ?? "",
     extraHosts: request.extraHosts ?? [],

@@ -1,5 +1,6 @@
-import { MountType, type ExecOp as PbExecOp } from "../../api/gen/ops.ts";
+import type { ExecOp as PbExecOp } from "../../api/gen/ops.ts";
 import type { CacheMap, Op, OpContext, Vertex } from "../../core/seams/op.ts";
+import { cacheMountUses } from "../../core/values/cache-mount.ts";
 import type { Ref } from "../../core/values/layer.ts";
 import type { LlbPayload } from "../../llb/definition/index.ts";
 import type { OpDependencies } from "./fleet-ops.ts";
@@ -25,8 +26,11 @@ export class ExecOp implements Op<Ref> {
   }
 
   async exec(inputs: readonly Ref[], context: OpContext): Promise<readonly Ref[]> {
-    const { linuxResources: resources } = context.vertex.payload as LlbPayload;
-    const cacheMount = this.#exec.mounts.find((mount) => mount.mountType === MountType.CACHE)?.cacheOpt?.ID;
+    const resources = this.#payload.linuxResources;
+    const cacheMounts = cacheMountUses(this.#exec.mounts, inputs);
+    if (this.#vertex.options.ignoreCache) {
+      await this.#dependencies.forgetCacheMounts(cacheMounts, context.sessions.ids);
+    }
     const { outputs } = await this.#dependencies.dispatcher.run(
       "exec",
       {
@@ -35,13 +39,10 @@ export class ExecOp implements Op<Ref> {
         platform: this.#payload.platform,
         ...(resources === undefined ? {} : { resources }),
         entitlements: this.#dependencies.entitlements(this.#vertex),
-        pruneCacheMounts: this.#vertex.options.ignoreCache,
+        cacheMounts,
         description: `mount / from exec ${this.#exec.meta?.args.join(" ") ?? ""}`,
       },
-      taskContext(this.#vertex, context, {
-        ...placementOf(this.#payload),
-        ...(cacheMount === undefined ? {} : { affinity: `cache-mount ${cacheMount}` }),
-      }),
+      taskContext(this.#vertex, context, placementOf(this.#payload)),
     );
     return outputs;
   }

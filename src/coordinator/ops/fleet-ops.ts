@@ -3,6 +3,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Op, OpContext, OpResolver, Vertex } from "../../core/seams/op.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { CacheMountUse } from "../../core/values/cache-mount.ts";
 import type { LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { LlbPayload } from "../../llb/definition/index.ts";
 import type { ImageResolver } from "../../source/index.ts";
@@ -23,6 +24,8 @@ export interface OpDependencies {
   readonly resolvedSources: ResolvedSources;
   /** Makes layers known to the fleet; durable when it resolves. */
   readonly recordLayers: (layers: readonly LayerInfo[]) => Promise<void>;
+  /** Lets cache mounts start anew in the whole fleet, those left out that a build of the sessions has used already. */
+  readonly forgetCacheMounts: (uses: readonly CacheMountUse[], sessionIds: readonly string[]) => Promise<void>;
   /** Solves a nested definition as part of a vertex. */
   readonly solveNested: (parent: Vertex, definition: Definition, context: OpContext) => Promise<Ref>;
   /** Entitlements granted to every build that wants the vertex. */

@@ -53,19 +53,15 @@ class TracingOp<T> implements Op<T> {
   }
 }
 
-/** Not a copy by spread: getters are asked each time. */
+/** Not a copy by spread: `sessions` is looked up each time it is asked for. */
 function within(context: OpContext, { traceparent }: Span): OpContext {
   if (traceparent === undefined) return context;
-  const { signal, progress, vertex } = context;
+  const { signal, progress } = context;
   return {
     signal,
     progress,
-    vertex,
     get sessions() {
       return context.sessions;
-    },
-    get compatibilityVersion() {
-      return context.compatibilityVersion;
     },
     traceparent,
   };

@@ -24,7 +24,7 @@ export interface DispatchContext {
   readonly constraints?: readonly string[];
   /** Serves the channels which the task opens; without it there are none. */
   readonly onChannel?: ChannelHandler;
-  /** Same value → same agent when it lives: local contexts, git mirrors, cache mounts. */
+  /** Same value → same agent when it lives: local contexts, git mirrors. */
   readonly affinity?: string;
   /** Ids for the layers the task makes: they are made again (lineage). */
   readonly layerIds?: readonly LayerId[];

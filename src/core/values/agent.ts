@@ -29,6 +29,12 @@ export interface AgentRecord {
 /** Answer to a task offer. */
 export type TaskOfferReply = { readonly accepted: true } | { readonly accepted: false; readonly reason: string };
 
+/** Ends a task. Without a lease: said by another coordinator, which takes the task's own for dead. */
+export interface TaskCancel {
+  readonly taskId: string;
+  readonly leaseId?: string;
+}
+
 /** What an agent sends about a running task, in order; `seq` counts from 0. */
 export type TaskEvent = { readonly leaseId: string; readonly seq: number } & (
   | { readonly type: "status"; readonly status: ProgressStatus }

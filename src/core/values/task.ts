@@ -1,4 +1,4 @@
-import type { ChecksumRequest } from "./checksum-request.ts";
+import type { CacheMountInfo, CacheMountUse, PublishedCacheMount } from "./cache-mount.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { LayerId, LayerInfo, Ref } from "./layer.ts";
@@ -16,7 +16,9 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly body: TaskBody<K>;
   /** What the coordinator knows of every layer the body names. */
   readonly layers: readonly LayerInfo[];
-  /** Blob server of each holder named in `layers`. */
+  /** What the coordinator knows of every cache mount the body names. */
+  readonly cacheMounts: readonly CacheMountInfo[];
+  /** Blob server of each holder named in `layers` and `cacheMounts`. */
   readonly peers: Readonly<Record<string, string>>;
   /** Sessions of the builds that want the result; reached through the coordinator. */
   readonly sessionIds: readonly string[];
@@ -45,11 +47,14 @@ export interface TaskTable {
       readonly resources?: import("../seams/executor.ts").LinuxResources;
       /** Entitlements granted to every build that wants this step, e.g. `network.host`. */
       readonly entitlements: readonly string[];
-      /** ignore_cache was set: cache mounts of the step start empty (map c9). */
-      readonly pruneCacheMounts: boolean;
+      readonly cacheMounts: readonly CacheMountUse[];
       readonly description: string;
     };
-    result: OutputsResult & { readonly usage: import("../seams/executor.ts").ExecUsage };
+    result: OutputsResult & {
+      readonly usage: import("../seams/executor.ts").ExecUsage;
+      /** Versions which the step has left behind on its agent. */
+      readonly cacheMounts: readonly PublishedCacheMount[];
+    };
   };
   /** One FileOp. */
   file: {
@@ -70,8 +75,6 @@ export interface TaskTable {
       readonly platform: Platform;
       /** git: also answer the raw objects, as base64 details `commitObject` and `tagObject`. */
       readonly gitObjects?: boolean;
-      /** http: also answer this digest, as detail `checksum`. */
-      readonly checksum?: ChecksumRequest;
       /** What the same origin is known to be in this build: it is not asked again. */
       readonly known?: ResolvedSource;
     };
@@ -84,8 +87,6 @@ export interface TaskTable {
       readonly platform: Platform;
       readonly resolved?: ResolvedSource;
       readonly description: string;
-      /** For git; absent = the current one. */
-      readonly compatibilityVersion?: number;
     };
     result: OutputsResult;
   };
@@ -169,6 +170,7 @@ export interface TaskTable {
       readonly files: readonly import("../seams/gateway-container.ts").ContainerFile[];
       /** Entitlements of the build. */
       readonly entitlements: readonly string[];
+      readonly cacheMounts: readonly CacheMountUse[];
     };
     result: Readonly<Record<string, never>>;
   };

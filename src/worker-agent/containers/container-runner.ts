@@ -14,18 +14,17 @@ import {
 import { hostPlatform } from "../../core/values/platform.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import { decode, encode } from "../../util/msgpack.ts";
-import type { CacheMountStore } from "../ops/exec/cache-mount-store.ts";
 import { emulatorDestination, findEmulator } from "../ops/exec/emulation.ts";
 import type { MountArea } from "../ops/exec/mount-area.ts";
+import { type CacheMountAccess, cacheMountSources } from "../ops/exec/step-cache-mounts.ts";
 import { StepMounts } from "../ops/exec/step-mounts.ts";
 import type { ReadRunner } from "../ops/read-op.ts";
 import { ContainerFiles } from "./container-files.ts";
 import { HostedContainer } from "./hosted-container.ts";
 
-export interface ContainerRunnerOptions {
+export interface ContainerRunnerOptions extends CacheMountAccess {
   readonly executor: Executor;
   readonly area: MountArea;
-  readonly cacheMounts: CacheMountStore;
   readonly copyTree: (source: string, target: string, signal: AbortSignal) => Promise<void>;
   /** Reads files below the mounts. */
   readonly reader: ReadRunner;
@@ -44,7 +43,7 @@ export class ContainerRunner implements OpRunner<"container"> {
   async run(task: Task<"container">, context: RunContext): Promise<TaskResult<"container">> {
     const { body } = task;
     const { signal } = context;
-    const { area, cacheMounts, executor, reader } = this.#options;
+    const { area, executor, reader } = this.#options;
     const emulator = body.platform?.os === "linux" ? findEmulator(body.platform) : undefined;
     const requested = body.mounts.map((bytes) => Mount.decode(bytes));
     await using mounts = await StepMounts.prepare(
@@ -53,11 +52,10 @@ export class ContainerRunner implements OpRunner<"container"> {
         inputs: body.inputs,
         cwd: "/",
         command: "container",
-        pruneCacheMounts: false,
         layers: context.layers,
         sessions: context.sessions,
         area,
-        cacheMounts,
+        cacheMounts: cacheMountSources(this.#options, task, context),
         copyTree: this.#options.copyTree,
       },
       signal,

@@ -7,22 +7,21 @@ import type { ContainerProcess, ExecUsage, Executor } from "../../core/seams/exe
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import type { ProcessSpawner } from "../../util/process/index.ts";
-import type { CacheMountStore } from "./exec/cache-mount-store.ts";
 import { copyTree } from "./exec/copy-tree.ts";
 import { emulatorDestination, findEmulator } from "./exec/emulation.ts";
 import { stepEnvironment } from "./exec/environment.ts";
 import { goQuote } from "./exec/go-quote.ts";
 import type { MountArea } from "./exec/mount-area.ts";
 import { loadSecretEnvironment } from "./exec/secret-environment.ts";
+import { type CacheMountAccess, cacheMountSources } from "./exec/step-cache-mounts.ts";
 import { StepLog, type StepLogLimits } from "./exec/step-log.ts";
 import { StepMounts } from "./exec/step-mounts.ts";
 import { withFailedState } from "./failed-state.ts";
 
-export interface ExecOpRunnerOptions {
+export interface ExecOpRunnerOptions extends CacheMountAccess {
   readonly executor: Executor;
   readonly spawner: ProcessSpawner;
   readonly area: MountArea;
-  readonly cacheMounts: CacheMountStore;
   readonly logLimits: StepLogLimits;
 }
 
@@ -49,11 +48,10 @@ export class ExecOpRunner implements OpRunner<"exec"> {
         inputs: body.inputs,
         cwd: meta.cwd,
         command,
-        pruneCacheMounts: body.pruneCacheMounts,
         layers: context.layers,
         sessions: context.sessions,
         area: this.#options.area,
-        cacheMounts: this.#options.cacheMounts,
+        cacheMounts: cacheMountSources(this.#options, task, context),
         copyTree: copyTree(this.#options.spawner),
       },
       context.signal,
@@ -94,8 +92,8 @@ export class ExecOpRunner implements OpRunner<"exec"> {
         return mounts.commitFailed();
       });
     }
-    await mounts.release();
-    return { ...(await mounts.commit()), usage };
+    await mounts.release({ succeeded: true });
+    return { ...(await mounts.commit()), usage, cacheMounts: mounts.published };
   }
 
   async #runProcess(

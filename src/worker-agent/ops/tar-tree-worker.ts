@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from "node:fs";
-import { encodeTarHeader, TarType, tarHeader, xattrRecordPrefix } from "../../archive/tar/index.ts";
+import { encodeTarHeader, type TarFormat, TarType, tarHeader, xattrRecordPrefix } from "../../archive/tar/index.ts";
 import { listTrees, type SourceEntry, type SourceTree } from "../../filesync/index.ts";
 import {
   attempt,
@@ -17,6 +17,8 @@ import type { ByteString } from "../../util/sys/index.ts";
 
 export interface TarListJob {
   readonly trees: readonly SourceTree[];
+  /** Times to the nanosecond, not as WriteTar rounds them. */
+  readonly exact: boolean;
 }
 
 /** An entry of a tar that is being written: what is left of it to write. */
@@ -44,11 +46,11 @@ const none = new Uint8Array(0);
 
 serveJobs({
   /** Emits batches of TarPieces. */
-  list({ trees }: TarListJob, context: JobContext): void {
+  list({ trees, exact }: TarListJob, context: JobContext): void {
     let pieces: TarPiece[] = [];
     listTrees(trees, ({ stat, content }) => {
       context.checkCancelled();
-      const header = encodeHeader(stat);
+      const header = encodeHeader(stat, exact ? "pax" : "auto");
       pieces.push({ header, content, size: content === undefined ? 0 : stat.size, offset: 0 });
       if (pieces.length < entriesPerBatch) return;
       context.emit(pieces);
@@ -103,13 +105,14 @@ function readContent(piece: TarPiece, out: Buffer, at: number, count: number): v
 }
 
 /** Header of a tree entry as fsutil's WriteTar makes it. */
-function encodeHeader(stat: FileStat): Uint8Array {
+function encodeHeader(stat: FileStat, format: TarFormat): Uint8Array {
   const directory = isGoDir(stat.mode);
   const type = tarType(stat);
   return encodeTarHeader(
     tarHeader({
       name: (directory ? `${stat.path}/` : stat.path) as ByteString,
       type,
+      format,
       mode: goPermissions(stat.mode),
       uid: stat.uid,
       gid: stat.gid,

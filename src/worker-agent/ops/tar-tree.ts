@@ -8,14 +8,19 @@ import type { TarListJob, TarPackJob, TarPackResult, TarPiece } from "./tar-tree
 const chunkBytes = 2 << 20;
 const piecesPerJob = 1024;
 
-/** A tar of source trees, written while it is read (fsutil WriteTar). @param pool threads of tar-tree-worker */
+/**
+ * A tar of source trees, written while it is read (fsutil WriteTar).
+ * @param pool threads of tar-tree-worker
+ * @param options.exact keeps nanoseconds
+ */
 export async function* tarOfTrees(
   pool: WorkerPool,
   trees: readonly SourceTree[],
   signal: AbortSignal,
+  options: { readonly exact?: boolean } = {},
 ): AsyncGenerator<Uint8Array> {
   const listed = new AsyncQueue<readonly TarPiece[]>();
-  const job: TarListJob = { trees };
+  const job: TarListJob = { trees, exact: options.exact ?? false };
   const listing = pool
     .run<void>("list", job, { signal, onEvent: (event) => listed.offer(event as readonly TarPiece[]) })
     .then(

@@ -63,6 +63,7 @@ describe("ExecOpRunner", () => {
       spawner,
       area: new MountArea(join(directory, "mounts")),
       cacheMounts,
+      copier: { fetch: async () => undefined },
       logLimits: stepLogLimits({}),
     });
     base = layers.add();
@@ -82,6 +83,7 @@ describe("ExecOpRunner", () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
+  const { signal } = new AbortController();
   const step = async (script: string, change: Change = {}) => {
     const op = Op.fromPartial({
       inputs: [{ digest: "sha256:0", index: 0 }],
@@ -112,11 +114,12 @@ describe("ExecOpRunner", () => {
             inputs: [{ layers: [base] }, ...(change.inputs ?? [{ layers: [files] }])],
             platform: hostPlatform(),
             entitlements: [],
-            pruneCacheMounts: false,
+            cacheMounts: [],
             description: "step",
             ...change.body,
           },
           layers: [],
+          cacheMounts: [],
           peers: {},
           sessionIds: [],
           coordinator: { id: "", address: "", token: "" },
@@ -259,7 +262,7 @@ describe("ExecOpRunner", () => {
     assert.deepEqual(outputs[1], { layers: [files] });
   });
 
-  test("cache mounts outlive steps, start from an input, and are pruned once per build", async () => {
+  test("cache mounts outlive steps, start from an input, and may be given away after a success only", async () => {
     const cache = (input = -1, selector = "") => [
       {
         dest: "/c",
@@ -271,9 +274,17 @@ describe("ExecOpRunner", () => {
       },
     ];
     await step("echo kept > /c/f", { mounts: cache(), session: "one" });
-    const prune = { body: { pruneCacheMounts: true } };
-    assert.equal((await step("cat /c/f", { mounts: cache(), session: "one", ...prune })).log, "kept\n");
-    assert.equal((await step("ls /c | wc -l", { mounts: cache(), session: "two", ...prune })).log, "0\n");
+    const again = await step("cat /c/f", { mounts: cache() });
+    assert.equal(again.log, "kept\n");
+    assert.equal(again.cacheMounts.length, 1);
+    const entryId = again.cacheMounts[0]?.entryId ?? "";
+    {
+      using reading = await cacheMounts.read(entryId, signal);
+      assert.equal(reading.version, again.cacheMounts[0]?.version);
+    }
+    await assert.rejects(step("echo broken > /c/f; exit 1", { mounts: cache() }));
+    await assert.rejects(cacheMounts.read(entryId, signal), /was left by a step that failed/);
+    assert.equal((await step("cat /c/f", { mounts: cache() })).log, "broken\n");
     assert.equal((await step("cat /c/deep; touch /c/new", { mounts: cache(1, "/a/sub") })).log, "deep");
     assert.equal((await step("ls /c", { mounts: cache(1, "/a/sub") })).log, "deep\nnew\n");
     assert.deepEqual(

@@ -1,106 +1,88 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { BuildError } from "../../../core/errors/build-error.ts";
+import { Code } from "../../../core/errors/code.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
+import type { CacheMountsForgotten } from "../../../core/values/cache-mount.ts";
+import { randomId } from "../../../core/values/random-id.ts";
 import { withSignal } from "../../../util/abort.ts";
+import { KeyedSemaphore } from "../../../util/keyed-semaphore.ts";
+import { CacheMountEntry } from "./cache-mount-entry.ts";
+import type { CacheMountLease, CacheMountReading, CacheMountRecord, CacheMountRequest } from "./cache-mount-lease.ts";
 import { treeBytes } from "./tree-bytes.ts";
-
-export type CacheSharing = "shared" | "private" | "locked";
-
-/** What `du` and prune see of a cache mount (record type `exec.cachemount`). */
-export interface CacheMountRecord {
-  readonly id: string;
-  /** `id`, or `id:<input>` for one that started from an input. */
-  readonly key: string;
-  readonly description: string;
-  /** Unix milliseconds. */
-  readonly createdAt: number;
-  readonly lastUsedAt: number;
-  readonly usageCount: number;
-  readonly sizeBytes: number;
-  readonly inUse: boolean;
-}
-
-export interface CacheMountRequest {
-  readonly key: string;
-  readonly sharing: CacheSharing;
-  readonly description: string;
-  /** Fills a new mount; makes `path` as file or directory. Absent: an empty directory. */
-  readonly seed?: (path: string) => Promise<void>;
-  /** Sessions the step runs for; see `prune`. */
-  readonly sessionIds: readonly string[];
-}
-
-/** A cache mount in use. */
-export interface CacheMountLease extends AsyncDisposable {
-  readonly path: string;
-}
 
 export interface CacheMountStoreOptions {
   readonly directory: string;
   readonly clock: Clock;
+  /** An entry that others may know is here no more. */
+  readonly onGone?: (entryId: string) => void;
 }
 
-interface Entry {
-  readonly id: string;
-  readonly key: string;
-  readonly description: string;
-  readonly createdAt: number;
-  lastUsedAt: number;
-  usageCount: number;
-  sizeBytes: number;
-  /** Used since its size was taken. */
-  changed: boolean;
-  users: number;
-  exclusive: boolean;
-  /** Pruned: found by nobody any more, deleted when its last user leaves. */
-  dropped: boolean;
-  sessionIds: ReadonlySet<string>;
-}
+/** How long another agent's copy waits for the end of steps that use the directory. */
+const readerWaitMs = 5000;
+/** How long a step waits for copies that other agents make; then they have to do without. */
+const readerPatienceMs = 10_000;
 
 /**
  * Directories that outlive the steps which use them (map c9; BuildKit solver/llbsolver/mounts). Several may have one key: a
- * `private` user takes a free one or gets a new one, a `locked` user waits for a free one, `shared` users share one.
- * On disk: `<id>/data` and `<id>/meta.json`.
+ * `private` user takes a free one or gets a new one, a `locked` user waits for a free one, `shared` users share one. One that
+ * is older than what the fleet has is replaced by a copy, which comes into being when it is complete.
  */
 export class CacheMountStore {
-  readonly #directory: string;
-  readonly #clock: Clock;
-  readonly #entries = new Map<string, Entry>();
-  /** Last request in line, by key: finding and making a mount is one step. */
-  readonly #lines = new Map<string, Promise<unknown>>();
+  readonly #options: CacheMountStoreOptions;
+  readonly #entries = new Map<string, CacheMountEntry>();
+  /** Finding and making a mount is one step. */
+  readonly #turns = new KeyedSemaphore(1);
   #released = Promise.withResolvers<void>();
 
   private constructor(options: CacheMountStoreOptions) {
-    this.#directory = options.directory;
-    this.#clock = options.clock;
+    this.#options = options;
   }
 
   /** Opens what is on disk; half-made mounts and half-written files are deleted. */
   static async open(options: CacheMountStoreOptions): Promise<CacheMountStore> {
     const store = new CacheMountStore(options);
-    await mkdir(options.directory, { recursive: true, mode: 0o700 });
-    for (const id of await readdir(options.directory)) {
+    const { directory } = options;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    for (const id of await readdir(directory)) {
       try {
-        const meta = JSON.parse(await readFile(join(options.directory, id, "meta.json"), "utf8")) as Entry;
-        for (const name of await readdir(join(options.directory, id))) {
-          if (name.startsWith("meta.json.")) await rm(join(options.directory, id, name), { force: true });
-        }
-        store.#entries.set(id, { ...meta, id, users: 0, exclusive: false, dropped: false, sessionIds: new Set() });
+        store.#entries.set(id, await CacheMountEntry.load(directory, id));
       } catch {
-        await rm(join(options.directory, id), { recursive: true, force: true });
+        await rm(join(directory, id), { recursive: true, force: true });
       }
     }
     return store;
   }
 
-  /** Waits for its turn when `locked`. */
+  /** Waits for its turn when `locked`, and while other agents copy what it is to use. */
   async acquire(request: CacheMountRequest, signal: AbortSignal): Promise<CacheMountLease> {
-    for (;;) {
+    for (let waitsSince: number | undefined; ; ) {
       const released = this.#released.promise;
-      const entry = await this.#inLine(request.key, () => this.#find(request));
-      if (entry !== undefined) return this.#lease(entry);
-      await withSignal(released, signal);
+      const found = await this.#find(request, signal);
+      if (found.taken !== undefined) return this.#lease(found.taken);
+      waitsSince ??= performance.now();
+      if (found.lent === undefined) await withSignal(released, signal);
+      else await this.#outwait(found.lent, readerPatienceMs - (performance.now() - waitsSince), released, signal);
+    }
+  }
+
+  /**
+   * Lends a directory to another agent, as the last step that succeeded left it.
+   * @throws BuildError NotFound when it is gone; Unavailable when a step failed with it or uses it for too long
+   */
+  async read(entryId: string, signal: AbortSignal): Promise<CacheMountReading> {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(readerWaitMs)]);
+    for (;;) {
+      const entry = this.#entries.get(entryId);
+      if (entry === undefined || entry.dropped)
+        throw new BuildError(Code.NotFound, `cache mount ${entryId} is not here`);
+      if (entry.users + entry.awaited === 0) return this.#lend(entry, signal);
+      try {
+        await withSignal(this.#released.promise, limit);
+      } catch {
+        signal.throwIfAborted();
+        throw new BuildError(Code.Unavailable, `cache mount ${entryId} is in use`);
+      }
     }
   }
 
@@ -108,12 +90,11 @@ export class CacheMountStore {
    * Forgets the mounts of an id, and with `nested` those that started from an input, so that the next step starts empty
    * (ignore_cache). Mounts already used for one of `sessionIds` stay: they are of the same build, which is pruned once.
    */
-  prune(id: string, options: { readonly nested: boolean; readonly sessionIds: readonly string[] }): void {
+  prune({ id, nested, sessionIds }: CacheMountsForgotten): void {
     for (const entry of this.#entries.values()) {
-      const matches = options.nested ? entry.key.startsWith(`${id}:`) : entry.key === id;
-      if (!matches || options.sessionIds.some((session) => entry.sessionIds.has(session))) continue;
-      entry.dropped = true;
-      this.#deleteIfDropped(entry);
+      const matches = nested ? entry.facts.key.startsWith(`${id}:`) : entry.facts.key === id;
+      if (!matches || sessionIds.some((session) => entry.sessionIds.has(session))) continue;
+      this.#drop(entry);
     }
   }
 
@@ -121,12 +102,13 @@ export class CacheMountStore {
   async list(): Promise<CacheMountRecord[]> {
     const records: CacheMountRecord[] = [];
     for (const entry of this.#entries.values()) {
-      if (entry.changed || entry.users > 0) {
-        entry.changed = entry.users > 0;
-        entry.sizeBytes = await treeBytes(join(this.#directory, entry.id, "data"));
+      if (entry.facts.changed || entry.users > 0) {
+        entry.facts.changed = entry.users > 0;
+        entry.facts.sizeBytes = await treeBytes(entry.data);
       }
-      const { id, key, description, createdAt, lastUsedAt, usageCount, sizeBytes } = entry;
-      records.push({ id, key, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse: entry.users > 0 });
+      const { key, description, createdAt, lastUsedAt, usageCount, sizeBytes } = entry.facts;
+      const { id, inUse } = entry;
+      records.push({ id, key, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse });
     }
     return records;
   }
@@ -134,106 +116,213 @@ export class CacheMountStore {
   /** @returns false when it is in use or unknown */
   async remove(id: string): Promise<boolean> {
     const entry = this.#entries.get(id);
-    if (entry === undefined || entry.users > 0) return false;
-    this.#entries.delete(id);
-    await rm(join(this.#directory, id), { recursive: true, force: true });
+    if (entry === undefined || entry.inUse) return false;
+    this.#forget(entry);
+    await rm(entry.directory, { recursive: true, force: true });
     return true;
   }
 
-  async #find(request: CacheMountRequest): Promise<Entry | undefined> {
-    const existing = [...this.#entries.values()].filter((entry) => entry.key === request.key && !entry.dropped);
+  /** @returns what was taken, or a directory which is lent; neither when a step has to end first */
+  async #find(request: CacheMountRequest, signal: AbortSignal): Promise<Found> {
+    using _turn = await this.#turns.acquire(request.key, signal);
+    const existing = this.#existing(request);
     const free = existing.find((entry) => entry.users === 0);
     const shared = existing.find((entry) => entry.users > 0 && !entry.exclusive);
-    let entry = request.sharing === "shared" ? (shared ?? free) : free;
-    if (entry === undefined && request.sharing === "locked" && existing.length > 0) return undefined;
-    entry ??= await this.#create(request);
-    entry.users++;
-    entry.exclusive = request.sharing !== "shared";
-    entry.usageCount++;
-    entry.lastUsedAt = this.#clock.now();
-    entry.sessionIds = new Set(request.sessionIds);
-    return entry;
-  }
-
-  async #create(request: CacheMountRequest): Promise<Entry> {
-    const id = randomUUID();
-    const directory = join(this.#directory, id);
-    const now = this.#clock.now();
-    const entry: Entry = {
-      id,
-      key: request.key,
-      description: request.description,
-      createdAt: now,
-      lastUsedAt: now,
-      usageCount: 0,
-      sizeBytes: 0,
-      changed: true,
-      users: 0,
-      exclusive: false,
-      dropped: false,
-      sessionIds: new Set(),
-    };
+    const own = request.sharing === "shared" ? (shared ?? free) : free;
+    if (own === undefined && request.sharing === "locked" && existing.length > 0) return {};
+    // Nobody removes or reads it from now on.
+    if (own !== undefined) own.users++;
+    let taken: CacheMountEntry | undefined;
+    let lent: CacheMountEntry | undefined;
     try {
-      await mkdir(directory, { mode: 0o700 });
-      const data = join(directory, "data");
-      if (request.seed === undefined) await mkdir(data, { mode: 0o755 });
-      else await request.seed(data);
-      await this.#save(entry);
-    } catch (error) {
-      await rm(directory, { recursive: true, force: true });
-      throw error;
+      const copied = own === shared && own !== undefined ? undefined : await this.#copied(request, own);
+      if (copied !== undefined && own !== undefined) own.dropped = true;
+      const entry = copied ?? own ?? (await this.#seeded(request));
+      if (entry.readers.size > 0) {
+        lent = entry;
+        return { lent };
+      }
+      await this.#begin(entry, request);
+      taken = entry;
+      return { taken };
+    } finally {
+      if (own !== undefined && own !== taken) {
+        own.users--;
+        this.#deleteIfDropped(own);
+        // What is lent is waited for here.
+        if (lent === undefined) this.#notify();
+      }
     }
-    this.#entries.set(id, entry);
+  }
+
+  async #begin(entry: CacheMountEntry, { sharing, sessionIds }: CacheMountRequest): Promise<void> {
+    const { facts } = entry;
+    entry.exclusive = sharing !== "shared";
+    entry.sessionIds = new Set(sessionIds);
+    facts.usageCount++;
+    facts.lastUsedAt = this.#options.clock.now();
+    if (facts.dirty) return;
+    facts.dirty = true;
+    // Should this agent be killed, it knows afterwards what it may not give away.
+    await entry.save();
+  }
+
+  /** Entries of the mount, those with the newest versions first. Those of another epoch go. */
+  #existing({ key, epoch, holders }: CacheMountRequest): readonly CacheMountEntry[] {
+    const rank = ({ id }: CacheMountEntry) => {
+      const index = holders.findIndex(({ entryId }) => entryId === id);
+      return index < 0 ? holders.length : index;
+    };
+    const existing = [...this.#entries.values()].filter((entry) => entry.facts.key === key && !entry.dropped);
+    for (const entry of existing) if (entry.facts.epoch !== epoch) this.#drop(entry);
+    return existing.filter((entry) => !entry.dropped).sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** A copy of what is newer elsewhere, to be used. @returns undefined when nothing is, or none can be had */
+  async #copied(request: CacheMountRequest, own: CacheMountEntry | undefined): Promise<CacheMountEntry | undefined> {
+    const { holders } = request;
+    const isOwn = (id: string, version: string) => id === own?.id || version === own?.facts.version;
+    const rank = holders.findIndex(({ entryId, version }) => isOwn(entryId, version));
+    // Several private entries: one in use here is no source.
+    const newer = holders.slice(0, rank < 0 ? undefined : rank).filter(({ entryId }) => !this.#entries.has(entryId));
+    if (newer.length === 0) return undefined;
+    const entry = this.#create(request);
+    const isMade = await this.#make(entry, async () => {
+      const copy = await request.copy(newer, entry.directory);
+      Object.assign(entry.facts, copy);
+      return copy !== undefined;
+    });
+    return isMade ? entry : undefined;
+  }
+
+  /** A new one, to be used. */
+  async #seeded(request: CacheMountRequest): Promise<CacheMountEntry> {
+    const entry = this.#create(request);
+    await this.#make(entry, async () => {
+      if (request.seed === undefined) await mkdir(entry.data, { mode: 0o755 });
+      else await request.seed(entry.data);
+      return true;
+    });
     return entry;
   }
 
-  #lease(entry: Entry): CacheMountLease {
+  #create({ key, description, epoch }: CacheMountRequest): CacheMountEntry {
+    const { directory, clock } = this.#options;
+    return CacheMountEntry.create(directory, { key, description, epoch }, clock.now());
+  }
+
+  /** @param fill makes the entry's `data`; when it answers false, or fails, nothing is left */
+  async #make(entry: CacheMountEntry, fill: () => Promise<boolean>): Promise<boolean> {
+    let isMade = false;
+    try {
+      await mkdir(entry.directory, { mode: 0o700 });
+      if (await fill()) {
+        await entry.save();
+        entry.users = 1;
+        this.#entries.set(entry.id, entry);
+        isMade = true;
+      }
+      return isMade;
+    } finally {
+      if (!isMade) await rm(entry.directory, { recursive: true, force: true });
+    }
+  }
+
+  #lease(entry: CacheMountEntry): CacheMountLease {
     let held = true;
+    const end = async () => {
+      held = false;
+      entry.users--;
+      entry.facts.lastUsedAt = this.#options.clock.now();
+      entry.facts.changed = true;
+      this.#notify();
+      if (entry.dropped) this.#deleteIfDropped(entry);
+      else await entry.save();
+    };
     return {
-      path: join(this.#directory, entry.id, "data"),
+      path: entry.data,
+      publish: async () => {
+        if (!held) return undefined;
+        const isLast = entry.users === 1 && !entry.dropped;
+        if (isLast) entry.facts.dirty = false;
+        const version = randomId();
+        if (isLast) entry.facts.version = version;
+        const { key, epoch, sizeBytes } = entry.facts;
+        await end();
+        return isLast ? { key, epoch, entryId: entry.id, version, sizeBytes } : undefined;
+      },
       [Symbol.asyncDispose]: async () => {
-        if (!held) return;
-        held = false;
-        entry.users--;
-        entry.lastUsedAt = this.#clock.now();
-        entry.changed = true;
-        if (entry.dropped) this.#deleteIfDropped(entry);
-        else await this.#save(entry);
-        this.#released.resolve();
-        this.#released = Promise.withResolvers();
+        if (held) await end();
       },
     };
   }
 
-  #deleteIfDropped(entry: Entry): void {
-    if (!entry.dropped || entry.users > 0) return;
-    this.#entries.delete(entry.id);
+  #lend(entry: CacheMountEntry, signal: AbortSignal): CacheMountReading {
+    const { directory } = entry;
+    const { version, dirty } = entry.facts;
+    if (version === undefined || dirty) {
+      throw new BuildError(Code.Unavailable, `cache mount ${entry.id} was left by a step that failed`);
+    }
+    const reader = new AbortController();
+    entry.readers.add(reader);
+    return {
+      directory,
+      version,
+      signal: AbortSignal.any([signal, reader.signal]),
+      [Symbol.dispose]: () => {
+        if (!entry.readers.delete(reader)) return;
+        this.#deleteIfDropped(entry);
+        this.#notify();
+      },
+    };
+  }
+
+  /** Waits for the end of copies. No new ones begin meanwhile, and when it has waited for too long they are ended. */
+  async #outwait(
+    entry: CacheMountEntry,
+    patienceMs: number,
+    released: Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    entry.awaited++;
+    const timer = setTimeout(() => {
+      for (const reader of entry.readers)
+        reader.abort(new BuildError(Code.Unavailable, "a step needs the cache mount"));
+    }, patienceMs);
+    try {
+      await withSignal(released, signal);
+    } finally {
+      clearTimeout(timer);
+      entry.awaited--;
+    }
+  }
+
+  #notify(): void {
+    this.#released.resolve();
+    this.#released = Promise.withResolvers();
+  }
+
+  #drop(entry: CacheMountEntry): void {
+    entry.dropped = true;
+    this.#deleteIfDropped(entry);
+  }
+
+  #deleteIfDropped(entry: CacheMountEntry): void {
+    if (!entry.dropped || entry.inUse || !this.#entries.has(entry.id)) return;
+    this.#forget(entry);
     // In the background: nobody finds it any more, and a large tree takes a while. After a crash `open` sees it without meta.
-    const directory = join(this.#directory, entry.id);
-    rm(join(directory, "meta.json"), { force: true })
-      .then(() => rm(directory, { recursive: true, force: true }))
+    rm(join(entry.directory, "meta.json"), { force: true })
+      .then(() => rm(entry.directory, { recursive: true, force: true }))
       .catch(() => {});
   }
 
-  async #save(entry: Entry): Promise<void> {
-    const { key, description, createdAt, lastUsedAt, usageCount, sizeBytes, changed } = entry;
-    const path = join(this.#directory, entry.id, "meta.json");
-    const next = `${path}.${randomUUID()}`;
-    await writeFile(next, JSON.stringify({ key, description, createdAt, lastUsedAt, usageCount, sizeBytes, changed }));
-    await rename(next, path);
+  #forget(entry: CacheMountEntry): void {
+    this.#entries.delete(entry.id);
+    if (entry.facts.version !== undefined) this.#options.onGone?.(entry.id);
   }
+}
 
-  async #inLine<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#lines.get(key);
-    const mine = (async () => {
-      await before?.catch(() => {});
-      return work();
-    })();
-    this.#lines.set(key, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#lines.get(key) === mine) this.#lines.delete(key);
-    }
-  }
+interface Found {
+  readonly taken?: CacheMountEntry;
+  readonly lent?: CacheMountEntry;
 }

@@ -1,4 +1,5 @@
-export { type CacheMountRecord, CacheMountStore, type CacheMountStoreOptions } from "./cache-mount-store.ts";
+export type { CacheMountCopy, CacheMountRecord } from "./cache-mount-lease.ts";
+export { CacheMountStore, type CacheMountStoreOptions } from "./cache-mount-store.ts";
 export { copyTree } from "./copy-tree.ts";
 export { runnablePlatforms } from "./emulation.ts";
 export { MountArea } from "./mount-area.ts";

@@ -1,21 +1,21 @@
-import { createHash } from "node:crypto";
 import { isAbsolute, join, normalize, posix } from "node:path";
-import { CacheSharingOpt, type Mount, MountType } from "../../../api/gen/ops.ts";
+import { type Mount, MountType } from "../../../api/gen/ops.ts";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import type { ContainerMount } from "../../../core/seams/executor.ts";
 import type { LayerService } from "../../../core/seams/op-runner.ts";
 import type { SessionGroup } from "../../../core/seams/session-caller.ts";
 import type { ActiveSnapshot } from "../../../core/seams/snapshotter.ts";
+import { cacheMountUse, type PublishedCacheMount } from "../../../core/values/cache-mount.ts";
 import type { FailedState } from "../../../core/values/failed-state.ts";
 import type { LayerInfo, Ref } from "../../../core/values/layer.ts";
 import { scratchRef } from "../../../core/values/layer.ts";
 import { findSshAgent, getSecret, SecretNotFoundError } from "../../../session-services/index.ts";
 import { allOrAbort } from "../../../util/all-or-abort.ts";
-import type { CacheMountLease, CacheMountStore, CacheSharing } from "./cache-mount-store.ts";
 import type { MountArea } from "./mount-area.ts";
 import { makeSecretFile } from "./secret-mount.ts";
 import { listenForSsh } from "./ssh-socket.ts";
+import { type CacheMountSources, StepCacheMounts } from "./step-cache-mounts.ts";
 
 export interface StepMountsOptions {
   readonly mounts: readonly Mount[];
@@ -23,12 +23,10 @@ export interface StepMountsOptions {
   readonly cwd: string;
   /** The command, for descriptions. */
   readonly command: string;
-  /** Cache mounts start empty. */
-  readonly pruneCacheMounts: boolean;
   readonly layers: LayerService;
   readonly sessions: SessionGroup;
   readonly area: MountArea;
-  readonly cacheMounts: CacheMountStore;
+  readonly cacheMounts: CacheMountSources;
   /** Copies a tree, keeping owners, modes, times, links and xattrs. */
   readonly copyTree: (source: string, target: string, signal: AbortSignal) => Promise<void>;
 }
@@ -57,7 +55,9 @@ export class StepMounts implements AsyncDisposable {
   /** Thrown away unless the step fails. */
   readonly #unwanted: WrittenMount[] = [];
   readonly #secrets: Uint8Array[] = [];
-  readonly #leases = new Map<string, CacheMountLease>();
+  #cacheMounts: StepCacheMounts | undefined;
+  #succeeded = false;
+  #published: readonly PublishedCacheMount[] = [];
   readonly #releases: (() => void | PromiseLike<void>)[] = [];
   #root: { readonly path: string; readonly readonly: boolean } | undefined;
 
@@ -122,8 +122,17 @@ export class StepMounts implements AsyncDisposable {
     return { results, layers };
   }
 
-  /** Ends everything that lies over the step's files, so that outputs can be committed. */
-  async release(): Promise<void> {
+  /** Versions of cache mounts that the step has left; known after `release`. */
+  get published(): readonly PublishedCacheMount[] {
+    return this.#published;
+  }
+
+  /**
+   * Ends everything that lies over the step's files, so that outputs can be committed.
+   * @param options.succeeded the step did: others may have its cache mounts
+   */
+  async release(options: { readonly succeeded?: boolean } = {}): Promise<void> {
+    this.#succeeded = options.succeeded ?? false;
     const errors: unknown[] = [];
     for (let release = this.#releases.pop(); release !== undefined; release = this.#releases.pop()) {
       try {
@@ -149,6 +158,7 @@ export class StepMounts implements AsyncDisposable {
     const { mounts, inputs, layers } = this.#options;
     // Fetched side by side; each mount then finds its layers here.
     await allOrAbort(inputs, this.#signal, (input, signal) => layers.ensure(input, signal));
+    await this.#takeCacheMounts();
     for (const mount of mounts) {
       if (mount.dest === "/") await this.#prepareRoot(mount);
       else await this.#prepareMount(mount);
@@ -211,38 +221,33 @@ export class StepMounts implements AsyncDisposable {
     this.#add(mount, "bind", path, mount.readonly ? ["rbind", "ro"] : ["rbind"]);
   }
 
-  async #bindCache(mount: Mount): Promise<void> {
-    const options = mount.cacheOpt;
-    if (options === undefined) throw new BuildError(Code.Unknown, "missing cache mount options");
+  #bindCache(mount: Mount): void {
+    const { key, nested } = cacheMountUse(mount, this.#options.inputs);
     const ref = this.#inputOf(mount);
-    const seeded = ref !== undefined;
-    if (this.#options.pruneCacheMounts) {
-      this.#options.cacheMounts.prune(options.ID === "" ? mount.dest : options.ID, {
-        nested: seeded,
-        sessionIds: this.#options.sessions.ids,
-      });
-    }
-    // A copy of the selected part alone is kept, so that part belongs to the key.
-    const selected = seeded ? posix.join("/", mount.selector) : "/";
-    const key = seeded ? `${options.ID}:${refName(ref)}${selected === "/" ? "" : `:${selected}`}` : options.ID;
-    let lease = this.#leases.get(key);
-    if (lease === undefined) {
-      lease = await this.#options.cacheMounts.acquire(
-        {
-          key,
-          sharing: sharingName(options.sharing),
-          description: `${this.#describe("cached mount", mount.dest)}${options.ID === mount.dest ? "" : ` with id ${JSON.stringify(options.ID)}`}`,
-          sessionIds: this.#options.sessions.ids,
-          ...(seeded ? { seed: (path: string) => this.#seed(ref, selected, path) } : {}),
-        },
-        this.#signal,
-      );
-      const taken = lease;
-      this.#leases.set(key, taken);
-      this.#releases.push(() => taken[Symbol.asyncDispose]());
-    }
     if (mount.output !== noOutput && ref !== undefined) this.#outputs.push({ kind: "input", ref });
-    this.#bind(mount, lease.path, seeded ? "/" : mount.selector);
+    this.#bind(mount, this.#cacheMounts?.path(key) ?? "", nested ? "/" : mount.selector);
+  }
+
+  async #takeCacheMounts(): Promise<void> {
+    const { mounts, inputs, cacheMounts } = this.#options;
+    const wants = {
+      mounts,
+      inputs,
+      describe: (mount: Mount) => {
+        const id = mount.cacheOpt?.ID ?? "";
+        return `${this.#describe("cached mount", mount.dest)}${id === mount.dest ? "" : ` with id ${JSON.stringify(id)}`}`;
+      },
+      seed: async (mount: Mount, path: string) => {
+        const ref = this.#inputOf(mount);
+        if (ref !== undefined) await this.#seed(ref, posix.join("/", mount.selector), path);
+      },
+    };
+    const taken = await StepCacheMounts.take(cacheMounts, wants, this.#signal);
+    this.#cacheMounts = taken;
+    this.#releases.push(async () => {
+      if (this.#succeeded) this.#published = await taken.publish();
+      await taken[Symbol.asyncDispose]();
+    });
   }
 
   async #seed(ref: Ref, selector: string, target: string): Promise<void> {
@@ -338,22 +343,4 @@ function missingInput(mount: Mount): BuildError {
 
 function mountTypeName(type: number): string {
   return Object.entries(MountType).find(([, value]) => value === type)?.[0] ?? String(type);
-}
-
-function sharingName(sharing: number): CacheSharing {
-  switch (sharing) {
-    case CacheSharingOpt.SHARED:
-      return "shared";
-    case CacheSharingOpt.PRIVATE:
-      return "private";
-    case CacheSharingOpt.LOCKED:
-      return "locked";
-    default:
-      throw new BuildError(Code.Unknown, `invalid cache sharing option: ${sharing}`);
-  }
-}
-
-/** Stands for BuildKit's id of the input ref in a cache mount's key. */
-function refName(ref: Ref): string {
-  return createHash("sha256").update(ref.layers.join("\0")).digest("hex");
 }

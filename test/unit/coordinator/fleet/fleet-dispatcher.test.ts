@@ -1,17 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { subjects } from "../../../../src/bus/index.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
+import type { ProgressStatus } from "../../../../src/core/seams/progress.ts";
+import type { CacheMountsForgotten, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
 import type { LayerId } from "../../../../src/core/values/layer.ts";
 import { parsePlatform } from "../../../../src/core/values/platform.ts";
+import { decode, encode } from "../../../../src/util/msgpack.ts";
 import { FakeFleet, layerInfo } from "../../../helpers/fake-fleet.ts";
+import { FakeSession, FakeSessionGroup } from "../../../helpers/fake-session.ts";
 
 const execBody = {
   op: new Uint8Array(),
   inputs: [],
   platform: parsePlatform("linux/amd64"),
   entitlements: [],
-  pruneCacheMounts: false,
+  cacheMounts: [],
   description: "",
 };
 const ref = (...ids: string[]) => ({ layers: ids as LayerId[] });
@@ -91,24 +96,6 @@ describe("FleetDispatcher", () => {
       agents.map((agent) => agent.accepted.length),
       [0, 4],
     );
-  });
-
-  it("waits a little for the slot of an agent with a warm cache mount", async () => {
-    await using fleet = await FakeFleet.start();
-    const gate = Promise.withResolvers<void>();
-    const result = { outputs: [], layers: [], usage: {} };
-    const a = await fleet.agent("a", async () => {
-      await gate.promise;
-      return result;
-    });
-    const first = fleet.dispatcher.run("exec", execBody, fleet.context({ affinity: "mount" }));
-    await new Promise(setImmediate);
-    const b = await fleet.agent("b", async () => result);
-    const second = fleet.dispatcher.run("exec", execBody, fleet.context({ affinity: "mount" }));
-    await new Promise(setImmediate);
-    gate.resolve();
-    await Promise.all([first, second]);
-    assert.deepEqual([a.accepted.length, b.accepted.length], [2, 0]);
   });
 
   it("runs a task elsewhere when its agent restarts, and drops the late result of the first", async () => {
@@ -222,8 +209,6 @@ describe("FleetDispatcher", () => {
 
   it("puts a large answer together from its chunks", async () => {
     await using fleet = await FakeFleet.start();
-    const { encode } = await import("../../../../src/util/msgpack.ts");
-    const { subjects } = await import("../../../../src/bus/index.ts");
     await fleet.agent("a", async (task) => {
       for (let seq = 0; seq < 2; seq++) {
         const event = { type: "chunk", data: new Uint8Array([seq + 1]), leaseId: task.leaseId, seq };
@@ -240,6 +225,137 @@ describe("FleetDispatcher", () => {
       return {};
     });
     assert.deepEqual([...(await fleet.dispatcher.run("read", read(), fleet.context())).data], [1, 2]);
+  });
+});
+
+describe("cache mounts of tasks", () => {
+  const result = { outputs: [], layers: [], usage: {}, cacheMounts: [] };
+  const version = { key: "m", epoch: "", entryId: "e", version: "v", sizeBytes: 1e9 };
+  const step = (sharing: CacheSharing = "shared") => ({
+    ...execBody,
+    cacheMounts: [{ id: "m", key: "m", nested: false, sharing }],
+  });
+
+  it("are where a step left them; another agent is told by whom to get them", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", async () => ({ ...result, cacheMounts: [version] }));
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    const b = await fleet.agent("b", async () => result);
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    assert.deepEqual([a.accepted.length, b.accepted.length], [2, 0]);
+    a.refuse = true;
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    const { key: _, epoch: __, ...holder } = version;
+    assert.deepEqual(b.accepted[0]?.cacheMounts, [{ key: "m", epoch: "", holders: [{ agentId: "a", ...holder }] }]);
+    assert.equal(b.accepted[0]?.peers["a"], "http://a");
+    a.leave();
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    assert.deepEqual(b.accepted[1]?.cacheMounts[0]?.holders, []);
+  });
+
+  it("are worth a short wait for a slot", async () => {
+    await using fleet = await FakeFleet.start();
+    const gate = Promise.withResolvers<void>();
+    const a = await fleet.agent("a", async () => {
+      if (a.accepted.length > 1) await gate.promise;
+      return { ...result, cacheMounts: [version] };
+    });
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    const first = fleet.dispatcher.run("exec", step(), fleet.context());
+    await new Promise(setImmediate);
+    const b = await fleet.agent("b", async () => result);
+    const second = fleet.dispatcher.run("exec", step(), fleet.context());
+    await new Promise(setImmediate);
+    gate.resolve();
+    await Promise.all([first, second]);
+    assert.deepEqual([a.accepted.length, b.accepted.length], [3, 0]);
+  });
+
+  it("take no slot while they wait for a lock, show it, and can be given up", async () => {
+    await using fleet = await FakeFleet.start();
+    const gate = Promise.withResolvers<void>();
+    const a = await fleet.agent(
+      "a",
+      async () => {
+        await gate.promise;
+        return result;
+      },
+      { slots: 4 },
+    );
+    const first = fleet.dispatcher.run("exec", step("locked"), fleet.context());
+    await new Promise(setImmediate);
+    const lines: string[] = [];
+    const progress = {
+      ...fleet.context().progress,
+      status: ({ id, completedAt }: ProgressStatus) =>
+        void lines.push(`${completedAt === undefined ? "begin" : "end"} ${id}`),
+    };
+    const abort = new AbortController();
+    const given = fleet.dispatcher.run("exec", step("locked"), fleet.context({ signal: abort.signal }));
+    const second = fleet.dispatcher.run("exec", step("locked"), fleet.context({ progress }));
+    await new Promise(setImmediate);
+    abort.abort(new Error("enough"));
+    await assert.rejects(given, { message: "enough" });
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    assert.equal(a.accepted.length, 1);
+    assert.match(lines.join(), /^begin waiting for locked cache mount m$/);
+    gate.resolve();
+    await Promise.all([first, second]);
+    assert.match(lines.at(-1) ?? "", /^end waiting/);
+    assert.equal(a.accepted.length, 2);
+  });
+
+  it("stay locked until a cancelled step has ended", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", never, { slots: 2 });
+    const abort = new AbortController();
+    const first = fleet.dispatcher.run("exec", step("locked"), fleet.context({ signal: abort.signal }));
+    await new Promise(setImmediate);
+    a.running = a.accepted.map(({ id }) => id);
+    abort.abort(new Error("enough"));
+    await assert.rejects(first, { message: "enough" });
+    const waiting = new AbortController();
+    const second = fleet.dispatcher.run("exec", step("locked"), fleet.context({ signal: waiting.signal }));
+    a.beat();
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    assert.equal(a.accepted.length, 1);
+    a.running = [];
+    a.beat();
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    assert.equal(a.accepted.length, 2);
+    waiting.abort(new Error("enough"));
+    await assert.rejects(second);
+  });
+
+  it("start anew once in a build that ignores its cache", async () => {
+    await using fleet = await FakeFleet.start();
+    await fleet.agent("a", async (task) => ({
+      ...result,
+      cacheMounts: [{ ...version, epoch: task.cacheMounts[0]?.epoch ?? "" }],
+    }));
+    const [use] = step().cacheMounts;
+    assert.ok(use !== undefined);
+    const forgotten: CacheMountsForgotten[] = [];
+    fleet.bus.subscribe(subjects.cacheMountsForgotten, ({ data }) => void forgotten.push(decode(data)));
+    const holders = () => fleet.cacheMounts.infos([use])[0]?.holders.length;
+    const sessions = new FakeSessionGroup(new FakeSession("build", {}));
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    assert.equal(holders(), 1);
+    await fleet.cacheMounts.forget([use], ["build"]);
+    assert.equal(holders(), 0);
+    await fleet.dispatcher.run("exec", step(), fleet.context({ sessions }));
+    await fleet.cacheMounts.forget([use], ["build"]);
+    assert.equal(holders(), 1);
+    assert.deepEqual(forgotten, [{ id: "m", nested: false, sessionIds: ["build"] }]);
+  });
+
+  it("are forgotten where an agent has them no more", async () => {
+    await using fleet = await FakeFleet.start();
+    await fleet.agent("a", async () => ({ ...result, cacheMounts: [version] }));
+    await fleet.dispatcher.run("exec", step(), fleet.context());
+    fleet.bus.publish(subjects.cacheMountsDropped, encode({ agentId: "a", entryIds: ["e"] }));
+    await fleet.bus.flush();
+    assert.deepEqual(fleet.cacheMounts.infos(step().cacheMounts)[0]?.holders, []);
   });
 });
 

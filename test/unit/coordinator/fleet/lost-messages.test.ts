@@ -9,7 +9,7 @@ const execBody = {
   inputs: [],
   platform: parsePlatform("linux/amd64"),
   entitlements: [],
-  pruneCacheMounts: false,
+  cacheMounts: [],
   description: "",
 };
 const done = async () => ({ outputs: [], layers: [], usage: {} });

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { Code } from "../../../../src/core/errors/code.ts";
+import type { CacheMountHolder, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
 import { systemClock } from "../../../../src/util/system-clock.ts";
-import {
-  type CacheMountRequest,
-  CacheMountStore,
-  type CacheSharing,
-} from "../../../../src/worker-agent/ops/exec/cache-mount-store.ts";
+import type { CacheMountRequest } from "../../../../src/worker-agent/ops/exec/cache-mount-lease.ts";
+import { CacheMountStore } from "../../../../src/worker-agent/ops/exec/cache-mount-store.ts";
 
 describe("CacheMountStore", () => {
   let directory: string;
@@ -19,6 +18,9 @@ describe("CacheMountStore", () => {
     sharing,
     description: `mount ${key}`,
     sessionIds: [session],
+    epoch: "",
+    holders: [],
+    copy: async () => assert.fail("nothing to copy"),
   });
   const use = async (key: string, sharing: CacheSharing, work: (path: string) => void, session = "s") => {
     await using lease = await store.acquire(request(key, sharing, session), signal);
@@ -112,17 +114,17 @@ describe("CacheMountStore", () => {
 
   test("prune() forgets a key, but not what the same build has used", async () => {
     const path = await use("k", "shared", () => {}, "build1");
-    store.prune("k", { nested: false, sessionIds: ["build1"] });
+    store.prune({ id: "k", nested: false, sessionIds: ["build1"] });
     assert.equal(await use("k", "shared", () => {}, "build1"), path);
-    store.prune("k", { nested: true, sessionIds: ["build2"] });
+    store.prune({ id: "k", nested: true, sessionIds: ["build2"] });
     assert.equal(await use("k", "shared", () => {}, "build1"), path);
-    store.prune("k", { nested: false, sessionIds: ["build2"] });
+    store.prune({ id: "k", nested: false, sessionIds: ["build2"] });
     assert.notEqual(await use("k", "shared", () => {}, "build2"), path);
   });
 
   test("a pruned mount in use stays until it is released", async () => {
     const lease = await store.acquire(request("k", "shared", "old"), signal);
-    store.prune("k", { nested: false, sessionIds: ["new"] });
+    store.prune({ id: "k", nested: false, sessionIds: ["new"] });
     assert.ok(existsSync(lease.path));
     assert.notEqual(await use("k", "shared", () => {}, "new"), lease.path);
     await lease[Symbol.asyncDispose]();
@@ -142,5 +144,121 @@ describe("CacheMountStore", () => {
     assert.equal(await store.remove(record.id), true);
     assert.deepEqual(await store.list(), []);
     assert.deepEqual(readdirSync(directory), []);
+  });
+
+  describe("in a fleet", () => {
+    const holder = (entryId: string, version: string): CacheMountHolder => ({
+      agentId: "other",
+      entryId,
+      version,
+      sizeBytes: 1,
+    });
+    /** A step that succeeds. */
+    const leave = async (what: CacheMountRequest, text?: string) => {
+      await using lease = await store.acquire(what, signal);
+      if (text !== undefined) writeFileSync(join(lease.path, "f"), text);
+      return (await lease.publish()) ?? assert.fail("nothing was published");
+    };
+    /** Has what the other agent has; counts how often it is asked. */
+    const copying = (what: CacheMountRequest, holders: readonly CacheMountHolder[], text: string | undefined) => {
+      const asked: (readonly CacheMountHolder[])[] = [];
+      const copy: CacheMountRequest["copy"] = async (newer, directory) => {
+        asked.push(newer);
+        if (text === undefined) return undefined;
+        mkdirSync(join(directory, "data"));
+        writeFileSync(join(directory, "data/f"), text);
+        return { version: newer[0]?.version ?? "", sizeBytes: text.length };
+      };
+      return { asked, request: { ...what, holders, copy } };
+    };
+
+    test("a version is made by a step that succeeds and that nobody disturbs", async () => {
+      const first = await store.acquire(request("k", "shared"), signal);
+      const second = await store.acquire(request("k", "shared"), signal);
+      assert.equal(await first.publish(), undefined);
+      const published = (await second.publish()) ?? assert.fail();
+      using reading = await store.read(published.entryId, signal);
+      assert.equal(reading.version, published.version);
+      assert.notEqual((await leave(request("other", "shared"))).version, published.version);
+    });
+
+    test("what a step left that failed, or that runs, or was killed, is given to nobody", async () => {
+      const { entryId } = await leave(request("k", "shared"), "good");
+      const lease = await store.acquire(request("k", "shared"), signal);
+      const impatient = AbortSignal.timeout(10);
+      await assert.rejects(store.read(entryId, impatient), { name: "TimeoutError" });
+      const restarted = await CacheMountStore.open({ directory, clock: systemClock });
+      await assert.rejects(restarted.read(entryId, signal), /left by a step that failed/);
+      const refused = assert.rejects(store.read(entryId, signal), /left by a step that failed/);
+      await lease[Symbol.asyncDispose]();
+      await refused;
+      await assert.rejects(store.read("gone", signal), { code: Code.NotFound });
+      // The next step here finds it all the same.
+      assert.equal((await leave(request("k", "shared"))).entryId, entryId);
+      (await store.read(entryId, signal))[Symbol.dispose]();
+    });
+
+    test("what is newer elsewhere takes the place of the own", async () => {
+      const gone: string[] = [];
+      store = await CacheMountStore.open({ directory, clock: systemClock, onGone: (id) => void gone.push(id) });
+      const own = await leave(request("k", "shared"), "old");
+      const holders = [holder("e2", "v2"), { ...holder(own.entryId, own.version), agentId: "me" }, holder("e0", "v0")];
+      const { asked, request: wanting } = copying(request("k", "shared"), holders, "new");
+      await using lease = await store.acquire(wanting, signal);
+      assert.equal(readFileSync(join(lease.path, "f"), "utf8"), "new");
+      assert.deepEqual(asked, [[holders[0]]]);
+      assert.deepEqual(gone, [own.entryId]);
+      assert.equal((await store.list()).length, 1);
+    });
+
+    test("without anything newer nobody is asked, also not when a step has failed since", async () => {
+      const own = await leave(request("k", "shared"), "own");
+      const holders = [{ ...holder(own.entryId, own.version), agentId: "me" }, holder("e0", "v0")];
+      for (let i = 0; i < 2; i++) {
+        const { asked, request: wanting } = copying(request("k", "shared"), holders, "new");
+        await using lease = await store.acquire(wanting, signal);
+        assert.equal(readFileSync(join(lease.path, "f"), "utf8"), "own");
+        assert.deepEqual(asked, []);
+      }
+    });
+
+    test("a copy that cannot be had leaves the own, or a new one, and nothing half-made", async () => {
+      const { request: first } = copying(request("k", "shared"), [holder("e", "v")], undefined);
+      const own = await leave(first, "own");
+      const { asked, request: second } = copying(request("k", "shared"), [holder("e", "v")], undefined);
+      assert.equal((await leave(second)).entryId, own.entryId);
+      assert.equal(asked.length, 1);
+      const broken = { ...second, copy: () => Promise.reject(new Error("aborted")) };
+      await assert.rejects(store.acquire(broken, signal), { message: "aborted" });
+      assert.deepEqual(readdirSync(directory), [own.entryId]);
+      assert.equal((await leave(request("k", "shared"))).entryId, own.entryId);
+    });
+
+    test("another epoch starts anew", async () => {
+      const old = await leave(request("k", "shared"), "old");
+      const anew = await leave({ ...request("k", "shared"), epoch: "e1" });
+      assert.notEqual(anew.entryId, old.entryId);
+      assert.equal(anew.epoch, "e1");
+      await assert.rejects(store.read(old.entryId, signal), { code: Code.NotFound });
+    });
+
+    test("a step waits while its directory is lent, which cannot be removed then", async () => {
+      const { entryId } = await leave(request("k", "shared"), "lent");
+      const reading = await store.read(entryId, signal);
+      assert.equal(await store.remove(entryId), false);
+      let taken = false;
+      const waiting = store.acquire(request("k", "shared"), signal).then((lease) => {
+        taken = true;
+        return lease;
+      });
+      await use("elsewhere", "shared", () => {});
+      assert.equal(taken, false);
+      // Who comes now waits for the step.
+      const late = store.read(entryId, AbortSignal.timeout(10));
+      await assert.rejects(late, { name: "TimeoutError" });
+      reading[Symbol.dispose]();
+      await (await waiting)[Symbol.asyncDispose]();
+      assert.equal(taken, true);
+    });
   });
 });

@@ -31,11 +31,17 @@ test("a cache mount is filled while its input is mounted", async (t) => {
       inputs: [{ layers: ["base"] as never }],
       cwd: "/",
       command: "true",
-      pruneCacheMounts: false,
       layers: { view, ensure: async () => {} } as unknown as LayerService,
       sessions: noSessions,
       area: {} as MountArea,
-      cacheMounts: await CacheMountStore.open({ directory: join(directory, "caches"), clock: systemClock }),
+      cacheMounts: {
+        cacheMounts: await CacheMountStore.open({ directory: join(directory, "caches"), clock: systemClock }),
+        copier: { fetch: async () => undefined },
+        infos: [],
+        peers: {},
+        progress: { status: () => {}, log: () => {}, warn: () => {} },
+        sessionIds: [],
+      },
       copyTree: async (_source, target) => {
         await new Promise((resolve) => setImmediate(resolve));
         assert.equal(mounted, 1);

@@ -25,6 +25,7 @@ function taskOf(blobs: readonly LayerBlob[], layers: readonly LayerInfo[] = []):
     kind: "push",
     body: { target, blobs },
     layers,
+    cacheMounts: [],
     peers: {},
     sessionIds: [],
     coordinator: { id: "c", address: "", token: "" },

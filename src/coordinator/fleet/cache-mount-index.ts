@@ -1,0 +1,73 @@
+import type { KeyValue } from "../../core/seams/key-value.ts";
+import type {
+  CacheMountHolder,
+  CacheMountInfo,
+  CacheMountsDropped,
+  CacheMountUse,
+  PublishedCacheMount,
+} from "../../core/values/cache-mount.ts";
+import { digestHex, sha256 } from "../../core/values/digest.ts";
+import { randomId } from "../../core/values/random-id.ts";
+import { MirroredBucket } from "./mirrored-bucket.ts";
+
+/** Directories remembered of one mount; the oldest versions go first. */
+const maxHolders = 16;
+
+/** Which agents hold which version of each cache mount of the fleet (ADR-0008). */
+export class CacheMountIndex implements Disposable {
+  readonly #records: MirroredBucket<CacheMountInfo>;
+
+  private constructor(records: MirroredBucket<CacheMountInfo>) {
+    this.#records = records;
+  }
+
+  static async open(bucket: KeyValue): Promise<CacheMountIndex> {
+    return new CacheMountIndex(await MirroredBucket.open<CacheMountInfo>(bucket));
+  }
+
+  get(key: string): CacheMountInfo {
+    return this.#records.get(recordKey(key)) ?? { key, epoch: "", holders: [] };
+  }
+
+  /** The version is the newest from now on, unless the mount was pruned since the step began. */
+  async publish(agentId: string, { key, epoch, ...version }: PublishedCacheMount): Promise<void> {
+    await this.#records.change(recordKey(key), (known = { key, epoch: "", holders: [] }) => {
+      if (known.epoch !== epoch) return known;
+      const others = known.holders.filter(({ entryId }) => entryId !== version.entryId);
+      const holder: CacheMountHolder = { agentId, ...version };
+      return { ...known, holders: [holder, ...others].slice(0, maxHolders) };
+    });
+  }
+
+  /** The agent has the directories no more. */
+  async drop({ agentId, entryIds }: CacheMountsDropped): Promise<void> {
+    const isGone = (holder: CacheMountHolder) => holder.agentId === agentId && entryIds.includes(holder.entryId);
+    const concerned = [...this.#records.values()].filter(({ holders }) => holders.some(isGone));
+    const without = (known: CacheMountInfo | undefined) => {
+      if (known === undefined || !known.holders.some(isGone)) return known;
+      const holders = known.holders.filter((holder) => !isGone(holder));
+      return holders.length === 0 ? undefined : { ...known, holders };
+    };
+    await Promise.all(concerned.map(({ key }) => this.#records.change(recordKey(key), without)));
+  }
+
+  /** Begins a new epoch of a mount, known or not, and of the others with its id that are not to be spared. */
+  async forget({ id, key, nested }: CacheMountUse, isSpared: (key: string) => boolean): Promise<void> {
+    const keys = new Set([key]);
+    for (const known of this.#records.values()) {
+      const matches = nested ? known.key.startsWith(`${id}:`) : known.key === id;
+      if (matches && !isSpared(known.key)) keys.add(known.key);
+    }
+    const anew = (key: string) => ({ key, epoch: randomId(), holders: [] });
+    await Promise.all([...keys].map((key) => this.#records.change(recordKey(key), () => anew(key))));
+  }
+
+  [Symbol.dispose](): void {
+    this.#records[Symbol.dispose]();
+  }
+}
+
+/** Mount keys are any text; those of a bucket are not. */
+export function recordKey(key: string): string {
+  return digestHex(sha256(key));
+}

@@ -1,0 +1,78 @@
+import { randomUUID } from "node:crypto";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** What of an entry is kept on disk. */
+export interface CacheMountFacts {
+  readonly key: string;
+  readonly description: string;
+  /** Of the mount when this was made; see CacheMountInfo. */
+  readonly epoch: string;
+  readonly createdAt: number;
+  lastUsedAt: number;
+  usageCount: number;
+  sizeBytes: number;
+  /** Used since its size was taken. */
+  changed: boolean;
+  /** What it was when the last step had succeeded with it. */
+  version?: string;
+  /** A step uses it, or failed with it: it is not `version` as others know it. */
+  dirty: boolean;
+}
+
+/** One directory of a CacheMountStore: `<id>/data`, which may be a file, and `<id>/meta.json`. */
+export class CacheMountEntry {
+  readonly id: string;
+  readonly directory: string;
+  readonly facts: CacheMountFacts;
+  users = 0;
+  exclusive = false;
+  /** Pruned: found by nobody any more, deleted when its last user leaves. */
+  dropped = false;
+  sessionIds: ReadonlySet<string> = new Set();
+  /** Who copies it to another agent now. */
+  readonly readers = new Set<AbortController>();
+  /** Steps that wait for the end of copies. */
+  awaited = 0;
+
+  private constructor(root: string, id: string, facts: CacheMountFacts) {
+    this.id = id;
+    this.directory = join(root, id);
+    this.facts = facts;
+  }
+
+  /** For a step to use; in memory only, until `save`. */
+  static create(
+    root: string,
+    what: Pick<CacheMountFacts, "key" | "description" | "epoch">,
+    now: number,
+  ): CacheMountEntry {
+    const unused = { createdAt: now, lastUsedAt: now, usageCount: 0, sizeBytes: 0, changed: true, dirty: true };
+    return new CacheMountEntry(root, randomUUID(), { ...what, ...unused });
+  }
+
+  /** Also deletes files of it that were half written. @throws Error when there is none, or only half of one */
+  static async load(root: string, id: string): Promise<CacheMountEntry> {
+    const facts = JSON.parse(await readFile(join(root, id, "meta.json"), "utf8")) as CacheMountFacts;
+    for (const name of await readdir(join(root, id))) {
+      if (name.startsWith("meta.json.")) await rm(join(root, id, name), { force: true });
+    }
+    // Agents wrote no epoch while mounts stayed where they were.
+    return new CacheMountEntry(root, id, { ...facts, epoch: facts.epoch ?? "" });
+  }
+
+  get data(): string {
+    return join(this.directory, "data");
+  }
+
+  get inUse(): boolean {
+    return this.users > 0 || this.readers.size > 0;
+  }
+
+  async save(): Promise<void> {
+    const path = join(this.directory, "meta.json");
+    const next = `${path}.${randomUUID()}`;
+    await writeFile(next, JSON.stringify(this.facts));
+    await rename(next, path);
+  }
+}
