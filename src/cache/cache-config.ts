@@ -2,6 +2,7 @@ import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import { type Digest, isDigest } from "../core/values/digest.ts";
 import { goJson, goTime } from "../util/go-json.ts";
+import { parseCacheJson, shown } from "./cache-json.ts";
 
 /** BuildKit cache/remotecache/v1/types/spec.go. */
 export const cacheConfigMediaType = "application/vnd.buildkit.cacheconfig.v0";
@@ -34,6 +35,9 @@ export interface CacheConfigLink {
   /** Place of the input's record. */
   readonly link: number;
 }
+
+/** Digests and selectors, which are digests too. */
+const maxNameLength = 256;
 
 /** Go's zero time.Time, which BuildKit writes for chains. */
 const zeroTime = "0001-01-01T00:00:00Z";
@@ -71,7 +75,7 @@ function recordJson(record: CacheConfigRecord): unknown {
  * @throws BuildError InvalidArgument when it is not of this form; references are checked by `checkCacheConfig`
  */
 export function parseCacheConfig(bytes: Uint8Array): CacheConfig {
-  const config = asObject(parseJson(bytes), "cache config");
+  const config = asObject(parseCacheJson(bytes, "cache config"), "cache config");
   return {
     layers: asList(config["layers"], "layers").map(parseLayer),
     records: asList(config["records"], "records").map(parseRecord),
@@ -80,7 +84,7 @@ export function parseCacheConfig(bytes: Uint8Array): CacheConfig {
 
 /** @throws as `parseCacheConfig` */
 export function parseCacheRecords(bytes: Uint8Array): CacheConfigRecord[] {
-  return asList(parseJson(bytes), "inline cache").map(parseRecord);
+  return asList(parseCacheJson(bytes, "inline cache"), "inline cache").map(parseRecord);
 }
 
 function parseLayer(value: unknown): CacheLayer {
@@ -95,7 +99,8 @@ function parseRecord(value: unknown): CacheConfigRecord {
     inputs: asList(record["inputs"], "inputs").map((links) =>
       asList(links, "input").map((entry) => {
         const { selector = "", link } = asObject(entry, "link");
-        if (typeof selector !== "string") throw invalid("selector is not text");
+        if (typeof selector !== "string" || selector.length > maxNameLength)
+          throw invalid(`selector ${shown(selector)}`);
         return { selector, link: asIndex(link) };
       }),
     ),
@@ -122,14 +127,6 @@ function timeText(unixMs: number): string {
   return unixMs === 0 ? zeroTime : goTime(unixMs);
 }
 
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new BuildError(Code.InvalidArgument, `invalid cache config: ${(cause as Error).message}`, { cause });
-  }
-}
-
 function asObject(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid(`${what} is no object`);
   return value as Record<string, unknown>;
@@ -144,12 +141,14 @@ function asList(value: unknown, what: string): readonly unknown[] {
 
 function asIndex(value: unknown): number {
   if (value === undefined || value === null) return 0;
-  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw invalid(`${String(value)} is no index`);
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw invalid(`${shown(value)} is no index`);
   return value;
 }
 
 function asDigest(value: unknown): Digest {
-  if (typeof value !== "string" || !isDigest(value)) throw invalid(`${JSON.stringify(value)} is no digest`);
+  if (typeof value !== "string" || value.length > maxNameLength || !isDigest(value)) {
+    throw invalid(`${shown(value)} is no digest`);
+  }
   return value;
 }
 
@@ -157,7 +156,7 @@ function asDigest(value: unknown): Digest {
 function asTime(value: unknown): number {
   if (value === undefined || value === null) return 0;
   const time = typeof value === "string" ? Date.parse(value) : Number.NaN;
-  if (Number.isNaN(time)) throw invalid(`${JSON.stringify(value)} is no time`);
+  if (Number.isNaN(time)) throw invalid(`${shown(value)} is no time`);
   return Math.max(0, time);
 }
 

@@ -5,6 +5,7 @@ import { isDigest } from "../core/values/digest.ts";
 import { isIndexType, isManifestType, layerMediaType, MediaType } from "../core/values/media-type.ts";
 import { goJson } from "../util/go-json.ts";
 import { cacheConfigMediaType } from "./cache-config.ts";
+import { parseCacheJson, shown } from "./cache-json.ts";
 
 /** How config and layers are tied together (map g2). */
 export type CacheManifestForm = "image-manifest" | "oci-index" | "docker-index";
@@ -86,12 +87,7 @@ export function ordered({ mediaType, digest, size, urls, annotations }: Descript
 }
 
 function parse(bytes: Uint8Array): Record<string, unknown> {
-  let document: unknown;
-  try {
-    document = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new BuildError(Code.InvalidArgument, `invalid cache manifest: ${(cause as Error).message}`, { cause });
-  }
+  const document = parseCacheJson(bytes, "cache manifest");
   if (typeof document !== "object" || document === null || Array.isArray(document)) throw invalid("not an object");
   return document as Record<string, unknown>;
 }
@@ -104,21 +100,29 @@ function list(value: unknown): readonly unknown[] {
 
 function descriptor(value: unknown): Descriptor {
   const { mediaType, digest, size, urls, annotations } = (value ?? {}) as Record<string, unknown>;
-  if (typeof digest !== "string" || !isDigest(digest)) throw invalid("descriptor without a valid digest");
+  if (!isText(digest) || !isDigest(digest)) throw invalid("descriptor without a valid digest");
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-    throw invalid(`invalid size ${String(size)} in ${digest}`);
+    throw invalid(`invalid size ${shown(size)} in ${digest}`);
   }
-  const texts = Object.entries(typeof annotations === "object" && annotations !== null ? annotations : {}).filter(
-    (entry): entry is [string, string] => typeof entry[1] === "string",
-  );
+  const texts = Object.entries(typeof annotations === "object" && annotations !== null ? annotations : {})
+    .filter((entry): entry is [string, string] => isText(entry[0]) && isText(entry[1]))
+    .slice(0, maxTexts);
   return {
-    mediaType: typeof mediaType === "string" ? mediaType : "",
+    mediaType: isText(mediaType) ? mediaType : "",
     digest,
     size,
-    ...(Array.isArray(urls) ? { urls: urls.filter((url) => typeof url === "string") } : {}),
+    ...(Array.isArray(urls) ? { urls: urls.filter(isText).slice(0, maxTexts) } : {}),
     ...(texts.length === 0 ? {} : { annotations: Object.fromEntries(texts) }),
   };
 }
+
+/** What a descriptor says goes into the layer catalog: texts beyond any use are passed over. */
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.length <= maxTextLength;
+}
+
+const maxTextLength = 16 << 10;
+const maxTexts = 32;
 
 function invalid(message: string): BuildError {
   return new BuildError(Code.InvalidArgument, `invalid cache manifest: ${message}`);

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { ProgressWriter } from "../core/seams/progress.ts";
@@ -8,8 +9,11 @@ import { parseCacheManifest } from "./cache-manifest.ts";
 import { ImportedCache } from "./imported-cache.ts";
 import { readInlineCache } from "./inline/read-inline-cache.ts";
 
-/** Limit of BuildKit cache/remotecache/import.go for manifests and cache configs. */
-const maxDocumentBytes = 1 << 20;
+/**
+ * For manifests and configs. A graph of 10,000 vertices needs 5 MB, which BuildKit writes but refuses to read (1 MiB,
+ * cache/remotecache/import.go). What is as large as this takes half a second to read, in pieces.
+ */
+const maxDocumentBytes = 16 << 20;
 
 /**
  * Reads the index of a cache; layers stay where they are (BuildKit cache/remotecache/import.go). An image brings its inline
@@ -26,6 +30,7 @@ export async function importCache(
   progress.status({ id: `inferred cache manifest type: ${manifest.mediaType}`, startedAt: now, completedAt: now });
   if (manifest.config === undefined) return readInlineCache(source, manifest, signal);
   const config = parseCacheConfig(await readDocument(source, manifest.config, signal));
+  await setImmediate();
   return [new ImportedCache(config, new Map(manifest.layers.map((layer) => [layer.digest, layer])))];
 }
 

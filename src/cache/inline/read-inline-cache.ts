@@ -3,6 +3,7 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import { isDigest } from "../../core/values/digest.ts";
 import { isIndexType } from "../../core/values/media-type.ts";
 import { parseCacheRecords } from "../cache-config.ts";
+import { parseCacheJson } from "../cache-json.ts";
 import { type CacheManifest, parseCacheManifest } from "../cache-manifest.ts";
 import { ImportedCache } from "../imported-cache.ts";
 import { createdAtAnnotation, descriptionAnnotation, diffIdAnnotation } from "../layer-annotations.ts";
@@ -50,7 +51,7 @@ async function readImage(
   signal: AbortSignal,
 ): Promise<ImportedCache | undefined> {
   if (layers.length === 0 || configDescriptor.size > maxConfigBytes) return undefined;
-  const config = JSON.parse(new TextDecoder().decode(await source.read(configDescriptor, signal))) as ImageConfig;
+  const config = (parseCacheJson(await source.read(configDescriptor, signal), "image config") ?? {}) as ImageConfig;
   const diffIds = config.rootfs?.diff_ids ?? [];
   const cache = config[inlineCacheField];
   // Configs of attestations have no root file system either.

@@ -53,10 +53,11 @@ class RegistryCacheSource implements CacheSource {
     return { kind: "registry", repository: this.#repository, descriptor };
   }
 
-  async has({ digest }: Descriptor, signal: AbortSignal): Promise<boolean> {
+  async has({ digest, size }: Descriptor, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#registry.stat(this.#repository, digest, { ...this.#call, signal });
-      return true;
+      const found = await this.#registry.stat(this.#repository, digest, { ...this.#call, signal });
+      // Some registries do not say.
+      return found.size === size || found.size <= 0;
     } catch (error) {
       signal.throwIfAborted();
       if (BuildError.from(error).code === Code.NotFound) return false;

@@ -154,7 +154,7 @@ async function build(
 ): Promise<void> {
   const mode = progressMode(flags.progress);
   const address = await daemonAddress(clientFlags(command));
-  const stores = new ContentStores();
+  const stores = new ContentStores((text) => stderr.write(text));
   await using context = path === "-" ? await StdinContext.read(stdin) : undefined;
   const request = await buildRequest(path, flags, { stores, context, stdin });
   const isRequest = request.frontendOptions["requestid"] !== undefined;

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { type LayoutManifest, type LayoutName, OciLayout } from "../../client/content/oci-layout.ts";
 import type { BuildOutput, CacheOption } from "../../client/index.ts";
 import { ContentService, type OfferedLayout, type SessionService } from "../../client/session/index.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
 import { UsageError } from "../usage-error.ts";
 import { parsePairs } from "./parse-pairs.ts";
 
@@ -10,7 +11,13 @@ import { parsePairs } from "./parse-pairs.ts";
 export class ContentStores {
   readonly #offered = new Map<string, OfferedLayout>();
   readonly #cacheTargets: { readonly layout: OciLayout; readonly tag: string }[] = [];
+  readonly #warn: (text: string) => void;
   #export: OciLayout | undefined;
+
+  /** @param warn told of what the build goes on without */
+  constructor(warn: (text: string) => void) {
+    this.#warn = warn;
+  }
 
   /** `--oci-layout` */
   async addLayouts(texts: readonly string[]): Promise<void> {
@@ -49,18 +56,27 @@ export class ContentStores {
 
   /**
    * `--import-cache type=local`: names the manifest by digest.
-   * @returns undefined when there is no such cache, which is no error: a first build has none
+   * @returns undefined when there is no such cache, which is no error: a first build has none; or when its index cannot be read
    */
   async resolveCacheImport(option: CacheOption): Promise<CacheOption | undefined> {
     if (option.type !== "local") return option;
     const { src = "", tag = "latest" } = option.attributes;
     if (src === "") throw new UsageError("local cache importer requires src");
     const layout = new OciLayout(resolve(src));
-    const digest = option.attributes["digest"] ?? (await layout.find(tag))?.digest;
+    const digest = option.attributes["digest"] ?? (await this.#findCache(layout, tag, src))?.digest;
     if (digest === undefined) return undefined;
     const id = `local:${src}`;
     if (!this.#offered.has(id)) this.#offered.set(id, { layout, writable: false });
     return { ...option, attributes: { ...option.attributes, digest } };
+  }
+
+  async #findCache(layout: OciLayout, tag: string, src: string): Promise<LayoutManifest | undefined> {
+    try {
+      return await layout.find(tag);
+    } catch (error) {
+      this.#warn(`warning: local cache import at ${src} left out: ${BuildError.from(error).message}\n`);
+      return undefined;
+    }
   }
 
   /** An image output that goes into a directory. */

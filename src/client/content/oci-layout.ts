@@ -96,10 +96,12 @@ export class OciLayout {
       throw error;
     }
     try {
-      return JSON.parse(text) as LayoutIndex;
+      const index = JSON.parse(text) as LayoutIndex | null;
+      if (Array.isArray(index?.manifests ?? [])) return index ?? {};
     } catch (error) {
       throw new BuildError(Code.InvalidArgument, `cannot read ${path}: ${(error as Error).message}`, { cause: error });
     }
+    throw new BuildError(Code.InvalidArgument, `cannot read ${path}: its manifests are no list`);
   }
 
   #blobPath(digest: Digest): string {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { importCache, joinCaches } from "../../cache/index.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
@@ -54,9 +55,10 @@ export class CacheImports {
     if (known !== undefined) return known;
     const { recordLayers, held, signal } = this.#options;
     const ready = this.#import(entry, id);
-    const keys = ready.then(
-      (found): CacheKeyStorage => new ImportedCacheKeyStorage(found === undefined ? [] : found.cache.records),
-    );
+    const keys = ready.then(async (found): Promise<CacheKeyStorage> => {
+      await setImmediate();
+      return new ImportedCacheKeyStorage(found === undefined ? [] : found.cache.records);
+    });
     const manager = new CacheManager<Ref>({
       id,
       keys: new DeferredKeyStorage(keys),
@@ -77,7 +79,10 @@ export class CacheImports {
           const source = await importer.open(attrs, { sessions, signal }).catch((error: unknown) => {
             throw BuildError.from(error).wrap(`failed to configure ${type} cache importer`);
           });
-          return { source, cache: joinCaches(await importCache(source, progress, signal)) };
+          const caches = await importCache(source, progress, signal);
+          // Each is a long piece of work for a large cache.
+          await setImmediate();
+          return { source, cache: joinCaches(caches) };
         },
         this.#options.signal,
       );
