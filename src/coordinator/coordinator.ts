@@ -27,6 +27,7 @@ import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "
 import { DockerfileFrontend } from "../frontend/index.ts";
 import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
 import { llbCapabilities } from "../llb/capabilities.ts";
+import { mergedVertex } from "../llb/definition/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
 import { isCacheKeyEntry, Solver } from "../solver/index.ts";
@@ -217,6 +218,7 @@ export class Coordinator implements AsyncDisposable {
       clock,
       logger,
       sessionGroup,
+      mergeVertices: mergedVertex,
       releaseResult: (ref) => held.release(ref),
     });
     const names = {

@@ -18,6 +18,7 @@ import { downloadBlob } from "./blob-download.ts";
 import { type UploadOutcome, uploadBlob } from "./blob-upload.ts";
 import { ConnectionLimiter } from "./connection-limiter.ts";
 import { discard, exchange, fail, type HttpResponse, redactUrl } from "./http-exchange.ts";
+import { listReferrers } from "./referrers.ts";
 import { RegistryAuthorizer } from "./registry-authorizer.ts";
 import { RegistryError, statusText } from "./registry-error.ts";
 import type { RegistryEndpoint, RegistryHosts } from "./registry-hosts.ts";
@@ -200,6 +201,35 @@ export class RegistryClient {
       }
     }
     throw firstError;
+  }
+
+  /** Descriptors of what refers to a manifest, such as signatures. @throws RegistryError */
+  async referrers(repository: string, digest: Digest, call: RegistryCall): Promise<readonly Descriptor[]> {
+    const host = specHost({ locator: repository, object: "" });
+    const endpoints = await this.#hosts.endpoints(host, call.insecure);
+    using _slot = await this.#limiter.acquire(host, "json", call.signal);
+    return listReferrers(digest, maxManifestBytes, async (path) => {
+      let failed: unknown;
+      for (const [index, endpoint] of endpoints.entries()) {
+        const request = this.#request(repository, endpoint, path, call, index === endpoints.length - 1);
+        try {
+          const response = await this.#requester.send({
+            ...request,
+            method: "GET",
+            headers: { accept: `${MediaType.ociIndex}, */*` },
+          });
+          if (response.status <= 299) return response;
+          if (response.status === 404) await discard(response);
+          else await fail(response);
+        } catch (error) {
+          call.signal.throwIfAborted();
+          failed ??= denied(error, "pull");
+        }
+      }
+      // A registry without such a list may answer anything; the tag that stands in for it decides.
+      if (failed !== undefined && !path.startsWith("referrers/")) throw failed;
+      return undefined;
+    });
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { Clock } from "../core/seams/clock.ts";
 import type { Logger } from "../core/seams/logger.ts";
-import type { OpResolver } from "../core/seams/op.ts";
+import type { OpResolver, Vertex } from "../core/seams/op.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { CacheManager } from "./cache-manager.ts";
 import type { ProgressSink } from "./progress-event.ts";
@@ -13,6 +13,7 @@ export interface SolveContext<T> {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly sessionGroup: (ids: readonly string[]) => SessionGroup;
+  readonly mergeVertices: (known: Vertex, other: Vertex) => Vertex;
   readonly releaseResult: ((result: T) => void) | undefined;
   readonly runs: RunIndex<T>;
   /** Ends of vertices that were dropped while their op still wound down, by digest. */
@@ -24,5 +25,6 @@ export interface JobMember {
   readonly id: string;
   readonly sessionIds: readonly string[];
   readonly traceparent: string | undefined;
+  readonly compatibilityVersion: number;
   readonly progressSink: ProgressSink;
 }

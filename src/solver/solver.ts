@@ -6,6 +6,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { Edge, Op, OpResolver, Vertex } from "../core/seams/op.ts";
 import type { ProgressWarning, ProgressWriter } from "../core/seams/progress.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
+import { currentCompatibilityVersion } from "../core/values/compatibility-version.ts";
 import { type Digest, sha256 } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
 import type { CacheManager } from "./cache-manager.ts";
@@ -27,6 +28,8 @@ export interface SolverOptions<T> {
   readonly logger: Logger;
   /** Called with the sessions of all jobs that want a vertex, each time its op asks for them. */
   readonly sessionGroup: (ids: readonly string[]) => SessionGroup;
+  /** What becomes of a vertex that another build wants too, with other metadata; default: it stays as it is. */
+  readonly mergeVertices?: (known: Vertex, other: Vertex) => Vertex;
   /** Called once for each result, loaded or made, when no vertex holds it any more. */
   readonly releaseResult?: (result: T) => void;
 }
@@ -35,6 +38,8 @@ export interface JobOptions {
   readonly sessionIds?: readonly string[];
   /** W3C traceparent for the ops of this job. */
   readonly traceparent?: string;
+  /** Default: the current one. */
+  readonly compatibilityVersion?: number;
 }
 
 /**
@@ -54,6 +59,7 @@ export class Solver<T> {
       clock: options.clock,
       logger: options.logger,
       sessionGroup: options.sessionGroup,
+      mergeVertices: options.mergeVertices ?? ((known) => known),
       releaseResult: options.releaseResult,
       runs: new RunIndex<T>(),
       draining: new Map(),
@@ -150,6 +156,7 @@ export class Solver<T> {
     for (const vertex of eachVertex(root)) {
       const inputs = vertex.inputs.map((input) => ({ state: loadedState(loaded, input.vertex), index: input.index }));
       const state = this.#stateFor(vertex, inputs);
+      state.wantedAs(vertex);
       state.addImportedCaches(caches);
       if (owner instanceof VertexState) owner.adoptNested(state);
       else state.addJob(owner);
@@ -209,6 +216,7 @@ class SolverJob<T> implements Job<T>, JobMember {
   readonly id: string;
   readonly sessionIds: string[];
   readonly traceparent: string | undefined;
+  readonly compatibilityVersion: number;
   readonly startedAt: number;
   readonly progressSink: JobProgress;
   readonly #clock: Clock;
@@ -220,6 +228,7 @@ class SolverJob<T> implements Job<T>, JobMember {
     this.id = id;
     this.sessionIds = [...(options.sessionIds ?? [])];
     this.traceparent = options.traceparent;
+    this.compatibilityVersion = options.compatibilityVersion ?? currentCompatibilityVersion;
     this.startedAt = clock.now();
     this.progressSink = new JobProgress(clock);
     this.#clock = clock;

@@ -2,6 +2,7 @@ import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { CacheMap, Op, OpContext, Vertex } from "../core/seams/op.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
+import { currentCompatibilityVersion } from "../core/values/compatibility-version.ts";
 import type { Digest } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
 import { allOrAbort } from "../util/all-or-abort.ts";
@@ -34,7 +35,6 @@ export interface VertexInput<T> {
 export class VertexState<T> {
   /** Identity: the vertex digest, or that of its ignore-cache twin (map d2). Progress goes under this digest. */
   readonly digest: Digest;
-  readonly vertex: Vertex;
   readonly inputs: readonly VertexInput<T>[];
   readonly context: SolveContext<T>;
   readonly progress: VertexProgressWriter;
@@ -53,10 +53,11 @@ export class VertexState<T> {
   readonly #held: SharedResult<T>[] = [];
   #combined: CombinedCacheManager<T> | undefined;
   #op: Op<T> | undefined;
+  #vertex: Vertex;
   #disposed = false;
 
   constructor(vertex: Vertex, digest: Digest, inputs: readonly VertexInput<T>[], context: SolveContext<T>) {
-    this.vertex = vertex;
+    this.#vertex = vertex;
     this.digest = digest;
     this.inputs = inputs;
     this.context = context;
@@ -65,6 +66,10 @@ export class VertexState<T> {
     const inputDigests = inputs.map(({ state }) => state.digest);
     this.progress = new VertexProgressWriter(initialProgress(vertex, digest, inputDigests), context.clock);
     this.exec = new SharedTask((signal) => this.#exec(signal));
+  }
+
+  get vertex(): Vertex {
+    return this.#vertex;
   }
 
   get ignoreCache(): boolean {
@@ -151,6 +156,11 @@ export class VertexState<T> {
   /** Keeps a result until the vertex dies. */
   hold(result: SharedResult<T>): void {
     this.#held.push(result);
+  }
+
+  /** A build wants the vertex, perhaps with other metadata than those before it. */
+  wantedAs(other: Vertex): void {
+    if (other !== this.#vertex) this.#vertex = this.context.mergeVertices(this.#vertex, other);
   }
 
   addJob(job: JobMember): void {
@@ -251,6 +261,10 @@ export class VertexState<T> {
         return context.sessionGroup([...new Set(Array.from(jobs, (job) => job.sessionIds).flat())]);
       },
       ...(traceparent === undefined ? {} : { traceparent }),
+      vertex: this.#vertex,
+      get compatibilityVersion(): number {
+        return commonCompatibilityVersion(jobs);
+      },
     };
   }
 
@@ -322,4 +336,14 @@ export class VertexState<T> {
       for (const result of kept) result.release();
     }
   }
+}
+
+/** As BuildKit solver/jobs.go, and with its words. */
+function commonCompatibilityVersion(jobs: Iterable<JobMember>): number {
+  const [version = currentCompatibilityVersion, other] = new Set(Array.from(jobs, (job) => job.compatibilityVersion));
+  if (other === undefined) return version;
+  throw new BuildError(
+    Code.Unknown,
+    `conflicting compatibility versions in shared solve state: ${version} != ${other}`,
+  );
 }

@@ -13,6 +13,8 @@ export interface SourceCall {
 export interface ImageRegistry {
   resolve(spec: ImageSpec, call: SourceCall): Promise<Descriptor>;
   fetchJson(repository: string, descriptor: Descriptor, call: SourceCall): Promise<Uint8Array>;
+  /** What says that it is about a manifest. */
+  referrers(repository: string, digest: Digest, call: SourceCall): Promise<readonly Descriptor[]>;
   /** Verified; a cut stream is resumed. */
   blob(
     repository: string,

@@ -1,6 +1,7 @@
 import { chmod } from "node:fs/promises";
 import type { LayerService, RunContext } from "../core/seams/op-runner.ts";
 import type { Snapshotter } from "../core/seams/snapshotter.ts";
+import type { ChecksumRequest } from "../core/values/checksum-request.ts";
 import type { OutputsResult, ResolvedSource } from "../core/values/task.ts";
 import type { SourceRequest } from "./source-identifier.ts";
 
@@ -12,6 +13,8 @@ export type SourceContext = Pick<RunContext, "sessions" | "signal" | "progress" 
 export interface ResolveOptions {
   /** git: put the raw commit and tag objects into the details, as base64. */
   readonly gitObjects?: boolean;
+  /** http: put this digest into the details, as `checksum`. */
+  readonly checksum?: ChecksumRequest;
   /** What the same origin was found to be earlier in the build, maybe under other attributes: it is not asked again. */
   readonly known?: ResolvedSource;
 }

@@ -26,6 +26,8 @@ const schemes = new Set<string>([
 export interface SourceRequest {
   readonly identifier: string;
   readonly attrs: Readonly<Record<string, string>>;
+  /** Release whose behaviour is wanted; absent = the current one. */
+  readonly compatibilityVersion?: number;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Clock } from "../../src/core/seams/clock.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
 import type { CacheMap, Edge, Op, OpContext, OpResolver, Vertex, VertexOptions } from "../../src/core/seams/op.ts";
 import { type Digest, sha256 } from "../../src/core/values/digest.ts";
-import { CacheManager, MemoryCacheKeyStorage, Solver } from "../../src/solver/index.ts";
+import { CacheManager, MemoryCacheKeyStorage, Solver, type SolverOptions } from "../../src/solver/index.ts";
 import { sleep } from "../../src/util/abort.ts";
 
 /** A result: its value is what counts as content. */
@@ -185,7 +185,7 @@ export interface NumberSolver {
 const resolver: OpResolver<NumberResult> = { resolve: (of) => (of as NumberVertex).payload };
 
 /** A second solver over the same cache stands for a later process. */
-export function numberSolver(before?: NumberSolver): NumberSolver {
+export function numberSolver(before?: NumberSolver, more: Partial<SolverOptions<NumberResult>> = {}): NumberSolver {
   const keys = before?.keys ?? new MemoryCacheKeyStorage();
   const stored = before?.stored ?? new MemoryResults();
   const cache = before?.cache ?? numberCache("local", keys, stored);
@@ -196,6 +196,7 @@ export function numberSolver(before?: NumberSolver): NumberSolver {
     logger: silentLogger,
     sessionGroup: (ids) => ({ ids, get: noSession, any: noSession }),
     releaseResult: (result) => results.release(result),
+    ...more,
   });
   return { solver, cache, keys, stored };
 }

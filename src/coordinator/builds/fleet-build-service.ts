@@ -90,7 +90,11 @@ export class FleetBuildService implements BuildService {
       });
     const sessions = this.#options.sessions(params.sessionId === "" ? [] : [params.sessionId]);
     const trace = params.traceparent === undefined ? {} : { traceparent: params.traceparent };
-    const job = solver.newJob(params.ref, { sessionIds: sessions.ids, ...trace });
+    const job = solver.newJob(params.ref, {
+      sessionIds: sessions.ids,
+      compatibilityVersion: params.compatibilityVersion,
+      ...trace,
+    });
     const provenance = new BuildProvenance({
       graph: solver,
       root: {

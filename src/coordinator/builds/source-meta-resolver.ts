@@ -1,6 +1,9 @@
 import { SourceOp } from "../../api/gen/ops.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
 import type { SourceMeta, SourceMetaRequest } from "../../core/seams/llb-bridge.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { ChecksumRequest } from "../../core/values/checksum-request.ts";
 import { parseDigest, sha256 } from "../../core/values/digest.ts";
 import { hostPlatform } from "../../core/values/platform.ts";
 import type { ResolvedSource } from "../../core/values/task.ts";
@@ -36,13 +39,14 @@ export class SourceMetaResolver {
         source: SourceOp.encode(source).finish(),
         platform: request.platform ?? hostPlatform(),
         gitObjects: request.git?.returnObject === true,
+        ...(request.http === undefined ? {} : { checksum: request.http.checksum }),
         ...(known === undefined ? {} : { known }),
       },
       { ...context, affinity: `source ${sha256(source.identifier.replace(/#.*/, ""))}` },
     );
     this.#known.remember(context.sessions.ids, source, resolved);
     if (scheme === "git") return { source, git: gitMeta(resolved) };
-    if (scheme === "http" || scheme === "https") return { source, http: httpMeta(resolved) };
+    if (scheme === "http" || scheme === "https") return { source, http: httpMeta(resolved, request.http?.checksum) };
     return { source };
   }
 
@@ -51,10 +55,20 @@ export class SourceMetaResolver {
     const call = { sessions, signal, progress };
     const { source, resolveMode: mode, platform = hostPlatform() } = request;
     const wanted = mode ? { ...source, attrs: { ...source.attrs, "image.resolvemode": mode } } : source;
-    if (request.image?.noConfig === true) {
-      return { source, image: { digest: await this.#images.resolveDigest(wanted, call), config: new Uint8Array() } };
+    const { noConfig = false, attestations } = request.image ?? {};
+    const image = noConfig
+      ? { digest: await this.#images.resolveDigest(wanted, call), config: new Uint8Array() }
+      : await this.#images.resolveConfig(wanted, platform, call);
+    if (attestations === undefined) return { source, image };
+    const chain = await this.#images.resolveAttestations(wanted, platform, attestations.predicateTypes, call);
+    if (chain === undefined) return { source, image };
+    if (chain.root !== image.digest) {
+      throw new BuildError(
+        Code.Unknown,
+        `attestation chain root digest ${chain.root} does not match image digest ${image.digest}`,
+      );
     }
-    return { source, image: await this.#images.resolveConfig(wanted, platform, call) };
+    return { source, image: { ...image, attestationChain: chain } };
   }
 }
 
@@ -71,11 +85,12 @@ function gitMeta({ pin, details }: ResolvedSource): NonNullable<SourceMeta["git"
   };
 }
 
-function httpMeta({ pin, details }: ResolvedSource): NonNullable<SourceMeta["http"]> {
+function httpMeta({ pin, details }: ResolvedSource, asked?: ChecksumRequest): NonNullable<SourceMeta["http"]> {
   const lastModified = details["lastModified"] === undefined ? Number.NaN : Date.parse(details["lastModified"]);
   return {
     checksum: parseDigest(pin),
     filename: details["filename"] ?? "",
     ...(Number.isNaN(lastModified) ? {} : { lastModified }),
+    ...(asked === undefined ? {} : { requested: { digest: details["checksum"] ?? "", suffix: asked.suffix } }),
   };
 }

@@ -1,7 +1,6 @@
 /**
  * Frontend API capabilities that work here (BuildKit frontend/gateway/pb/caps.go). A client that misses one either falls back
- * or refuses; one that is promised and does not work fails in the middle of a build. Not served:
- * `source.metaresolver.image.attestations`, `source.metaresolver.http.checksumrequest`.
+ * or refuses; one that is promised and does not work fails in the middle of a build.
  */
 export const frontendCapabilities: readonly string[] = [
   "solve.base",
@@ -29,4 +28,6 @@ export const frontendCapabilities: readonly string[] = [
   "gateway.warnings",
   "reference.attestations",
   "source.metaresolver",
+  "source.metaresolver.image.attestations",
+  "source.metaresolver.http.checksumrequest",
 ];

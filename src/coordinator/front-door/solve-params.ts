@@ -1,10 +1,8 @@
 import type { SolveRequest } from "../../api/gen/control.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { compatibilityVersions, currentCompatibilityVersion } from "../../core/values/compatibility-version.ts";
 import type { CacheExportEntry, CacheImportEntry, ExporterEntry, SolveParams } from "./build-service.ts";
-
-const compatibilityVersions = [10, 20, 30];
-const currentCompatibilityVersion = 30;
 
 /**
  * Checks `Control.Solve` and folds its deprecated fields into the new ones (BuildKit control/control.go, map a12–a14).

@@ -26,7 +26,7 @@ export class ExecOp implements Op<Ref> {
   }
 
   async exec(inputs: readonly Ref[], context: OpContext): Promise<readonly Ref[]> {
-    const resources = this.#payload.linuxResources;
+    const { linuxResources: resources } = context.vertex.payload as LlbPayload;
     const cacheMounts = cacheMountUses(this.#exec.mounts, inputs);
     if (this.#vertex.options.ignoreCache) {
       await this.#dependencies.forgetCacheMounts(cacheMounts, context.sessions.ids);

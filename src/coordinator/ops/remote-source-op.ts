@@ -41,6 +41,8 @@ export class RemoteSourceOp implements Op<Ref> {
         platform: this.#payload.platform,
         ...(this.#resolved === undefined ? {} : { resolved: this.#resolved }),
         description: this.#vertex.name,
+        // Only checkouts depend on it, so that nothing else fails when builds do not agree.
+        ...(this.#source.identifier.startsWith("git://") ? { compatibilityVersion: context.compatibilityVersion } : {}),
       },
       taskContext(this.#vertex, context, { affinity: await this.#affinity(context) }),
     );

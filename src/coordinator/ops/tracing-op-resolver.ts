@@ -53,15 +53,19 @@ class TracingOp<T> implements Op<T> {
   }
 }
 
-/** Not a copy by spread: `sessions` is looked up each time it is asked for. */
+/** Not a copy by spread: getters are asked each time. */
 function within(context: OpContext, { traceparent }: Span): OpContext {
   if (traceparent === undefined) return context;
-  const { signal, progress } = context;
+  const { signal, progress, vertex } = context;
   return {
     signal,
     progress,
+    vertex,
     get sessions() {
       return context.sessions;
+    },
+    get compatibilityVersion() {
+      return context.compatibilityVersion;
     },
     traceparent,
   };

@@ -2,6 +2,8 @@ import type { Stat } from "../../api/gen/fsutil.ts";
 import type { Attestation } from "../../api/gen/gateway.ts";
 import type { Definition, Range, SourceInfo, SourceOp } from "../../api/gen/ops.ts";
 import type { Policy } from "../../api/gen/sourcepolicy.ts";
+import type { AttestationChain } from "../values/attestation-chain.ts";
+import type { ChecksumRequest } from "../values/checksum-request.ts";
 import type { Digest } from "../values/digest.ts";
 import type { Ref } from "../values/layer.ts";
 import type { Platform } from "../values/platform.ts";
@@ -68,14 +70,23 @@ export interface SourceMetaRequest {
   /** default | pull | local */
   readonly resolveMode?: string;
   readonly sourcePolicies?: readonly Policy[];
-  readonly image?: { readonly noConfig: boolean };
+  readonly image?: {
+    readonly noConfig: boolean;
+    /** Also what speaks for the image, with statements of these predicate types. */
+    readonly attestations?: { readonly predicateTypes: readonly string[] };
+  };
   readonly git?: { readonly returnObject: boolean };
+  readonly http?: { readonly checksum: ChecksumRequest };
 }
 
 export interface SourceMeta {
   /** The source after policies. */
   readonly source: SourceOp;
-  readonly image?: { readonly digest: Digest; readonly config: Uint8Array };
+  readonly image?: {
+    readonly digest: Digest;
+    readonly config: Uint8Array;
+    readonly attestationChain?: AttestationChain;
+  };
   readonly git?: {
     readonly checksum: string;
     readonly ref: string;
@@ -83,7 +94,13 @@ export interface SourceMeta {
     readonly commitObject?: Uint8Array;
     readonly tagObject?: Uint8Array;
   };
-  readonly http?: { readonly checksum: Digest; readonly filename: string; readonly lastModified?: number };
+  readonly http?: {
+    readonly checksum: Digest;
+    readonly filename: string;
+    readonly lastModified?: number;
+    /** Answer to the request's; any algorithm. */
+    readonly requested?: { readonly digest: string; readonly suffix: Uint8Array };
+  };
 }
 
 export interface BridgeLog {

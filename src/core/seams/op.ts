@@ -40,6 +40,10 @@ export interface OpContext {
   /** Sessions of all builds which want the vertex now. */
   readonly sessions: SessionGroup;
   readonly traceparent?: string;
+  /** The vertex as all builds want it that have asked so far: metadata may differ from build to build. */
+  readonly vertex: Vertex;
+  /** Asked of all builds which want the vertex now. @throws BuildError when they do not want the same */
+  readonly compatibilityVersion: number;
 }
 
 export interface OpResolver<T> {

@@ -1,4 +1,5 @@
 import type { CacheMountInfo, CacheMountUse, PublishedCacheMount } from "./cache-mount.ts";
+import type { ChecksumRequest } from "./checksum-request.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { LayerId, LayerInfo, Ref } from "./layer.ts";
@@ -75,6 +76,8 @@ export interface TaskTable {
       readonly platform: Platform;
       /** git: also answer the raw objects, as base64 details `commitObject` and `tagObject`. */
       readonly gitObjects?: boolean;
+      /** http: also answer this digest, as detail `checksum`. */
+      readonly checksum?: ChecksumRequest;
       /** What the same origin is known to be in this build: it is not asked again. */
       readonly known?: ResolvedSource;
     };
@@ -87,6 +90,8 @@ export interface TaskTable {
       readonly platform: Platform;
       readonly resolved?: ResolvedSource;
       readonly description: string;
+      /** For git; absent = the current one. */
+      readonly compatibilityVersion?: number;
     };
     result: OutputsResult;
   };

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { lstat, lutimes, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { chmod, lstat, lutimes, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sourceError } from "../source-identifier.ts";
 import type { GitCli } from "./git-cli.ts";
@@ -18,6 +18,8 @@ export async function checkoutGit(job: {
   readonly git: GitCli;
   readonly gitDir: string;
   readonly directory: string;
+  /** Files can be written by all, as before BuildKit 0.15. */
+  readonly openFileModes: boolean;
 }): Promise<void> {
   const { id, directory } = job;
   const remote = redactCredentials(id.remote);
@@ -33,6 +35,7 @@ export async function checkoutGit(job: {
     });
   }
   if (withSubdir) await keepOnly(id.subdir, root, directory);
+  if (job.openFileModes) await openFiles(directory);
   if (id.mtime === "commit") {
     const commit = `${commitName(job.id, job.wanted)}^{commit}`;
     const seconds = Number(await job.git.with({ gitDir: job.gitDir }).text("log", "-1", "--format=%ct", commit));
@@ -124,6 +127,17 @@ function describeErrno(error: unknown, path: string): unknown {
   return (error as NodeJS.ErrnoException).code === "ENOENT"
     ? sourceError(`lstat ${path}: no such file or directory`)
     : error;
+}
+
+/** Only files that are not executable: of those it was never so. */
+async function openFiles(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await openFiles(path);
+    if (!entry.isFile()) continue;
+    const { mode } = await lstat(path);
+    if ((mode & 0o111) === 0) await chmod(path, (mode & 0o7777) | 0o222);
+  }
 }
 
 /** Children first, or their writing would move the directory's own time. */

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Snapshotter } from "../../core/seams/snapshotter.ts";
+import { compatibilityVersion013 } from "../../core/values/compatibility-version.ts";
 import type { OutputsResult, ResolvedSource } from "../../core/values/task.ts";
 import { KeyedMutex } from "../keyed-mutex.ts";
 import { readSecret } from "../session/secrets.ts";
@@ -59,7 +60,10 @@ export class GitSource implements SourceHandler {
     await using login = await this.#login(id, context);
     const gitDir = await this.#mirrors.fetch(id, wanted, login.git);
     return commitLayer(this.#snapshotter, context, record, (directory) =>
-      checkoutGit({ id, wanted, git: login.git, gitDir, directory }),
+      checkoutGit({
+        ...{ id, wanted, git: login.git, gitDir, directory },
+        openFileModes: source.compatibilityVersion === compatibilityVersion013,
+      }),
     );
   }
 

@@ -11,6 +11,7 @@ import { readUpload } from "../session/upload.ts";
 import { commitLayer, type ResolveOptions, type SourceContext, type SourceHandler } from "../source-handler.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
 import { writeSourceFile } from "../write-file.ts";
+import { checksumOf } from "./http-checksum.ts";
 import { type HttpAnswer, httpSend } from "./http-get.ts";
 import {
   type HttpIdentifier,
@@ -52,6 +53,13 @@ export class HttpSource implements SourceHandler {
   /** With a checksum given nothing is asked; else the file is downloaded, unless its ETag says it is known. */
   async resolve(source: SourceRequest, context: SourceContext, options: ResolveOptions = {}): Promise<ResolvedSource> {
     const id = parseHttpIdentifier(source);
+    const found = await this.#identify(id, context, options);
+    if (options.checksum === undefined) return found;
+    const checksum = await checksumOf(this.#content(id, found.pin as Digest, context), options.checksum);
+    return { ...found, details: { ...found.details, checksum } };
+  }
+
+  async #identify(id: HttpIdentifier, context: SourceContext, options: ResolveOptions): Promise<ResolvedSource> {
     if (id.checksum !== undefined) return resolved(id, id.checksum, httpFilename(id, undefined), "");
     if (options.known !== undefined) {
       const { pin, details } = options.known;
@@ -102,6 +110,17 @@ export class HttpSource implements SourceHandler {
       const got = await writeSourceFile(directory, filenameOf(id, answer), answer.body, { ...id, mtimeMs });
       if (got !== wanted) throw sourceError(`digest mismatch ${got}: ${wanted}`);
     });
+  }
+
+  /** The file, once more from its origin where it is not here. */
+  async *#content(id: HttpIdentifier, wanted: Digest, context: SourceContext): AsyncGenerator<Uint8Array> {
+    const { content } = this.#options;
+    if ((await content.stat(wanted)) === undefined) {
+      await using answer = await this.#get(id, await this.#headers(id, context), context);
+      const { digest } = await content.write(answer.body, {}, context.signal);
+      if (digest !== wanted) throw sourceError(`digest mismatch for ${id.url}: ${digest} (expected: ${wanted})`);
+    }
+    yield* content.read(wanted, {}, context.signal);
   }
 
   /** Some servers send ETags but do not honour If-None-Match: a HEAD and our own comparison come first. */

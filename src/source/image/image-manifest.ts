@@ -6,6 +6,7 @@ import { sourceError } from "../source-identifier.ts";
 /** An image index (or Docker manifest list), reduced to what is used. */
 export interface ImageIndex {
   readonly manifests: readonly Descriptor[];
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface ImageManifest {
@@ -27,8 +28,11 @@ export function parseIndex(descriptor: Descriptor, bytes: Uint8Array): ImageInde
   if (Array.isArray(document["layers"]) || document["config"] !== undefined || isManifestType(typeOf(document))) {
     throw invalid(descriptor, "media-type: expected index but found manifest");
   }
-  const { manifests } = document;
-  return { manifests: Array.isArray(manifests) ? manifests.map((entry) => checked(descriptor, entry)) : [] };
+  const { manifests, annotations } = document;
+  return {
+    manifests: Array.isArray(manifests) ? manifests.map((entry) => checked(descriptor, entry)) : [],
+    ...(annotations === undefined ? {} : { annotations: annotations as Record<string, string> }),
+  };
 }
 
 /** @throws BuildError when the bytes are no manifest, or one that also claims to be an index */

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
+import type { AttestationChain } from "../../core/values/attestation-chain.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, isDigest, sha256 } from "../../core/values/digest.ts";
 import { specDigest } from "../../core/values/image-reference.ts";
@@ -11,6 +12,7 @@ import { FlightControl } from "../../util/flight-control.ts";
 import { systemClock } from "../../util/system-clock.ts";
 import type { ImageRegistry, SourceCall } from "../image-registry.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
+import { readAttestationChain } from "./attestation-chain.ts";
 import { type ImageBackend, OciLayoutBackend, RegistryBackend } from "./image-backend.ts";
 import { type ImageIdentifier, parseImageIdentifier } from "./image-identifier.ts";
 import { chainIds, manifestKey } from "./image-keys.ts";
@@ -110,6 +112,25 @@ export class ImageResolver {
   async resolveDigest(source: SourceRequest, call: ImageCall): Promise<Digest> {
     const id = parseImageIdentifier(source);
     return (await this.#root(id, this.#backend(id), call)).digest;
+  }
+
+  /**
+   * What speaks for an image, with statements of these predicate types; undefined when nothing can, as for one without an OCI
+   * index.
+   */
+  async resolveAttestations(
+    source: SourceRequest,
+    platform: Platform,
+    predicateTypes: readonly string[],
+    call: ImageCall,
+  ): Promise<AttestationChain | undefined> {
+    const id = parseImageIdentifier(source);
+    if (id.kind !== "registry") return undefined;
+    const backend = this.#backend(id);
+    return readAttestationChain(await this.#root(id, backend, call), platform, predicateTypes, {
+      read: (descriptor) => this.#document(id, backend, descriptor, call),
+      referrers: (digest) => this.#registry.referrers(id.spec.locator, digest, call),
+    });
   }
 
   /** Forgets what was fetched (prune). */

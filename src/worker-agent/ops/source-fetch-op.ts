@@ -14,7 +14,11 @@ export class SourceFetchOp implements OpRunner<"source.fetch"> {
 
   /** `body.source` is a marshalled pb.SourceOp. */
   async run(task: Task<"source.fetch">, context: RunContext): Promise<OutputsResult> {
-    const source = SourceOp.decode(task.body.source);
-    return this.#handlers.of(source).fetch(source, task.body.resolved, context);
+    const { source, resolved, compatibilityVersion } = task.body;
+    const request = {
+      ...SourceOp.decode(source),
+      ...(compatibilityVersion === undefined ? {} : { compatibilityVersion }),
+    };
+    return this.#handlers.of(request).fetch(request, resolved, context);
   }
 }

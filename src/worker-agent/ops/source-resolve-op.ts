@@ -15,8 +15,6 @@ export class SourceResolveOp implements OpRunner<"source.resolve"> {
   /** `body.source` is a marshalled pb.SourceOp. */
   async run(task: Task<"source.resolve">, context: RunContext): Promise<ResolvedSource> {
     const source = SourceOp.decode(task.body.source);
-    const { gitObjects = false, known } = task.body;
-    const options = { gitObjects, ...(known === undefined ? {} : { known }) };
-    return this.#handlers.of(source).resolve(source, context, options);
+    return this.#handlers.of(source).resolve(source, context, task.body);
   }
 }

@@ -17,8 +17,8 @@ const oldestVersion = 28;
 /** Directories that the engine writes to besides its own get a layer that goes with it. */
 const inPrivateDirectories = `
 mount -t tmpfs none /run
-mount -t overlay none /opt -o "lowerdir=/opt,upperdir=$1/opt,workdir=$1/opt-work"
-shift
+mkdir /run/opt /run/opt-work
+mount -t overlay none /opt -o lowerdir=/opt,upperdir=/run/opt,workdir=/run/opt-work
 exec "$@"`;
 
 export interface DockerEngineOptions {
@@ -60,8 +60,7 @@ export class DockerEngine implements AsyncDisposable {
   }
 
   static async start({ host, directory, insecureRegistries }: DockerEngineOptions): Promise<DockerEngine> {
-    await mkdir(join(directory, "opt"), { recursive: true });
-    await mkdir(join(directory, "opt-work"));
+    await mkdir(directory, { recursive: true });
     const cgroup = `/engine-${randomBytes(6).toString("hex")}`;
     const config = join(directory, "daemon.json");
     await writeFile(
@@ -81,7 +80,7 @@ export class DockerEngine implements AsyncDisposable {
     const [command = "", ...args] = [
       ...["setpriv", "--pdeathsig", "KILL", "--", ...host.command],
       ...["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"],
-      ...["sh", "-ec", inPrivateDirectories, "sh", directory],
+      ...["sh", "-ec", inPrivateDirectories, "sh"],
       ...["dockerd", "--config-file", config],
     ];
     const child = spawn(command, args, {

@@ -171,6 +171,18 @@ describe("GitSource", () => {
     }
   });
 
+  it("lets all write to files that are not executable, for builds that want the behaviour of BuildKit 0.13", async () => {
+    commit("main.git", { "d/f": "1", x: "#!/bin/sh\n" });
+    server.git("main.git", "update-index", "--chmod=+x", "x");
+    server.git("main.git", "commit", "-q", "-m", "executable");
+    const modes = async (more: object) => {
+      const { path } = await fetchTree({ ...source("main.git", "#main"), ...more });
+      return ["d", "d/f", "x"].map((name) => (statSync(join(path, name)).mode & 0o777).toString(8));
+    };
+    assert.deepEqual(await modes({}), ["755", "644", "755"]);
+    assert.deepEqual(await modes({ compatibilityVersion: 10 }), ["755", "666", "755"]);
+  });
+
   it("works with sha256 repositories", async () => {
     const sha = commit("sha256.git", { f: "1" });
     assert.equal(sha.length, 64);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -47,6 +48,27 @@ describe("HttpSource", () => {
     const path = join(directory, name);
     return { resolved, name, text: readFileSync(path, "utf8"), stat: statSync(path) };
   }
+
+  it("tells the digest of a file with something after it", async () => {
+    respond = (_request, response) => response.end("file");
+    const suffix = Buffer.from(" and more");
+    for (const [algorithm, attrs, downloads] of [
+      ["sha512", {}, 1],
+      // The second time the file is here.
+      ["sha256", { "http.checksum": sha256("file") }, 0],
+      ["sha384", { "http.checksum": sha256("other") }, 1],
+    ] as const) {
+      requests = [];
+      const source = { identifier: `${base}/file`, attrs };
+      const resolved = box.http.resolve(source, box.context(), { checksum: { algorithm, suffix } });
+      if (algorithm === "sha384") await assert.rejects(resolved, /digest mismatch for http.*\/file: sha256:/);
+      else {
+        const expected = createHash(algorithm).update("file and more").digest("hex");
+        assert.equal((await resolved).details["checksum"], `${algorithm}:${expected}`);
+      }
+      assert.equal(requests.length, downloads);
+    }
+  });
 
   it("downloads once, and keeps name and time", async () => {
     respond = (_request, response) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
-import type { OpContext } from "../../../src/core/seams/op.ts";
+import type { OpContext, Vertex } from "../../../src/core/seams/op.ts";
 import type { Job, ProgressEvent, VertexProgress } from "../../../src/solver/index.ts";
 import {
   buildOnce,
@@ -96,6 +96,59 @@ describe("Solver sharing", () => {
     const [first] = await events;
     const announced = first?.vertexes.filter(({ startedAt }) => startedAt === undefined).map(({ name }) => name);
     assert.deepEqual(announced, ["sum", "b", "a"]);
+  });
+
+  it("runs a vertex as all jobs together want it", async () => {
+    const mergeVertices = (known: Vertex, other: Vertex) => ({ ...known, name: `${known.name}+${other.name}` });
+    const { solver } = numberSolver(undefined, { mergeVertices });
+    const gate = new Gate();
+    let ran = "";
+    const spec = {
+      digest: "same",
+      compute: () => 1,
+      duringMap: async (_index: number, context: OpContext) => gate.pass(context),
+      during: async (context: OpContext) => {
+        ran = context.vertex.name;
+      },
+    };
+    const jobs = ["1", "2"].map((id) => solver.newJob(id));
+    const builds: Promise<unknown>[] = [];
+    for (const [place, job] of jobs.entries()) {
+      builds.push(job.build(edge(vertex({ ...spec, name: `v${place}` })), { signal: never }));
+      await eventually(() => gate.waiting === 1);
+    }
+    gate.open();
+    await Promise.all(builds);
+    assert.equal(ran, "v0+v1");
+    await Promise.all(jobs.map((job) => job.discard()));
+  });
+
+  it("fails what depends on the compatibility version when jobs want different ones, and nothing else", async () => {
+    const { solver } = numberSolver();
+    const gate = new Gate();
+    const passed = async (context: OpContext) => gate.pass(context);
+    const asks = async (context: OpContext) => {
+      await gate.pass(context);
+      assert.equal(context.compatibilityVersion, 10);
+    };
+    const careless = vertex({ name: "careless", compute: () => 1, during: passed });
+    const careful = vertex({ name: "careful", compute: () => 1, during: asks });
+    const jobs = [10, 30].map((compatibilityVersion) =>
+      solver.newJob(`${compatibilityVersion}`, { compatibilityVersion }),
+    );
+    const build = (of: Vertex) => jobs.map((job) => job.build(edge(of), { signal: never }));
+    const builds = [...build(careless), ...build(careful)];
+    await eventually(() => gate.waiting === 2);
+    gate.open();
+    const outcomes = await Promise.allSettled(builds);
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === "fulfilled" ? 1 : outcome.reason.message)),
+      [1, 1, ...[1, 2].map(() => "conflicting compatibility versions in shared solve state: 10 != 30")],
+    );
+    await Promise.all(jobs.map((job) => job.discard()));
+    const alone = solver.newJob("alone", { compatibilityVersion: 10 });
+    await alone.build(edge(careful), { signal: never });
+    await alone.discard();
   });
 
   it("lends a vertex the sessions of every job that wants it", async () => {

@@ -20,6 +20,7 @@ const arm64 = normalizePlatform({ os: "linux", architecture: "arm64" });
 class MemoryRegistry implements ImageRegistry {
   readonly documents = new Map<string, Uint8Array>();
   readonly tags = new Map<string, Descriptor>();
+  readonly refersTo = new Map<string, readonly Descriptor[]>();
   readonly reads: string[] = [];
 
   add(mediaType: string, document: object): Descriptor {
@@ -54,6 +55,11 @@ class MemoryRegistry implements ImageRegistry {
     const found = this.tags.get(name);
     if (found === undefined) throw new BuildError(Code.Unknown, `${name}: not found`);
     return found;
+  }
+
+  async referrers(_repository: string, digest: Digest): Promise<readonly Descriptor[]> {
+    this.reads.push(`referrers ${digest}`);
+    return this.refersTo.get(digest) ?? [];
   }
 
   async fetchJson(_repository: string, { digest }: Descriptor): Promise<Uint8Array> {

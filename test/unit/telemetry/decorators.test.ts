@@ -110,6 +110,8 @@ describe("tracing decorators", () => {
         return { ...fakeSessions(() => {}), ids };
       },
       traceparent: parent,
+      vertex,
+      compatibilityVersion: 30,
     };
     const traced = new TracingOpResolver({ resolve: () => op }).resolve(vertex);
     const { map } = await traced.cacheMap(0, context);
