@@ -3,6 +3,7 @@ import { policyDenials, sourceExcerpts } from "../client/index.ts";
 import { ConfigError } from "../config/index.ts";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
+import { ExitStatus } from "./exit-status.ts";
 import { createProgram } from "./program.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -21,11 +22,12 @@ async function main(args: readonly string[]): Promise<number> {
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   const { stdin, stdout, stderr } = process;
-  const program = createProgram({ signal: abort.signal, stdin, stdout, stderr });
+  const program = createProgram({ signal: abort.signal, stdin, stdout, stderr, signals: process });
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
+    if (error instanceof ExitStatus) return error.code;
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
       stderr.write(`${error.message}\n`);

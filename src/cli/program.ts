@@ -9,6 +9,7 @@ import type { CliContext } from "./context.ts";
 import { defineAgentCommand } from "./daemon/agent-command.ts";
 import { defineCoordinatorCommand } from "./daemon/coordinator-command.ts";
 import { defineStandaloneCommand } from "./daemon/standalone-command.ts";
+import { defineDebugCommand } from "./debug/debug-command.ts";
 import { defineDuCommand } from "./du-command.ts";
 import { defineExplainCommand } from "./explain/explain-command.ts";
 import { definePruneCommand } from "./prune-command.ts";
@@ -25,6 +26,7 @@ const commands: readonly CommandEntry[] = [
     define: defineBuildCommand,
   },
   { name: "workers", summary: "list the agents of a fleet", kind: "client", define: defineWorkersCommand },
+  { name: "debug", summary: "look into builds that failed", kind: "client", define: defineDebugCommand },
   { name: "du", summary: "show what the build cache holds", kind: "client", define: defineDuCommand },
   {
     name: "explain",

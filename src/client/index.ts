@@ -5,4 +5,5 @@ export { BridgeClient, ControlClient } from "./control-client.ts";
 export { DockerConfig } from "./docker-config/docker-config.ts";
 export { policyDenials } from "./policy-denials.ts";
 export { type RunBuildOptions, runBuild } from "./run-build.ts";
+export { ShellCall, type ShellIo } from "./shell-call.ts";
 export { sourceExcerpts } from "./source-excerpts.ts";

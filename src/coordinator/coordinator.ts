@@ -46,6 +46,8 @@ import { TracingBuildService } from "./builds/tracing-build-service.ts";
 import { CacheExports } from "./caching/cache-exports.ts";
 import { BuildExplainer, FleetListings } from "./explain/index.ts";
 import { RegistryPusher } from "./exporting/registry-pusher.ts";
+import { DebugService } from "./failures/debug-service.ts";
+import { evaluateEdge } from "./failures/evaluate-edge.ts";
 import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentControl } from "./fleet/agent-control.ts";
@@ -268,6 +270,17 @@ export class Coordinator implements AsyncDisposable {
       rules,
       logger,
     });
+    const debug = new DebugService({
+      failedSteps,
+      history,
+      dispatcher: tasks,
+      evaluate: (edge, signal) => evaluateEdge(solver, edge, signal),
+      layer: (id) => catalog.get(id),
+      isAvailable: (info) => dispatcher.isAvailable(info),
+      agentIsThere: (id) => registry.get(id) !== undefined,
+      sessionIsLive: (id) => sessions.ids.includes(id),
+      sessions: sessionGroup,
+    });
     const traceSink = otlpForwarder(process.env);
     const server = createFrontDoor({
       logger,
@@ -286,6 +299,7 @@ export class Coordinator implements AsyncDisposable {
       },
       clock,
     });
+    debug.register(server);
     owned.defer(() => server.close());
     await options.beforeListening?.({ taskSessions, registry });
     const listeners: GrpcListener[] = [];

@@ -40,6 +40,14 @@ export function decodeMessage<T>(codec: MessageCodec<T>, bytes: Uint8Array): T {
   }
 }
 
+/** What a call receives, decoded. @throws BuildError as decodeMessage */
+export async function* decodeMessages<T>(
+  codec: MessageCodec<T>,
+  messages: AsyncIterable<Uint8Array>,
+): AsyncGenerator<T, void, undefined> {
+  for await (const bytes of messages) yield decodeMessage(codec, bytes);
+}
+
 async function onlyMessage<T>(codec: MessageCodec<T>, call: ServerCall): Promise<T> {
   let found: Uint8Array | undefined;
   for await (const bytes of call.messages) {

@@ -3,7 +3,7 @@ export { decodeBytesMessage, encodeBytesMessage } from "./bytes-message.ts";
 export { ClientCall } from "./client-call.ts";
 export { type ConnectOptions, connectGrpc, type GrpcCallOptions, GrpcClient } from "./grpc-client.ts";
 export { GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
-export { decodeMessage, serverStream, unary } from "./handlers.ts";
+export { decodeMessage, decodeMessages, serverStream, unary } from "./handlers.ts";
 export { serveHealth } from "./health-service.ts";
 export { type GrpcListener, type ListenOptions, listenGrpc } from "./listen.ts";
 export type { MessageCodec } from "./message-codec.ts";

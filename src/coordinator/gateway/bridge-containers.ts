@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { Stat } from "../../api/gen/fsutil.ts";
 import {
+  ExecMessage,
   type NewContainerRequest,
   type ReadDirRequest,
   ReadDirResponse,
@@ -14,7 +15,7 @@ import { Code } from "../../core/errors/code.ts";
 import type { GatewayContainer } from "../../core/seams/gateway-container.ts";
 import type { LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Platform } from "../../core/values/platform.ts";
-import type { ServerCall } from "../../grpc/index.ts";
+import { decodeMessages, type ServerCall } from "../../grpc/index.ts";
 import { ExecStream } from "./exec-stream.ts";
 import type { MountableRef } from "./failure-refs.ts";
 
@@ -81,7 +82,9 @@ export class BridgeContainers {
   }
 
   async exec(call: ServerCall): Promise<void> {
-    await new ExecStream(call, (id) => this.#containers.get(id)).serve();
+    const messages = decodeMessages(ExecMessage, call.messages);
+    const send = (message: ExecMessage) => call.send(ExecMessage.encode(message).finish());
+    await new ExecStream({ signal: call.signal, messages, send }, (id) => this.#containers.get(id)).serve();
   }
 
   async readFile(request: ReadFileRequest, signal: AbortSignal): Promise<ReadFileResponse> {

@@ -1,12 +1,12 @@
 import { constants } from "node:os";
-import { ExecMessage, type FdMessage, type InitMessage } from "../../api/gen/gateway.ts";
+import type { ExecMessage, FdMessage, InitMessage } from "../../api/gen/gateway.ts";
 import { SecurityMode } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import { exitCodeOf, unknownExitCode } from "../../core/errors/exec-failed-error.ts";
 import type { ProcessIo } from "../../core/seams/executor.ts";
 import type { GatewayContainer, GatewayProcess } from "../../core/seams/gateway-container.ts";
-import { decodeMessage, errorToStatus, type ServerCall } from "../../grpc/index.ts";
+import { errorToStatus } from "../../grpc/index.ts";
 import { withSignal } from "../../util/abort.ts";
 import { AsyncQueue } from "../../util/async-queue.ts";
 
@@ -18,14 +18,22 @@ interface StreamedProcess {
   readonly process: GatewayProcess;
 }
 
+/** The client's end of an `ExecProcess` call, or of one that carries the same messages. */
+export interface ExecCall {
+  readonly signal: AbortSignal;
+  readonly messages: AsyncIterable<ExecMessage>;
+  /** Resolves once there is room for more. @throws BuildError when the call has ended */
+  send(message: ExecMessage): Promise<void>;
+}
+
 /** One `ExecProcess` call: the processes of all containers of its frontend, by ProcessID (BuildKit frontend/gateway/gateway.go). */
 export class ExecStream {
-  readonly #call: ServerCall;
+  readonly #call: ExecCall;
   readonly #find: (containerId: string) => GatewayContainer | undefined;
   readonly #processes = new Map<string, StreamedProcess>();
   readonly #running = new Set<Promise<void>>();
 
-  constructor(call: ServerCall, find: (containerId: string) => GatewayContainer | undefined) {
+  constructor(call: ExecCall, find: (containerId: string) => GatewayContainer | undefined) {
     this.#call = call;
     this.#find = find;
   }
@@ -34,7 +42,7 @@ export class ExecStream {
   async serve(): Promise<void> {
     const { signal } = this.#call;
     try {
-      for await (const bytes of this.#call.messages) await this.#handle(decodeMessage(ExecMessage, bytes));
+      for await (const message of this.#call.messages) await this.#handle(message);
       await withSignal(Promise.all(this.#running), signal);
     } finally {
       for (const { stdin } of this.#processes.values()) stdin?.end();
@@ -128,7 +136,7 @@ export class ExecStream {
   }
 
   async #send(ProcessID: string, input: NonNullable<ExecMessage["input"]>): Promise<void> {
-    await this.#call.send(ExecMessage.encode({ ProcessID, input }).finish());
+    await this.#call.send({ ProcessID, input });
   }
 }
 
