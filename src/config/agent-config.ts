@@ -13,6 +13,8 @@ export interface WorkerConfig {
   readonly root: string;
   /** Steps run at the same time. */
   readonly slots: number;
+  /** Steps, file operations and fetches of sources at the same time; 0 = no limit. */
+  readonly maxParallelism: number;
   readonly labels: Readonly<Record<string, string>>;
   /** `os/arch[/variant]`, native first; empty = find out (native and emulated). */
   readonly platforms: readonly string[];

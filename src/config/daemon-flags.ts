@@ -34,6 +34,7 @@ export interface FleetTlsFlags {
 
 export interface WorkerFlags {
   readonly slots?: number;
+  readonly maxParallelism?: number;
   readonly label?: readonly string[];
   readonly platform?: readonly string[];
   readonly snapshotter?: string;

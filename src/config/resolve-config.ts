@@ -148,10 +148,12 @@ function duration(flag: string, text: string | undefined): number | undefined {
 }
 
 function worker(flags: WorkerFlags, settings: FileSettings, root: string): WorkerConfig {
-  const slots = flags.slots ?? settings.maxParallelism ?? 0;
+  const maxParallelism = flags.maxParallelism ?? settings.maxParallelism ?? 0;
+  const slots = flags.slots ?? maxParallelism;
   return {
     root,
     slots: slots > 0 ? slots : availableParallelism(),
+    maxParallelism: Math.max(0, maxParallelism),
     labels: { ...settings.labels, ...labels(flags.label ?? []) },
     platforms: flags.platform?.flatMap((text) => text.split(",")) ?? settings.platforms ?? [],
     snapshotter: snapshotter(flags.snapshotter ?? settings.snapshotter ?? "auto"),

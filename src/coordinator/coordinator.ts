@@ -69,6 +69,7 @@ import { HeldLayers } from "./ops/held-layers.ts";
 import { ResolvedSources } from "./ops/resolved-sources.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 import { loadProvenanceEnvironment } from "./provenance/index.ts";
+import { debuggedVertices } from "./scheduler-debug.ts";
 
 const defaultKeepFailedMs = 600_000;
 /** Steps whose files are kept at the same time, whatever their size: clean-up takes them when room is short. */
@@ -127,6 +128,7 @@ export class Coordinator implements AsyncDisposable {
     const keyValues = new CheckedKeyValueStore(options.keyValues, bucketChecks, logger);
     const clock = options.clock ?? systemClock;
     const taskSessions = new TaskSessions();
+    const debugs = debuggedVertices(process.env);
     const agentLinkAddress = await listenForAgents(options, taskSessions, owned);
 
     const sessions = new SessionManager({ logger, clock });
@@ -167,7 +169,12 @@ export class Coordinator implements AsyncDisposable {
         cacheMounts,
         holdLayers: (ids) => held.pin(ids),
         sessionIsLive,
-        ...(options.onPlaced === undefined ? {} : { onPlaced: options.onPlaced }),
+        onPlaced: (placed) => {
+          options.onPlaced?.(placed);
+          const { kind, agentId, vertex } = placed;
+          if (vertex === undefined || !debugs({ ...vertex, inputs: [] })) return;
+          logger.debug("scheduler: task placed", { kind, agent: agentId, vertex: vertex.digest, name: vertex.name });
+        },
       }),
     );
     const index = await openIndex(
@@ -220,6 +227,7 @@ export class Coordinator implements AsyncDisposable {
       clock,
       logger,
       sessionGroup,
+      debugs,
       mergeVertices: mergedVertex,
       releaseResult: (ref) => held.release(ref),
     });

@@ -1,7 +1,7 @@
 import type { CacheCandidate } from "./cache.ts";
 import { type CacheKey, type CacheKeyWithSelector, contentKey } from "./cache-key.ts";
 import type { HeldResult } from "./cached-result.ts";
-import { SharedTask } from "./shared-task.ts";
+import type { SharedTask } from "./shared-task.ts";
 import type { SolverEdge } from "./solver-edge.ts";
 
 /**
@@ -30,17 +30,12 @@ export class EdgeInput<T> {
     this.#edge = edge;
     this.index = index;
     this.source = source;
-    this.fast = new SharedTask(async (signal) => {
-      await source.fast.get(signal);
-      await this.#probe(source.keys, signal);
-    });
-    this.slow = new SharedTask((signal) => this.#findSlow(signal));
-    this.deepest = new SharedTask(async (signal) => {
-      await source.deep.get(signal);
-      await this.#probe(source.keys, signal);
-      if (await this.#looksAtContent(signal)) await this.#content.get(signal);
-    });
-    this.#content = new SharedTask((signal) => this.#probeContent(signal));
+    const { log } = edge;
+    const found = () => ({ from: source.vertex.vertex.name, candidates: this.candidates.size });
+    this.fast = log.task(`fast keys of input ${index}`, (signal) => this.#findFast(signal), found);
+    this.slow = log.task(`slow keys of input ${index}`, (signal) => this.#findSlow(signal), found);
+    this.deepest = log.task(`all keys of input ${index}`, (signal) => this.#findAll(signal), found);
+    this.#content = log.task(`content of input ${index}`, (signal) => this.#probeContent(signal), found);
   }
 
   /** The input's result; with it the content key where the op wants one, as the stored record needs both. */
@@ -68,6 +63,17 @@ export class EdgeInput<T> {
 
   tasks(): SharedTask<unknown>[] {
     return [this.fast, this.slow, this.deepest, this.#content];
+  }
+
+  async #findFast(signal: AbortSignal): Promise<void> {
+    await this.source.fast.get(signal);
+    await this.#probe(this.source.keys, signal);
+  }
+
+  async #findAll(signal: AbortSignal): Promise<void> {
+    await this.source.deep.get(signal);
+    await this.#probe(this.source.keys, signal);
+    if (await this.#looksAtContent(signal)) await this.#content.get(signal);
   }
 
   async #findSlow(signal: AbortSignal): Promise<boolean> {

@@ -13,6 +13,8 @@ export interface SolveContext<T> {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly sessionGroup: (ids: readonly string[]) => SessionGroup;
+  /** Its scheduling goes into the log in detail. */
+  readonly debugs: (vertex: Vertex) => boolean;
   readonly mergeVertices: (known: Vertex, other: Vertex) => Vertex;
   readonly releaseResult: ((result: T) => void) | undefined;
   readonly runs: RunIndex<T>;

@@ -35,9 +35,10 @@ import { type CacheCandidate, type CacheRecord, compareRecords } from "./cache.t
 import { CacheKey, type CacheKeyWithSelector } from "./cache-key.ts";
 import type { HeldResult } from "./cached-result.ts";
 import { EdgeInput } from "./edge-input.ts";
+import { EdgeLog } from "./edge-log.ts";
 import { comparableKey } from "./run-index.ts";
 import { SharedResult } from "./shared-result.ts";
-import { SharedTask } from "./shared-task.ts";
+import type { SharedTask } from "./shared-task.ts";
 import type { VertexState } from "./vertex-state.ts";
 
 /** Thrown by a look-up through one input to stop those through the others (invariant 5). */
@@ -46,6 +47,7 @@ const leadsNowhere = Symbol("no key can follow from this input");
 export class SolverEdge<T> {
   readonly vertex: VertexState<T>;
   readonly index: number;
+  readonly log: EdgeLog;
   /** Keys of this edge that some store knows, and after a run those that it was stored under. */
   readonly keys: CacheKey<T>[] = [];
   readonly fast: SharedTask<void>;
@@ -72,12 +74,16 @@ export class SolverEdge<T> {
   constructor(vertex: VertexState<T>, index: number) {
     this.vertex = vertex;
     this.index = index;
+    const { context } = vertex;
+    const fields = { vertex: vertex.digest, name: vertex.vertex.name, output: index };
+    this.log = new EdgeLog(context.debugs(vertex.vertex) ? context.logger.child(fields) : undefined);
+    const found = () => ({ keys: this.keys.length, records: this.#records.size });
+    this.fast = this.log.task("fast keys", (signal) => this.#findFast(signal), found);
+    this.slow = this.log.task("slow keys", (signal) => this.#findSlow(signal), found);
+    this.deep = this.log.task("keys by content", (signal) => this.#findDeep(signal), found);
+    this.result = this.log.task("result", (signal) => this.#complete(signal), found);
+    this.run = this.log.task("run", (signal) => this.#run(signal), found);
     this.#inputs = vertex.inputs.map((input, i) => new EdgeInput(this, i, input.state.edge(input.index)));
-    this.fast = new SharedTask((signal) => this.#findFast(signal));
-    this.slow = new SharedTask((signal) => this.#findSlow(signal));
-    this.deep = new SharedTask((signal) => this.#findDeep(signal));
-    this.result = new SharedTask((signal) => this.#complete(signal));
-    this.run = new SharedTask((signal) => this.#run(signal));
   }
 
   /** All that must come to rest before the vertex can go. */
@@ -137,7 +143,9 @@ export class SolverEdge<T> {
   ): Promise<boolean> {
     try {
       await allOrAbort(this.#inputs, signal, async (input, task) => {
-        if (!(await look(input, task))) throw leadsNowhere;
+        if (await look(input, task)) return;
+        this.log.note("no key can follow from an input", { input: input.index, from: input.source.vertex.vertex.name });
+        throw leadsNowhere;
       });
       return true;
     } catch (error) {
@@ -176,6 +184,9 @@ export class SolverEdge<T> {
     signal.throwIfAborted();
     this.vertex.throwIfDisposed();
     const other = this.vertex.context.runs.claim(this, comparable);
+    if (other === undefined) this.log.note("no record can match", { ignoresCache: this.vertex.ignoreCache });
+    else
+      this.log.note("takes the result of an equal edge", { of: other.vertex.digest, ofName: other.vertex.vertex.name });
     return other === undefined ? this.run.get(signal) : this.#join(other, keys, signal);
   }
 
@@ -251,9 +262,11 @@ export class SolverEdge<T> {
   async #loadRecord(record: CacheRecord<T>, signal: AbortSignal): Promise<T | undefined> {
     const { cache, context, progress } = this.vertex;
     const startedAt = context.clock.now();
+    this.log.note("loads a record", { record: record.id, cache: record.manager.id });
     try {
       const result = await this.#inSpan("load cache", () => cache.load(record, signal));
       if (result !== undefined) progress.loaded(startedAt);
+      else this.log.note("the record is gone", { record: record.id });
       return result;
     } catch (error) {
       if (signal.aborted) {
@@ -291,6 +304,7 @@ export class SolverEdge<T> {
     const createdAt = this.vertex.context.clock.now();
     for (const key of keys) {
       const record = await this.#inSpan("save cache", () => this.vertex.cache.save(key, shared.value, createdAt));
+      this.log.note("stored", { record: record?.id, key: key.idIn(this.vertex.context.cache) });
       key.fresh = { result: shared.value, createdAt };
       key.nested = [...this.vertex.nestedKeys];
       if (record !== undefined) key.records = [record];

@@ -28,6 +28,8 @@ export interface SolverOptions<T> {
   readonly logger: Logger;
   /** Called with the sessions of all jobs that want a vertex, each time its op asks for them. */
   readonly sessionGroup: (ids: readonly string[]) => SessionGroup;
+  /** Vertices whose scheduling goes into the log in detail; default: none. */
+  readonly debugs?: (vertex: Vertex) => boolean;
   /** What becomes of a vertex that another build wants too, with other metadata; default: it stays as it is. */
   readonly mergeVertices?: (known: Vertex, other: Vertex) => Vertex;
   /** Called once for each result, loaded or made, when no vertex holds it any more. */
@@ -59,6 +61,7 @@ export class Solver<T> {
       clock: options.clock,
       logger: options.logger,
       sessionGroup: options.sessionGroup,
+      debugs: options.debugs ?? (() => false),
       mergeVertices: options.mergeVertices ?? ((known) => known),
       releaseResult: options.releaseResult,
       runs: new RunIndex<T>(),

@@ -283,6 +283,7 @@ export class Agent implements AsyncDisposable {
         layers,
         runners,
         slots: config.slots,
+        ...(config.maxParallelism === 0 ? {} : { maxParallelism: config.maxParallelism }),
         sessions: (task) => TracingSessionGroup.of(options.sessions(task)),
         tracer: options.tracer ?? new SpanTaskTracer(id),
         ...(collector === undefined ? {} : { collector }),

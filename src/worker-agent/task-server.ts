@@ -12,6 +12,7 @@ import type { FailedState } from "../core/values/failed-state.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
 import { decode, encode } from "../util/msgpack.ts";
+import { Semaphore } from "../util/semaphore.ts";
 import { heartbeatIntervalMs } from "./heartbeat.ts";
 import type { TasksInHand } from "./inventory/agent-inventory.ts";
 import type { GarbageCollector } from "./inventory/garbage-collector.ts";
@@ -32,6 +33,8 @@ export interface TaskServerOptions {
   readonly runners: OpRunners;
   /** Exec steps at the same time. */
   readonly slots: number;
+  /** Tasks of limited kinds at the same time; absent = no limit. More are taken, and wait here. */
+  readonly maxParallelism?: number;
   readonly sessions: (task: Task) => SessionGroup;
   readonly tracer: TaskTracer;
   /** Absent when the agent does not clean up by itself. */
@@ -48,6 +51,9 @@ const maxSilentBeats = coordinatorSilenceMs / heartbeatIntervalMs;
 const outcomeAttempts = 20;
 /** The same when the task was aborted: whoever did it is not waiting, and no shutdown waits for long. */
 const abortedOutcomeAttempts = 3;
+
+/** Kinds that count for `maxParallelism` (BuildKit solver/llbsolver/ops: Acquire of source, exec and file ops). */
+const limitedKinds: ReadonlySet<TaskKind> = new Set(["exec", "file", "source.fetch"]);
 
 interface RunningTask {
   readonly task: Task;
@@ -67,10 +73,13 @@ export class TaskServer implements AsyncDisposable {
   /** Beats since a coordinator with tasks here was heard. */
   readonly #silentBeats = new Map<string, number>();
   readonly #subscriptions: Disposable[];
+  readonly #turns: Semaphore | undefined;
   #draining = false;
 
   constructor(options: TaskServerOptions) {
     this.#options = options;
+    const { maxParallelism } = options;
+    this.#turns = maxParallelism === undefined ? undefined : new Semaphore(maxParallelism);
     const { bus, agentId } = options;
     this.#subscriptions = [
       bus.subscribe(subjects.agentTasks(agentId), (message) => {
@@ -215,6 +224,7 @@ export class TaskServer implements AsyncDisposable {
     const logger = this.#options.logger.child({ task: task.id, kind: task.kind });
     return this.#options.tracer.run(task, async () => {
       try {
+        using _turn = await this.#turn(task.kind, signal);
         await this.#options.collector?.makeRoom(signal);
         return await runner.run(task, { signal, sessions, progress: reporter, logger, layers });
       } catch (error) {
@@ -225,6 +235,13 @@ export class TaskServer implements AsyncDisposable {
         fetched.push(...layers.fetched);
       }
     });
+  }
+
+  /** Waits until one more task of its kind may run. */
+  async #turn(kind: TaskKind, signal: AbortSignal): Promise<Disposable> {
+    const turns = limitedKinds.has(kind) ? this.#turns : undefined;
+    await turns?.acquire(signal);
+    return { [Symbol.dispose]: () => turns?.release() };
   }
 
   async #deliver(task: Task, outcome: TaskOutcome, signal: AbortSignal): Promise<void> {

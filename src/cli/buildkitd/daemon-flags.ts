@@ -73,7 +73,11 @@ export const daemonFlags: Readonly<Record<string, DaemonFlag>> = {
   "oci-worker-binary": { kind: "text", means: "ociBinary", help: "runc, crun or a path" },
   "oci-worker-apparmor-profile": { kind: "text", only: [""], help: "AppArmor profile of steps" },
   "oci-worker-selinux": { kind: "switch", only: off, help: "SELinux labels" },
-  "oci-max-parallelism": { kind: "number", means: "slots", help: "steps at the same time" },
+  "oci-max-parallelism": {
+    kind: "number",
+    means: "maxParallelism",
+    help: "steps, file operations and sources at the same time, or num-cpu",
+  },
   "oci-worker-rootless": { kind: "switch", ignored: byUser, help: "rootless mode" },
   "oci-worker-no-process-sandbox": { kind: "switch", only: off, help: "steps in the host's PID namespace" },
   "oci-worker-gc": { kind: "switch", means: "gc", help: "clean up the cache automatically" },

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { StandaloneFlags } from "../../config/index.ts";
 import { UsageError } from "../usage-error.ts";
 import { type DaemonFlag, daemonFlags } from "./daemon-flags.ts";
@@ -49,8 +50,8 @@ function parseValue(name: string, flag: DaemonFlag, text: string): boolean | num
   if (flag.kind === "switch" && trueTexts.includes(text)) return true;
   if (flag.kind === "switch" && falseTexts.includes(text)) return false;
   if (flag.kind === "number" && /^\d+$/.test(text)) return Number(text);
-  // Of --oci-max-parallelism, and our default.
-  if (flag.kind === "number" && text === "num-cpu") return 0;
+  // Of --oci-max-parallelism.
+  if (flag.kind === "number" && text === "num-cpu") return availableParallelism();
   if (flag.kind === "text") return text;
   throw new UsageError(`invalid value ${JSON.stringify(text)} for flag -${name}: parse error`);
 }

@@ -12,13 +12,13 @@ interface Selector {
 
 /**
  * True when the object matches one containerd filter expression (containerd pkg/filters/parser.go): all of its comma-separated
- * selectors hold. @throws BuildError InvalidArgument when the expression cannot be read
+ * selectors hold. @throws BuildError Unknown, as BuildKit, when the expression cannot be read
  */
 export function matchesFilter(filter: string, field: FilterField): boolean {
   return filter === "" || new FilterParser(filter).selectors().every((selector) => holds(selector, field));
 }
 
-/** @throws BuildError InvalidArgument when one of the expressions cannot be read */
+/** @throws BuildError Unknown, as BuildKit, when one of the expressions cannot be read */
 export function checkFilters(filters: readonly string[]): void {
   for (const filter of filters) matchesFilter(filter, () => undefined);
 }
@@ -116,7 +116,7 @@ class FilterParser {
   #error(message: string, at = this.#at): BuildError {
     const text = this.#text;
     const place = at < text.length ? `${text.slice(0, at)} >|${text[at]}|< ${text.slice(at + 1)}` : text;
-    return new BuildError(Code.InvalidArgument, `filters: parse error: [${place}]: ${message}: invalid argument`);
+    return new BuildError(Code.Unknown, `filters: parse error: [${place}]: ${message}: invalid argument`);
   }
 }
 

@@ -25,7 +25,7 @@ export function matchesUsageFilters(filters: readonly string[], record: UsageRec
 
 /**
  * @param what begins the message
- * @throws BuildError InvalidArgument when a filter cannot be read
+ * @throws BuildError Unknown, as BuildKit, when a filter cannot be read
  */
 export function checkUsageFilters(filters: readonly string[], what: string): void {
   try {

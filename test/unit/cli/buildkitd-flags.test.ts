@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { availableParallelism } from "node:os";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { parseFlags } from "../../../src/cli/buildkitd/parse-flags.ts";
@@ -32,7 +33,7 @@ test("parseFlags() reads buildkitd's flags as ours", () => {
     root: "/var/lib/b",
     addr: ["unix:///run/b.sock", "tcp://127.0.0.1:1234"],
     debug: true,
-    slots: 3,
+    maxParallelism: 3,
     allowInsecureEntitlement: ["network.host"],
   });
 });
@@ -50,6 +51,7 @@ test("parseFlags() refuses what is unknown or not offered, and warns of what has
   assert.throws(() => parseFlags(["--containerd-worker=true"]), /--containerd-worker=true is not supported/);
   assert.throws(() => parseFlags(["--oci-worker-selinux"]), /--oci-worker-selinux=true is not supported/);
   assert.throws(() => parseFlags(["--root"]), /flag needs an argument: -root/);
+  assert.equal(parseFlags(["--oci-max-parallelism=num-cpu"]).flags.maxParallelism, availableParallelism());
   assert.throws(() => parseFlags(["--oci-max-parallelism=x"]), /invalid value "x"/);
   assert.match(parseFlags(["--oci-cni-pool-size=3"]).warnings[0] ?? "", /^--oci-cni-pool-size has no effect/);
 });

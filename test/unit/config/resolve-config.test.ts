@@ -23,6 +23,7 @@ describe("resolving a configuration", () => {
     assert.equal(config.root, "/from/file");
     assert.deepEqual(config.addresses, ["unix:///file.sock"]);
     assert.equal(config.slots, 3);
+    assert.equal(config.maxParallelism, 3);
     assert.equal(config.snapshotter, "auto");
     assert.ok(config.gcRules.length > 0);
   });
@@ -33,6 +34,7 @@ describe("resolving a configuration", () => {
     assert.equal(config.root, "/flag");
     assert.deepEqual(config.addresses, ["tcp://127.0.0.1:0"]);
     assert.equal(config.slots, 9);
+    assert.equal(config.maxParallelism, 3);
     assert.deepEqual(config.labels, { a: "1", b: "3", c: "4" });
   });
 

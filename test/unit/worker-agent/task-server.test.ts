@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { MemoryMessageBus, subjects } from "../../../src/bus/index.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import type { OpRunners, RunContext } from "../../../src/core/seams/op-runner.ts";
-import type { TaskOutcome } from "../../../src/core/values/agent.ts";
+import type { TaskOfferReply, TaskOutcome } from "../../../src/core/values/agent.ts";
+import type { Task } from "../../../src/core/values/task.ts";
 import { decode, encode } from "../../../src/util/msgpack.ts";
 import type { LayerManager } from "../../../src/worker-agent/layers/layer-manager.ts";
 import { TaskServer, type TaskServerOptions } from "../../../src/worker-agent/task-server.ts";
@@ -69,6 +70,40 @@ describe("TaskServer", () => {
     const { type, error } = (await outcome) as Extract<TaskOutcome, { type: "error" }>;
     assert.equal(type, "error");
     assert.equal(error.message, "bad address");
+  });
+
+  it("runs no more limited tasks at the same time than it may, and any number of others", async () => {
+    await using bus = new MemoryMessageBus();
+    const running: string[] = [];
+    const gates = new Map<string, PromiseWithResolvers<object>>();
+    const run = async ({ id }: Task, { signal }: RunContext) => {
+      const gate = Promise.withResolvers<object>();
+      signal.addEventListener("abort", () => gate.reject(signal.reason));
+      gates.set(id, gate);
+      running.push(id);
+      return gate.promise.finally(() => running.splice(running.indexOf(id), 1));
+    };
+    const runners = Object.fromEntries(["read", "file", "source.fetch"].map((kind) => [kind, { kind, run }]));
+    await using _server = start(bus, untilAborted, { maxParallelism: 1, runners: runners as unknown as OpRunners });
+    const take = async (id: string, kind: string) => {
+      using _outcome = bus.subscribe(subjects.taskOutcome(id), (message) => message.respond(new Uint8Array()));
+      const offered = encode({ ...task, id, kind });
+      const reply = decode<TaskOfferReply>(await bus.request(subjects.agentTasks("a"), offered, { timeoutMs: 1000 }));
+      assert.ok(reply.accepted);
+      await new Promise(setImmediate);
+    };
+    await take("file", "file");
+    await take("source", "source.fetch");
+    await take("read", "read");
+    assert.deepEqual(running, ["file", "read"]);
+    bus.publish(subjects.agentCancel("a"), encode({ taskId: "source", leaseId: task.leaseId }));
+    await take("second", "file");
+    assert.deepEqual(running, ["file", "read"]);
+    gates.get("file")?.resolve({});
+    await new Promise(setImmediate);
+    assert.deepEqual(running, ["read", "second"]);
+    gates.get("second")?.resolve({});
+    gates.get("read")?.resolve({});
   });
 
   it("ends the tasks of a coordinator once ten heartbeats long none of its own was heard", async () => {
