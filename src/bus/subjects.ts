@@ -28,6 +28,8 @@ export const subjects = {
   layersUsed: "bf.layers.used",
   /** Directories of cache mounts that an agent has no more: CacheMountsDropped. */
   cacheMountsDropped: "bf.cache-mounts.dropped",
+  /** A cache mount that an agent has measured: CacheMountSized. */
+  cacheMountSized: "bf.cache-mounts.sized",
   /** Cache mounts that start anew, to all agents: CacheMountsForgotten. */
   cacheMountsForgotten: "bf.cache-mounts.forgotten",
   /** Builds that run at a coordinator, now and then and when one begins or ends: `{ coordinatorId, ref, record? }`. */

@@ -179,7 +179,8 @@ export class Coordinator implements AsyncDisposable {
     );
     const index = await openIndex(
       {
-        ...{ coordinatorId: options.id, bus, keyValues, registry, catalog, held, clock, logger, sessionIsLive },
+        ...{ coordinatorId: options.id, bus, keyValues, registry, catalog, held, cacheMounts },
+        ...{ clock, logger, sessionIsLive },
         isAvailable: (info) => dispatcher.isAvailable(info),
       },
       owned,

@@ -6,6 +6,7 @@ import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { LayerInfo, Ref } from "../core/values/layer.ts";
 import { CacheManager, KeyValueCacheKeyStorage } from "../solver/index.ts";
 import type { AgentRegistry } from "./fleet/agent-registry.ts";
+import type { FleetCacheMounts } from "./fleet/fleet-cache-mounts.ts";
 import { FleetHolds } from "./fleet/fleet-holds.ts";
 import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
 import { IndexCleaner } from "./fleet/index-cleaner.ts";
@@ -21,6 +22,7 @@ export interface IndexOptions {
   readonly registry: AgentRegistry;
   readonly catalog: LayerCatalog;
   readonly held: HeldLayers;
+  readonly cacheMounts: FleetCacheMounts;
   readonly isAvailable: (info: LayerInfo) => boolean;
   readonly sessionIsLive: (id: string) => boolean;
   readonly clock: Clock;
@@ -54,6 +56,7 @@ export async function openIndex(options: IndexOptions, owned: AsyncDisposableSta
       results,
       keys,
       holds,
+      cacheMounts: options.cacheMounts,
       agents: new KnownAgents(await keyValues.open("agents"), registry, clock),
       sessionIsLive: options.sessionIsLive,
       clock,

@@ -15,7 +15,7 @@ import type { OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskChannels } from "../core/seams/task-channel.ts";
 import type { AgentRecord, PruneOptions } from "../core/values/agent.ts";
-import type { CacheMountsDropped, CacheMountsForgotten } from "../core/values/cache-mount.ts";
+import type { CacheMountSized, CacheMountsDropped, CacheMountsForgotten } from "../core/values/cache-mount.ts";
 import { isDescriptor } from "../core/values/descriptor.ts";
 import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
 import { type Platform, parsePlatform } from "../core/values/platform.ts";
@@ -172,6 +172,8 @@ export class Agent implements AsyncDisposable {
       directory: join(root, "cache-mounts"),
       clock,
       onGone: (entryId) => mountsGone(id, [entryId]),
+      onSized: (sized) =>
+        bus.publish(subjects.cacheMountSized, encode({ agentId: id, ...sized } satisfies CacheMountSized)),
     });
     const hosts = owned.use(new RegistryHosts(config.registries));
     const registry = new RegistryClient({ hosts, logger });

@@ -2,7 +2,7 @@ import type { KeyValue } from "../../core/seams/key-value.ts";
 import type {
   CacheMountHolder,
   CacheMountInfo,
-  CacheMountsDropped,
+  CacheMountSized,
   CacheMountUse,
   PublishedCacheMount,
 } from "../../core/values/cache-mount.ts";
@@ -39,9 +39,22 @@ export class CacheMountIndex implements Disposable {
     });
   }
 
-  /** The agent has the directories no more. */
-  async drop({ agentId, entryIds }: CacheMountsDropped): Promise<void> {
-    const isGone = (holder: CacheMountHolder) => holder.agentId === agentId && entryIds.includes(holder.entryId);
+  /** A directory was measured. */
+  async resize({ agentId, key, entryId, sizeBytes }: CacheMountSized): Promise<void> {
+    await this.#records.change(recordKey(key), (known) => {
+      const isMeant = (holder: CacheMountHolder) => holder.agentId === agentId && holder.entryId === entryId;
+      if (!known?.holders.some((holder) => isMeant(holder) && holder.sizeBytes !== sizeBytes)) return known;
+      return {
+        ...known,
+        holders: known.holders.map((holder) => (isMeant(holder) ? { ...holder, sizeBytes } : holder)),
+      };
+    });
+  }
+
+  /** The agent has the directories no more; default: none at all. */
+  async drop(agentId: string, entryIds?: readonly string[]): Promise<void> {
+    const isGone = (holder: CacheMountHolder) =>
+      holder.agentId === agentId && (entryIds === undefined || entryIds.includes(holder.entryId));
     const concerned = [...this.#records.values()].filter(({ holders }) => holders.some(isGone));
     const without = (known: CacheMountInfo | undefined) => {
       if (known === undefined || !known.holders.some(isGone)) return known;
@@ -51,15 +64,17 @@ export class CacheMountIndex implements Disposable {
     await Promise.all(concerned.map(({ key }) => this.#records.change(recordKey(key), without)));
   }
 
-  /** Begins a new epoch of a mount, known or not, and of the others with its id that are not to be spared. */
-  async forget({ id, key, nested }: CacheMountUse, isSpared: (key: string) => boolean): Promise<void> {
-    const keys = new Set([key]);
-    for (const known of this.#records.values()) {
-      const matches = nested ? known.key.startsWith(`${id}:`) : known.key === id;
-      if (matches && !isSpared(known.key)) keys.add(known.key);
-    }
+  /** Begins a new epoch of an id's mounts that are known, but for those to be spared. */
+  async forget({ id, nested }: CacheMountUse, isSpared: (key: string) => boolean): Promise<void> {
+    const matches = (key: string) => (nested ? key.startsWith(`${id}:`) : key === id);
+    const keys = [...this.#records.values()].map(({ key }) => key).filter((key) => matches(key) && !isSpared(key));
     const anew = (key: string) => ({ key, epoch: randomId(), holders: [] });
-    await Promise.all([...keys].map((key) => this.#records.change(recordKey(key), () => anew(key))));
+    await Promise.all(keys.map((key) => this.#records.change(recordKey(key), () => anew(key))));
+  }
+
+  /** Agents that hold something. */
+  get agents(): ReadonlySet<string> {
+    return new Set([...this.#records.values()].flatMap(({ holders }) => holders.map(({ agentId }) => agentId)));
   }
 
   [Symbol.dispose](): void {

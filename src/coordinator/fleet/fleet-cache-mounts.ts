@@ -4,6 +4,7 @@ import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { DispatchContext } from "../../core/seams/task-dispatcher.ts";
 import type {
   CacheMountInfo,
+  CacheMountSized,
   CacheMountsDropped,
   CacheMountsForgotten,
   CacheMountUse,
@@ -27,17 +28,33 @@ const maxSessions = 1000;
 /** The cache mounts of the fleet as its coordinators see to them: who may use one, where it is warm, what is newest (ADR-0008). */
 export class FleetCacheMounts implements Disposable {
   readonly #options: FleetCacheMountsOptions;
-  readonly #subscription: Disposable;
+  readonly #subscriptions: readonly Disposable[];
   /** By session: mounts which its build has used. */
   readonly #used = new Map<string, Set<string>>();
 
   constructor(options: FleetCacheMountsOptions) {
     this.#options = options;
-    this.#subscription = options.bus.subscribe(subjects.cacheMountsDropped, ({ data }) => {
-      options.index
-        .drop(decode<CacheMountsDropped>(data))
-        .catch((error) => options.logger.warn("cannot forget cache mounts", { error: String(error) }));
-    });
+    const { bus, index, logger } = options;
+    const follow = <T>(subject: string, change: (message: T) => Promise<void>) =>
+      bus.subscribe(subject, ({ data }) => {
+        change(decode<T>(data)).catch((error) =>
+          logger.warn("index of cache mounts is behind", { error: String(error) }),
+        );
+      });
+    this.#subscriptions = [
+      follow<CacheMountsDropped>(subjects.cacheMountsDropped, ({ agentId, entryIds }) => index.drop(agentId, entryIds)),
+      follow<CacheMountSized>(subjects.cacheMountSized, (sized) => index.resize(sized)),
+    ];
+  }
+
+  /** Agents that are said to hold something. */
+  get agents(): ReadonlySet<string> {
+    return this.#options.index.agents;
+  }
+
+  /** The agent does not come back. */
+  async forgetAgent(agentId: string): Promise<void> {
+    await this.#options.index.drop(agentId);
   }
 
   /** What is known of the mounts, with holders that live. */
@@ -101,7 +118,7 @@ export class FleetCacheMounts implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#subscription[Symbol.dispose]();
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
   }
 
   #noteUse(uses: readonly CacheMountUse[], sessionIds: readonly string[]): void {

@@ -4,6 +4,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { UsageRecord } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
+import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
 import type { FleetHolds } from "./fleet-holds.ts";
 import type { FleetResultStorage } from "./fleet-result-storage.ts";
 import type { KnownAgents } from "./known-agents.ts";
@@ -14,6 +15,7 @@ export interface IndexCleanerOptions {
   readonly results: FleetResultStorage;
   readonly keys: CacheKeyStorage;
   readonly holds: Pick<FleetHolds, "all">;
+  readonly cacheMounts: Pick<FleetCacheMounts, "agents" | "forgetAgent">;
   readonly agents: KnownAgents;
   readonly sessionIsLive: (id: string) => boolean;
   readonly clock: Clock;
@@ -116,7 +118,7 @@ export class IndexCleaner implements AsyncDisposable {
   }
 
   async #forgetAgents(): Promise<void> {
-    const { catalog, agents, logger } = this.#options;
+    const { catalog, cacheMounts, agents, logger } = this.#options;
     const byHolder = new Map<string, LayerId[]>();
     for (const { id, holders } of catalog.all()) {
       for (const holder of holders) {
@@ -125,10 +127,11 @@ export class IndexCleaner implements AsyncDisposable {
         else ids.push(id);
       }
     }
-    for (const agentId of await agents.gone(byHolder.keys())) {
+    for (const agentId of await agents.gone([...byHolder.keys(), ...cacheMounts.agents])) {
       const ids = byHolder.get(agentId) ?? [];
       logger.info("agent does not come back, its layers are forgotten", { agent: agentId, layers: ids.length });
       await catalog.dropHolder(ids, agentId);
+      await cacheMounts.forgetAgent(agentId);
       await agents.forget(agentId);
     }
   }

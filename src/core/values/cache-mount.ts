@@ -60,6 +60,11 @@ export interface CacheMountsDropped {
   readonly entryIds: readonly string[];
 }
 
+/** Broadcast: the size of a directory, measured since its version was published. */
+export interface CacheMountSized extends Omit<CacheMountHolder, "version"> {
+  readonly key: string;
+}
+
 /** Broadcast: mounts that start anew, `id` itself or all of it that start from an input. */
 export interface CacheMountsForgotten {
   readonly id: string;

@@ -8,6 +8,7 @@ import type { CacheMountTransport } from "../../core/seams/cache-mount-transport
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { CacheMountHolder } from "../../core/values/cache-mount.ts";
 import { bytePath, WorkerPool } from "../../filesystem/index.ts";
+import { inSpan } from "../../telemetry/index.ts";
 import type { CacheMountCopy } from "./exec/index.ts";
 import { tarOfTrees } from "./tar-tree.ts";
 import { transferProgress } from "./transfer-progress.ts";
@@ -61,7 +62,12 @@ export class CacheMountCopier implements AsyncDisposable {
   ): Promise<CacheMountCopy | undefined> {
     for (const holder of holders) {
       try {
-        return await this.#fetch(holder, directory, options);
+        const attributes = { "peer.agent": holder.agentId, "cache-mount.version": holder.version };
+        return await inSpan("copy cache mount", { attributes }, async (span) => {
+          const copy = await this.#fetch(holder, directory, options);
+          span.set({ "transfer.bytes": copy.sizeBytes });
+          return copy;
+        });
       } catch (error) {
         options.signal.throwIfAborted();
         const failure = BuildError.from(error);

@@ -97,6 +97,23 @@ describe("cache mounts of a fleet", () => {
     await end();
   });
 
+  it("copies the mounts of Dockerfiles, those with an owner too", async () => {
+    const [a, b] = agents();
+    const mount = "--mount=type=cache,id=dockerfile,target=/cache,uid=1000,mode=0700,sharing=locked";
+    const run = (command: string) =>
+      `FROM ${sandbox.image()}\nRUN ${mount} ip -4 addr show eth0 | awk '/inet /{print "ran on " $2}'; ${command}`;
+    const built = async (other: SandboxAgent, dockerfile: string) => {
+      const { end } = await start("sleep 600", { id: "busy", on: other });
+      const { log } = await client.build({ dockerfile });
+      await end();
+      return log;
+    };
+    const first = await built(b, run("echo made > /cache/f; chown 1000 /cache/f"));
+    const second = await built(a, run("cat /cache/f; stat -c '%u %a' /cache /cache/f"));
+    assert.deepEqual([ranOn(first), ranOn(second)], [a, b]);
+    assert.match(second, /made\n1000 700\n1000 644/);
+  });
+
   it("gives nothing of a failed step to others", async () => {
     const [a, b] = agents();
     await build(step("echo good > /cache/f", { id: "failing", on: a }));

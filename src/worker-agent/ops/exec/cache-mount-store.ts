@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
-import type { CacheMountsForgotten } from "../../../core/values/cache-mount.ts";
+import type { CacheMountSized, CacheMountsForgotten } from "../../../core/values/cache-mount.ts";
 import { randomId } from "../../../core/values/random-id.ts";
 import { withSignal } from "../../../util/abort.ts";
 import { KeyedSemaphore } from "../../../util/keyed-semaphore.ts";
@@ -16,6 +16,8 @@ export interface CacheMountStoreOptions {
   readonly clock: Clock;
   /** An entry that others may know is here no more. */
   readonly onGone?: (entryId: string) => void;
+  /** One that others may know was measured. */
+  readonly onSized?: (sized: Omit<CacheMountSized, "agentId">) => void;
 }
 
 /** How long another agent's copy waits for the end of steps that use the directory. */
@@ -102,10 +104,7 @@ export class CacheMountStore {
   async list(): Promise<CacheMountRecord[]> {
     const records: CacheMountRecord[] = [];
     for (const entry of this.#entries.values()) {
-      if (entry.facts.changed || entry.users > 0) {
-        entry.facts.changed = entry.users > 0;
-        entry.facts.sizeBytes = await treeBytes(entry.data);
-      }
+      if (entry.facts.changed || entry.users > 0) await this.#measure(entry);
       const { key, description, createdAt, lastUsedAt, usageCount, sizeBytes } = entry.facts;
       const { id, inUse } = entry;
       records.push({ id, key, description, createdAt, lastUsedAt, usageCount, sizeBytes, inUse });
@@ -120,6 +119,14 @@ export class CacheMountStore {
     this.#forget(entry);
     await rm(entry.directory, { recursive: true, force: true });
     return true;
+  }
+
+  async #measure({ id, data, users, facts }: CacheMountEntry): Promise<void> {
+    facts.changed = users > 0;
+    const before = facts.sizeBytes;
+    facts.sizeBytes = await treeBytes(data);
+    const { key, version, sizeBytes } = facts;
+    if (version !== undefined && sizeBytes !== before) this.#options.onSized?.({ key, entryId: id, sizeBytes });
   }
 
   /** @returns what was taken, or a directory which is lent; neither when a step has to end first */

@@ -45,9 +45,9 @@ describe("CacheMountIndex", () => {
   it("forgets directories that are gone, and mounts that nobody has", async () => {
     await index.publish("a", published("k", "e1", "v1"));
     await index.publish("b", published("k", "e2", "v2"));
-    await index.drop({ agentId: "a", entryIds: ["e1", "e2"] });
+    await index.drop("a", ["e1", "e2"]);
     assert.deepEqual(versions("k"), ["b v2"]);
-    await index.drop({ agentId: "b", entryIds: ["e2"] });
+    await index.drop("b", ["e2"]);
     assert.deepEqual(versions("k"), []);
     await index.publish("a", published("k", "e1", "v4"));
     assert.deepEqual(versions("k"), ["a v4"]);
@@ -75,6 +75,21 @@ describe("CacheMountIndex", () => {
       ["id", "id:one", "id:two"].map((key) => versions(key).length),
       [1, 0, 1],
     );
-    assert.notEqual(index.get("id:new").epoch, "");
+    assert.equal(index.get("id:new").epoch, "");
+  });
+
+  it("learns sizes, and forgets all of an agent that does not come back", async () => {
+    await index.publish("a", published("k", "e1", "v1"));
+    await index.publish("b", published("k", "e2", "v2"));
+    await index.resize({ agentId: "a", key: "k", entryId: "e1", sizeBytes: 500 });
+    await index.resize({ agentId: "a", key: "k", entryId: "e2", sizeBytes: 600 });
+    await index.resize({ agentId: "a", key: "unknown", entryId: "e1", sizeBytes: 700 });
+    assert.deepEqual(
+      index.get("k").holders.map(({ sizeBytes }) => sizeBytes),
+      [1, 500],
+    );
+    assert.deepEqual([...index.agents], ["b", "a"]);
+    await index.drop("a");
+    assert.deepEqual(versions("k"), ["b v2"]);
   });
 });

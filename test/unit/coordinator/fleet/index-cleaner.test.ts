@@ -39,6 +39,7 @@ async function openCoordinator(
       () => true,
     ),
   );
+  const mountHolders = new Set<string>();
   const keys = owned.use(await KeyValueCacheKeyStorage.open(await store.open("cache-keys")));
   const registry = { get: (agent: string) => (agents.has(agent) ? ({ id: agent } as never) : undefined) };
   const cleaner = owned.use(
@@ -55,6 +56,7 @@ async function openCoordinator(
           held: () => [...held.layers, ...catalog.recent],
         }),
       ),
+      cacheMounts: { agents: mountHolders, forgetAgent: async (agent) => void mountHolders.delete(agent) },
       agents: new KnownAgents(await store.open("agents"), registry, clock),
       sessionIsLive: () => false,
       clock,
@@ -72,7 +74,7 @@ async function openCoordinator(
     await keys.addResult(chain.at(-1) ?? "", record);
     for (const [place, key] of chain.slice(0, -1).entries()) await keys.addLink(key, link, chain[place + 1] ?? "");
   };
-  return { held, catalog, results, keys, cleaner, layer, result };
+  return { mountHolders, held, catalog, results, keys, cleaner, layer, result };
 }
 
 describe("cleaning the index", () => {
@@ -195,6 +197,14 @@ describe("cleaning the index", () => {
     now += 8 * dayMs;
     await two.cleaner.clean();
     assert.deepEqual(await bucketKeys("agents"), []);
+  });
+
+  it("forgets the cache mounts of an agent that has not been heard for a week", async () => {
+    one.mountHolders.add("lost").add("a");
+    await one.cleaner.clean();
+    now += 8 * dayMs;
+    await one.cleaner.clean();
+    assert.deepEqual([...one.mountHolders], ["a"]);
   });
 
   it("gives a result two rounds to get its key", async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { Code } from "../../../../src/core/errors/code.ts";
-import type { CacheMountHolder, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
+import type { CacheMountHolder, CacheMountSized, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
 import { systemClock } from "../../../../src/util/system-clock.ts";
 import type { CacheMountRequest } from "../../../../src/worker-agent/ops/exec/cache-mount-lease.ts";
 import { CacheMountStore } from "../../../../src/worker-agent/ops/exec/cache-mount-store.ts";
@@ -232,6 +232,18 @@ describe("CacheMountStore", () => {
       await assert.rejects(store.acquire(broken, signal), { message: "aborted" });
       assert.deepEqual(readdirSync(directory), [own.entryId]);
       assert.equal((await leave(request("k", "shared"))).entryId, own.entryId);
+    });
+
+    test("a version's size is told once it was measured", async () => {
+      const sized: Omit<CacheMountSized, "agentId">[] = [];
+      store = await CacheMountStore.open({ directory, clock: systemClock, onSized: (found) => void sized.push(found) });
+      await use("unpublished", "shared", () => {});
+      const { entryId } = await leave(request("k", "shared"), "x".repeat(100_000));
+      for (let i = 0; i < 2; i++) await store.list();
+      assert.equal(sized.length, 1);
+      assert.deepEqual([sized[0]?.key, sized[0]?.entryId], ["k", entryId]);
+      assert.ok((sized[0]?.sizeBytes ?? 0) >= 100_000);
+      assert.equal((await leave(request("k", "shared"))).sizeBytes, sized[0]?.sizeBytes);
     });
 
     test("another epoch starts anew", async () => {
