@@ -36,6 +36,9 @@ export interface InputOutcome {
 
 /** As a job sees it. */
 export interface JobVertexOutcome extends VertexOutcome {
-  /** Place in the order of starts, from 1, as plain progress numbers its steps; absent when it was never shown as started. */
+  /**
+   * Place in the order of starts, from 1; absent when it was never shown as started. Plain progress numbers steps as it first
+   * prints them, which is the same but for steps side by side.
+   */
   readonly number?: number;
 }

@@ -13,7 +13,7 @@ import { Timestamp } from "./google/protobuf/timestamp.ts";
 export interface ExplainRequest {
   /** A build's ref, the beginning of one, or ^0 for the last build, ^1 for the one before. */
   build: string;
-  /** Number as in plain progress, beginning of a vertex digest, or part of a name; empty for all steps that ran. */
+  /** Number of the step, beginning of a vertex digest, or part of a name; empty for all steps that ran. */
   step: string;
   /** Most files to name for each input; 0 for the default of 20. */
   maxFiles: number;
@@ -33,7 +33,7 @@ export interface ExplainResponse {
 export interface StepExplanation {
   digest: string;
   name: string;
-  /** As in plain progress; 0 when it was never shown as started. */
+  /** Place in the order of starts, as plain progress shows it but for steps that ran side by side; 0 when it never started. */
   number: number;
   /** ran, failed, cached, joined or unused. */
   how: string;
@@ -60,8 +60,8 @@ export interface EarlierStep {
 
 export interface Cause {
   /**
-   * part: of the op itself; moved: a name that stands for something else now; input; no-cache: the input was built anew; hidden: not
-   * shown, as a password in a URL.
+   * part: of the op itself; moved: a name that stands for something else now; input; session: an input that is new in every
+   * session; no-cache: the input was built anew; hidden: not shown, as a password in a URL.
    */
   kind: string;
   /** Name of what differs, e.g. "command", "variable PATH", "build argument VERSION"; of an input, the name of its step. */

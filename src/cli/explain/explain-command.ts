@@ -14,16 +14,13 @@ interface ExplainFlags {
 /** `buildfleet explain [build] [step]` */
 export function defineExplainCommand(command: Command, { signal, stdout }: CliContext): void {
   command.argument("[build]", "ref of a build or the beginning of one; ^1 is the one before the last", "^0");
-  command.argument(
-    "[step]",
-    "number as in plain progress, digest, or part of a name (default: all steps that ran)",
-    "",
-  );
+  command.argument("[step]", "number, digest, or part of a name (default: all steps that ran)", "");
   command.option("--files <number>", "most files to name for each input (default: 20)", parseCount);
   command.option("--format <format>", "table or json", "table");
   command.addHelpText(
     "after",
-    "\nRefs of builds are listed by `docker buildx history ls` and `buildctl debug histories`.",
+    "\nRefs of builds are listed by `docker buildx history ls` and `buildctl debug histories`. Steps are numbered as in plain" +
+      "\nprogress, where those that run side by side may have changed places.",
   );
   command.action(async (build: string, step: string, flags: ExplainFlags) => {
     const json = checkFormat(flags.format) === "json";

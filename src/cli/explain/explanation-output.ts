@@ -89,6 +89,8 @@ function causeLines(cause: Cause): string[] {
       return changeLines(what, before, after);
     case "no-cache":
       return ["was built without cache (no-cache)"];
+    case "session":
+      return [`input #${input} (${what}) is used as a whole and not by its content: it is new in every build`];
     case "input":
       return [
         `input #${input} (${what}) ${content ? "has other content" : "changed"}`,

@@ -39,13 +39,17 @@ function partCauses(ours: StepRecord, theirs: StepRecord, { buildArguments }: Di
     if (origin !== undefined && old !== undefined && now !== undefined && !names.includes("source")) {
       return { kind: "moved", what: origin, before: old, after: now };
     }
-    return {
-      kind: "part",
-      what: partName(name, buildArguments),
-      ...(old === undefined ? {} : { before: old }),
-      ...(now === undefined ? {} : { after: now }),
-    };
+    return part(partName(name, buildArguments), old, now);
   });
+}
+
+function part(what: string, before: string | undefined, after: string | undefined): Cause {
+  return {
+    kind: "part",
+    what,
+    ...(before === undefined ? {} : { before }),
+    ...(after === undefined ? {} : { after }),
+  };
 }
 
 function partName(name: string, buildArguments: ReadonlySet<string>): string {
@@ -58,25 +62,19 @@ function inputCauses(pairs: StepPairs, ours: StepRecord, theirs: StepRecord, opt
   for (let index = 0; index < Math.max(ours.inputs.length, theirs.inputs.length); index++) {
     const now = ours.inputs[index];
     const old = theirs.inputs[index];
-    const name = now && pairs.ours[now.step]?.name;
-    const oldName = old && pairs.theirs[old.step]?.name;
-    if (now === undefined || old === undefined) {
-      const what = `input #${index + 1}`;
-      causes.push({
-        kind: "part",
-        what,
-        ...(oldName === undefined ? {} : { before: oldName }),
-        ...(name === undefined ? {} : { after: name }),
-      });
+    const source = now && pairs.ours[now.step];
+    if (now === undefined || old === undefined || source === undefined) {
+      causes.push(part(`input #${index + 1}`, old && pairs.theirs[old.step]?.name, source?.name));
+    } else if (isLocal(source) && now.content === undefined) {
+      causes.push({ kind: "session", input: index, name: source.name });
     } else if (!pairs.sameInput(now, old)) {
-      const because = isExplained(pairs.ours[now.step]) ? undefined : deeper(pairs, now.step, old.step, options);
+      const contents = now.content && old.content ? { before: old.content, after: now.content } : undefined;
+      const because = isExplained(source) ? undefined : deeper(pairs, now.step, old.step, options);
       causes.push({
         kind: "input",
         input: index,
-        name: name ?? "",
-        ...(now.content === undefined || old.content === undefined
-          ? {}
-          : { contents: { before: old.content, after: now.content } }),
+        name: source.name,
+        ...(contents === undefined ? {} : { contents }),
         ...(because === undefined ? {} : { because }),
       });
     }

@@ -49,6 +49,8 @@ export type Cause =
   /** The same name of an image or a branch stands for something else. */
   | { readonly kind: "moved"; readonly what: string; readonly before: string; readonly after: string }
   | InputCause
+  /** What the client sent is used as a whole and not by its content, so that it is new in every session. */
+  | { readonly kind: "session"; readonly input: number; readonly name: string }
   /** The keys differ in something that facts do not show. */
   | { readonly kind: "hidden" }
   /** An input's step was asked to run whatever the cache has. */

@@ -2,6 +2,9 @@ import type { StepInput, StepRecord } from "../history/index.ts";
 
 export type Steps = readonly StepRecord[];
 
+/** Places in the two lists. */
+type Pair = readonly [ours: number, theirs: number];
+
 /**
  * Steps of two builds side by side. Keys are compared as the solver does: an op's own part in any of its forms, and of each input
  * the content where both know it, else the key of the input's step.
@@ -18,22 +21,13 @@ export class StepPairs {
 
   /** Whether what theirs left in the cache would serve ours. Decides each pair once, and not recursively: chains may be long. */
   same(ours: number, theirs: number): boolean {
-    const open: (readonly [number, number])[] = [[ours, theirs]];
+    const open: Pair[] = [[ours, theirs]];
     for (let pair = open.at(-1); pair !== undefined; pair = open.at(-1)) {
-      const below = this.#decided(pair) === undefined ? this.#inputPairs(...pair) : undefined;
-      const undecided = below?.some((next) => this.#decided(next) === false)
-        ? undefined
-        : below?.find((next) => this.#decided(next) === undefined);
-      if (undecided !== undefined) {
-        open.push(undecided);
-        continue;
-      }
-      if (this.#decided(pair) === undefined) {
-        this.#known.set(this.#name(pair), below?.every((next) => this.#decided(next) === true) ?? false);
-      }
-      open.pop();
+      const first = this.#decide(pair);
+      if (first === undefined) open.pop();
+      else open.push(first);
     }
-    return this.#decided([ours, theirs]) === true;
+    return this.#known.get(this.#name([ours, theirs])) === true;
   }
 
   /** Whether an input leads to the same keys. */
@@ -43,21 +37,27 @@ export class StepPairs {
     return this.same(ours.step, theirs.step);
   }
 
-  #name([ours, theirs]: readonly [number, number]): number {
+  /** @returns the pair of inputs that has to be decided before this one can be */
+  #decide(pair: Pair): Pair | undefined {
+    if (this.#known.has(this.#name(pair))) return undefined;
+    const below = this.#inputPairs(...pair);
+    const differs = below === undefined || below.some((next) => this.#known.get(this.#name(next)) === false);
+    const undecided = differs ? undefined : below.find((next) => !this.#known.has(this.#name(next)));
+    if (undecided === undefined) this.#known.set(this.#name(pair), !differs);
+    return undecided;
+  }
+
+  #name([ours, theirs]: Pair): number {
     return ours * this.theirs.length + theirs;
   }
 
-  #decided(pair: readonly [number, number]): boolean | undefined {
-    return this.#known.get(this.#name(pair));
-  }
-
   /** Inputs whose keys must be the same for the steps to be; undefined when the steps cannot be. */
-  #inputPairs(oursAt: number, theirsAt: number): (readonly [number, number])[] | undefined {
+  #inputPairs(oursAt: number, theirsAt: number): Pair[] | undefined {
     const ours = this.ours[oursAt];
     const theirs = this.theirs[theirsAt];
     if (ours === undefined || theirs === undefined || ours.ignoreCache || !sameKeys(ours, theirs)) return undefined;
     if (ours.inputs.length !== theirs.inputs.length) return undefined;
-    const pairs: (readonly [number, number])[] = [];
+    const pairs: Pair[] = [];
     for (const [index, input] of ours.inputs.entries()) {
       const other = theirs.inputs[index] as StepInput;
       if (input.content !== undefined && other.content !== undefined) {

@@ -48,6 +48,8 @@ function causeMessage(cause: Cause): api.Cause {
     case "part":
     case "moved":
       return { ...message, what: cause.what, before: cause.before, after: cause.after };
+    case "session":
+      return { ...message, what: cause.name, input: cause.input + 1 };
     case "input":
       return {
         ...message,

@@ -67,10 +67,11 @@ export class BuildRecording {
     const CompletedAt = timestampFromMs(clock.now());
     const status = outcome.error === undefined ? undefined : errorToStatus(outcome.error);
     const steps = new StepCounter();
+    const recorded = this.#recordSteps(outcome.steps ?? []);
     const logs = await this.#write(statusLogType, statusLog(progress, steps));
     const externalError = status && (await this.#write(errorType, once(Status.encode(status).finish())));
     const attestations = await this.#attestations(outcome.provenance);
-    await this.#recordSteps(outcome.steps ?? []);
+    await recorded;
     try {
       await store(
         fitRecord({

@@ -9,7 +9,7 @@ export interface StepRecord {
   /** Of the vertex; also what progress names it by. */
   readonly digest: string;
   readonly name: string;
-  /** As plain progress numbers it; absent when it was never shown as started. */
+  /** Place in the order of starts, from 1, as plain progress shows it but for steps side by side. */
   readonly number?: number;
   readonly kind: "exec" | "file" | "source" | "merge" | "diff" | "build" | "passthrough";
   readonly how: VertexOutcome["how"];

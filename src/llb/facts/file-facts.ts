@@ -23,6 +23,8 @@ const words: Readonly<Record<string, string>> = {
   makeParents: "make parents",
 };
 
+const shortDigestLength = "sha256:".length + 12;
+
 /** Of several actions each has its number in the names: `copy 2 source`. */
 export function fileFacts({ actions }: FileOp): OpFacts {
   return Object.assign({}, ...actions.map((action, index) => actionFacts(action, actions.length > 1 ? index + 1 : 0)));
@@ -46,7 +48,7 @@ function valueText(field: string, value: string | boolean | number | bigint | ob
   if (field === "mode") return `0${Number(value).toString(8)}`;
   if (field === "timestamp") return new Date(Number(value) / 1e6).toISOString();
   if (value === true) return "yes";
-  if (value instanceof Uint8Array) return `${value.length} bytes, ${sha256(value)}`;
+  if (value instanceof Uint8Array) return `${value.length} bytes, ${sha256(value).slice(0, shortDigestLength)}`;
   if (Array.isArray(value)) return value.join(", ");
   return typeof value === "object" ? ownerText(value as ChownOpt) : String(value);
 }

@@ -54,7 +54,11 @@ describe("explanations", () => {
           number: 4,
           reason: "changed",
           earlier: { build: "old", createdAt },
-          causes: [input, Cause.fromPartial({ kind: "hidden" })],
+          causes: [
+            input,
+            Cause.fromPartial({ kind: "session", what: "all", input: 1 }),
+            Cause.fromPartial({ kind: "hidden" }),
+          ],
         }),
         stepOf({
           name: "RUN",
@@ -76,6 +80,7 @@ describe("explanations", () => {
     input #2 (load) has other content
       added    a
       and 3 more
+    input #1 (all) is used as a whole and not by its content: it is new in every build
     something that is not shown, as a password in a URL
 
 RUN

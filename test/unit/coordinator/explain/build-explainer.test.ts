@@ -198,6 +198,13 @@ describe("BuildExplainer", () => {
     assert.deepEqual(onlyStep(await last(build("a"), build("b"))).causes, [{ kind: "hidden" }]);
   });
 
+  it("tells of files that are used as a whole", async () => {
+    const build = (session: string) => [local(session), step("RUN x", { command: "x" }, [0])];
+    const explained = (await last(build("1"), build("2"))).steps[0];
+    assert.equal(explained?.reason, "changed");
+    assert.deepEqual(explained?.causes, [{ kind: "session", input: 0, name: "[internal] load build context" }]);
+  });
+
   it("tells inputs that came or went", async () => {
     const before = [base, step("RUN x", { command: "x" }, [0])];
     const after = [base, image("tools", undefined, { how: "cached" }), step("RUN x", { command: "x" }, [0, 1])];
