@@ -20,7 +20,7 @@ export const llbCapabilities: readonly string[] = [
   "source.local.sharedkeyhint",
   "source.local.differ",
   "source.local.metadatatransfer",
-  // Git. Not: signatureverify, bundle, checkoutbundle.
+  // Git. Not: bundle, checkoutbundle.
   "source.git",
   "source.git.keepgitdir",
   "source.git.fullurl",
@@ -32,13 +32,15 @@ export const llbCapabilities: readonly string[] = [
   "source.git.skipsubmodules",
   "source.git.mtime",
   "source.git.fetchbycommit",
-  // HTTP; the misspelt id is the one clients ask for. Not: signatureverify.
+  "source.git.signatureverify",
+  // HTTP; the misspelt id is the one clients ask for.
   "source.http",
   "source.http.auth",
   "source.http.checksum",
   "source.http.perm",
   "soruce.http.uidgid",
   "source.http.header",
+  "source.http.signatureverify",
   // Nested builds.
   "source.buildop.llbfilename",
   // Policies, of rules and of a session.
@@ -99,10 +101,8 @@ export const llbCapabilities: readonly string[] = [
 
 /** Known to clients, so that the refusal can say that it is us who lack it. */
 export const missingLlbCapabilities: readonly string[] = [
-  "source.git.signatureverify",
   "source.git.bundle",
   "source.git.checkoutbundle",
-  "source.http.signatureverify",
   "exec.meta.cdi",
   "exec.meta.network.proxy",
   "cache.gha",

@@ -1,4 +1,5 @@
 import { type SourceRequest, sourceError, splitIdentifier } from "../source-identifier.ts";
+import type { GitSignatureOptions } from "./git-signature.ts";
 import { hostAndPath, isCommitSha, isGitTransport, parseGitUrl } from "./git-url.ts";
 
 /** A parsed `git://` source (map c13). */
@@ -19,6 +20,8 @@ export interface GitIdentifier {
   /** Id of the SSH agent to use, or empty. */
   readonly sshId: string;
   readonly knownHosts: string;
+  /** What must have been signed; absent when nothing must. */
+  readonly signature?: GitSignatureOptions;
 }
 
 /** @throws BuildError `invalid git ref "-x"`, … */
@@ -41,13 +44,26 @@ export function parseGitIdentifier(source: SourceRequest): GitIdentifier {
     authTokenSecret: attrs["git.authtokensecret"] ?? "",
     sshId: attrs["git.mountsshsock"] ?? "",
     knownHosts: attrs["git.knownsshhosts"] ?? "",
+    ...signature(attrs),
   };
   if (id.ref.startsWith("-")) throw sourceError(`invalid git ref ${JSON.stringify(id.ref)}`);
-  for (const name of ["git.bundle", "git.checkoutbundle", "git.sig.pubkey"]) {
+  for (const name of ["git.bundle", "git.checkoutbundle"]) {
     const value = attrs[name] ?? "";
     if (value !== "" && value !== "false") throw sourceError(`git source attribute ${name} is not supported`);
   }
   return id;
+}
+
+function signature(attrs: SourceRequest["attrs"]): Pick<GitIdentifier, "signature"> {
+  if (!Object.keys(attrs).some((name) => name.startsWith("git.sig."))) return {};
+  return {
+    signature: {
+      publicKey: attrs["git.sig.pubkey"] ?? "",
+      rejectExpired: attrs["git.sig.rejectexpired"] === "true",
+      requireSignedTag: attrs["git.sig.requiresignedtag"] === "true",
+      ignoreSignedTag: attrs["git.sig.ignoresignedtag"] === "true",
+    },
+  };
 }
 
 /** `git://host/path#ref:subdir`, whatever way the remote is reached. */

@@ -14,6 +14,7 @@ import { type CommandRunner, GitCli } from "./git-cli.ts";
 import { type GitIdentifier, gitCacheKey, parseGitIdentifier } from "./git-identifier.ts";
 import { GitMirrors } from "./git-mirror.ts";
 import { type ResolvedRef, resolveLocally, resolveRemotely } from "./git-refs.ts";
+import { type NamedObject, verifyGitSignature } from "./git-signature.ts";
 import { isCommitSha, redactCredentials } from "./git-url.ts";
 
 export interface GitSourceOptions {
@@ -41,8 +42,11 @@ export class GitSource implements SourceHandler {
     const id = parseGitIdentifier(source);
     const found = options.known === undefined ? await this.#resolve(id, context) : recall(options.known);
     const resolved = describe(id, found);
+    if (options.gitObjects !== true && id.signature === undefined) return resolved;
+    const { commit, tag } = await this.#objects(id, found, context);
+    if (id.signature !== undefined) await verifyGitSignature(commit, tag, id.signature, Date.now());
     if (options.gitObjects !== true) return resolved;
-    return { ...resolved, details: { ...resolved.details, ...(await this.#objects(id, found, context)) } };
+    return { ...resolved, details: { ...resolved.details, ...objectDetails(commit, tag) } };
   }
 
   async fetch(
@@ -67,21 +71,21 @@ export class GitSource implements SourceHandler {
     );
   }
 
-  /** The raw objects behind a ref; these need a fetch (ResolveSourceMeta with ReturnObject). */
-  async #objects(id: GitIdentifier, wanted: ResolvedRef, context: SourceContext): Promise<Record<string, string>> {
+  /** The raw objects behind a ref; these need a fetch. */
+  async #objects(
+    id: GitIdentifier,
+    wanted: ResolvedRef,
+    context: SourceContext,
+  ): Promise<{ readonly commit: NamedObject; readonly tag?: NamedObject }> {
     using _remote = await this.#remotes.lock(id.remote, context.signal);
     await using login = await this.#login(id, context);
     const git = login.git.with({ gitDir: await this.#mirrors.fetch(id, wanted, login.git) });
-    const read = async (type: string, sha: string) => (await git.run("cat-file", type, sha)).toString("base64");
+    const read = async (type: string, name: string) => ({ name, raw: await git.run("cat-file", type, name) });
     const type = await git.text("cat-file", "-t", wanted.sha);
-    if (type === "commit") return { commitObject: await read("commit", wanted.sha), commitChecksum: "" };
+    if (type === "commit") return { commit: await read("commit", wanted.sha) };
     if (type !== "tag") throw sourceError(`expected commit or tag object, got ${type}`);
     const commit = await git.text("rev-parse", `${wanted.sha}^{commit}`);
-    return {
-      tagObject: await read("tag", wanted.sha),
-      commitObject: await read("commit", commit),
-      commitChecksum: commit,
-    };
+    return { tag: await read("tag", wanted.sha), commit: await read("commit", commit) };
   }
 
   async #resolve(id: GitIdentifier, context: SourceContext): Promise<ResolvedRef> {
@@ -120,6 +124,12 @@ function describe(id: GitIdentifier, found: ResolvedRef): ResolvedSource {
   const { ref, sha, commit, defaultBranch } = found;
   const keySha = isCommitSha(ref) ? ref : commit || sha;
   return { cacheKey: gitCacheKey(id, keySha, ref), pin: sha, details: { ref, commitChecksum: commit, defaultBranch } };
+}
+
+function objectDetails(commit: NamedObject, tag: NamedObject | undefined): Readonly<Record<string, string>> {
+  const encode = ({ raw }: NamedObject) => Buffer.from(raw).toString("base64");
+  if (tag === undefined) return { commitObject: encode(commit), commitChecksum: "" };
+  return { tagObject: encode(tag), commitObject: encode(commit), commitChecksum: commit.name };
 }
 
 function recall(resolved: ResolvedSource): ResolvedRef {

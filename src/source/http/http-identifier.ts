@@ -10,6 +10,8 @@ export interface HttpIdentifier extends FileAttributes {
   readonly checksum?: Digest;
   /** Name of the secret to send as Authorization, or empty for the default names. */
   readonly authHeaderSecret: string;
+  /** OpenPGP keys and the signature that the file must have, both armored. */
+  readonly signature?: { readonly publicKey: string; readonly signature: string };
   /** Canonical names, sorted. */
   readonly headers: readonly { readonly Name: string; readonly Value: string }[];
 }
@@ -25,16 +27,18 @@ export function parseHttpIdentifier(source: SourceRequest): HttpIdentifier {
     .map(([name, Value]) => ({ Name: allowedHeaders[name.slice(headerPrefix.length).toLowerCase()] ?? "", Value }))
     .filter(({ Name }) => Name !== "")
     .sort((a, b) => (a.Name < b.Name ? -1 : 1));
-  const hasKey = (attrs["http.sig.pubkey"] ?? "") !== "";
-  const hasSignature = (attrs["http.sig.signature"] ?? "") !== "";
-  if (hasKey !== hasSignature) throw sourceError("http signature verification requires both pubkey and signature");
-  if (hasKey) throw sourceError("http signature verification is not supported");
+  const publicKey = attrs["http.sig.pubkey"] ?? "";
+  const signature = attrs["http.sig.signature"] ?? "";
+  if ((publicKey === "") !== (signature === "")) {
+    throw sourceError("http signature verification requires both pubkey and signature");
+  }
   const checksum = attrs["http.checksum"];
   return {
     ...parseFileAttributes(attrs),
     url: source.identifier,
     authHeaderSecret: attrs["http.authheadersecret"] ?? "",
     headers,
+    ...(signature === "" ? {} : { signature: { publicKey, signature } }),
     ...(checksum === undefined ? {} : { checksum: parseGoDigest(checksum) }),
   };
 }

@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dispatcher } from "undici";
+import { BuildError } from "../../core/errors/build-error.ts";
 import type { ContentStore } from "../../core/seams/content-store.ts";
 import type { KeyValue } from "../../core/seams/key-value.ts";
 import type { Snapshotter } from "../../core/seams/snapshotter.ts";
@@ -8,6 +9,7 @@ import type { Digest } from "../../core/values/digest.ts";
 import type { OutputsResult, ResolvedSource } from "../../core/values/task.ts";
 import { readSecret } from "../session/secrets.ts";
 import { readUpload } from "../session/upload.ts";
+import { verifyPgpSignature } from "../signature/verify-pgp.ts";
 import { commitLayer, type ResolveOptions, type SourceContext, type SourceHandler } from "../source-handler.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
 import { writeSourceFile } from "../write-file.ts";
@@ -54,6 +56,7 @@ export class HttpSource implements SourceHandler {
   async resolve(source: SourceRequest, context: SourceContext, options: ResolveOptions = {}): Promise<ResolvedSource> {
     const id = parseHttpIdentifier(source);
     const found = await this.#identify(id, context, options);
+    if (id.signature !== undefined) await this.#verify(id, id.signature, found.pin as Digest, context);
     if (options.checksum === undefined) return found;
     const checksum = await checksumOf(this.#content(id, found.pin as Digest, context), options.checksum);
     return { ...found, details: { ...found.details, checksum } };
@@ -110,6 +113,20 @@ export class HttpSource implements SourceHandler {
       const got = await writeSourceFile(directory, filenameOf(id, answer), answer.body, { ...id, mtimeMs });
       if (got !== wanted) throw sourceError(`digest mismatch ${got}: ${wanted}`);
     });
+  }
+
+  async #verify(
+    id: HttpIdentifier,
+    { publicKey, signature }: NonNullable<HttpIdentifier["signature"]>,
+    pin: Digest,
+    context: SourceContext,
+  ): Promise<void> {
+    const policy = { rejectExpiredKeys: false, now: Date.now() };
+    try {
+      await verifyPgpSignature(this.#content(id, pin, context), signature, publicKey, policy);
+    } catch (error) {
+      throw BuildError.from(error).wrap("failed to verify pgp signature");
+    }
   }
 
   /** The file, once more from its origin where it is not here. */

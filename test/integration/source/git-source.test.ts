@@ -27,6 +27,8 @@ function secretSession(secrets: Record<string, string>): SessionGroup {
   );
 }
 
+const hasSshKeygen = spawnSync("ssh-keygen", ["-?"]).error === undefined;
+
 describe("GitSource", () => {
   let server: GitServer;
   let box: SourceSandbox;
@@ -247,9 +249,39 @@ describe("GitSource", () => {
     await assert.rejects(box.git.resolve(source("main.git", "#main", { "git.checksum": "zz" }), box.context()), {
       message: "invalid checksum zz for Git URL, expected hex commit hash",
     });
-    await assert.rejects(box.git.resolve(source("main.git", "", { "git.sig.pubkey": "k" }), box.context()), {
-      message: "git source attribute git.sig.pubkey is not supported",
-    });
+  });
+
+  it("takes signed commits and tags only, if told to", { skip: !hasSshKeygen && "needs ssh-keygen" }, async () => {
+    const newKey = (name: string) => {
+      const path = join(server.root, name);
+      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path]);
+      return { path, publicKey: readFileSync(`${path}.pub`, "utf8") };
+    };
+    const [author, tagger] = [newKey("author"), newKey("tagger")];
+    const signed = (key: string) => ["-c", "gpg.format=ssh", "-c", `user.signingkey=${key}`];
+    commit("main.git", { f: "unsigned" });
+    server.git("main.git", "tag", "-a", "-m", "m", "unsigned");
+    server.git("main.git", ...signed(author.path), "commit", "-q", "--allow-empty", "-S", "-m", "signed");
+    server.git("main.git", ...signed(tagger.path), "tag", "-s", "-m", "m", "signed");
+    const resolve = (ref: string, publicKey: string, attrs: Record<string, string> = {}) =>
+      box.git.resolve(source("main.git", `#${ref}`, { "git.sig.pubkey": publicKey, ...attrs }), box.context());
+
+    await resolve("main", author.publicKey);
+    await resolve("signed", tagger.publicKey, { "git.sig.requiresignedtag": "true" });
+    await resolve("signed", author.publicKey);
+    for (const [ref, key, attrs, message] of [
+      ["unsigned", author, {}, /git object is not signed/],
+      ["main", tagger, {}, /public key does not match/],
+      ["signed", author, { "git.sig.requiresignedtag": "true" }, /public key does not match/],
+      ["signed", tagger, { "git.sig.ignoresignedtag": "true" }, /public key does not match/],
+      ["main", author, { "git.sig.requiresignedtag": "true" }, /signed tag required but no signed tag found/],
+    ] as const) {
+      await assert.rejects(resolve(ref, key.publicKey, attrs), message);
+    }
+    // What was found out for another step is no excuse.
+    const known = await box.git.resolve(source("main.git", "#unsigned"), box.context());
+    const request = source("main.git", "#unsigned", { "git.sig.pubkey": author.publicKey });
+    await assert.rejects(box.git.resolve(request, box.context(), { known }), /git object is not signed/);
   });
 
   it("goes on with a repository that a killed git has left", async () => {

@@ -265,6 +265,22 @@ describe("HttpSource", () => {
     });
   });
 
+  it("takes a file with the right signature only", async () => {
+    const fixture = (name: string) =>
+      readFileSync(new URL(`../../fixtures/signatures/${name}`, import.meta.url), "utf8");
+    let text = fixture("content.txt");
+    respond = (_request, response) => response.end(text);
+    const signed = (key: string) =>
+      fetchFile(`${base}/f`, {
+        "http.sig.pubkey": fixture(`${key}.pub.asc`),
+        "http.sig.signature": fixture("expired.sig.asc"),
+      });
+    assert.equal((await signed("expired")).text, text);
+    await assert.rejects(signed("rsa"), /^BuildError: failed to verify pgp signature: signature by .*unknown entity$/);
+    text = "other";
+    await assert.rejects(signed("expired"), /failed to verify pgp signature: .*verification failure/);
+  });
+
   it("checks attributes before it asks", async () => {
     respond = (_request, response) => void response.end("x");
     const attrs = (more: Record<string, string>) => fetchFile(`${base}/f`, more);
