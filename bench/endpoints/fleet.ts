@@ -56,7 +56,7 @@ export class Fleet implements AsyncDisposable {
             ...quiet,
             nats: { urls: [this.#natsUrl] },
             root: join(this.#directory, name),
-            slots: 1,
+            capacity: { slots: 1, cpu: 1, memoryBytes: 4e9 },
             blobServer: { listen: "127.0.0.1:0" },
           },
           join(this.#directory, `${name}.log`),

@@ -1,4 +1,4 @@
-import { availableParallelism } from "node:os";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { frontDoorDefaults, quiet, startDaemon, workerDefaults } from "../processes/daemon.ts";
 import { freePort } from "../processes/service.ts";
@@ -15,7 +15,7 @@ export async function startStandaloneEndpoint(directory: string): Promise<Endpoi
       ...quiet,
       addresses: [address],
       root: join(directory, "standalone"),
-      slots: Math.max(4, availableParallelism()),
+      capacity: { slots: 16, cpu: 16, memoryBytes: totalmem() },
     },
     join(directory, "standalone.log"),
   );

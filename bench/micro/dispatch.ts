@@ -2,11 +2,13 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { connectNats, MemoryKeyValueStore, MemoryMessageBus, NatsMessageBus, subjects } from "../../src/bus/index.ts";
 import { AgentRegistry } from "../../src/coordinator/fleet/agent-registry.ts";
+import { CatalogLocations } from "../../src/coordinator/fleet/catalog-locations.ts";
 import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
+import { FleetScheduler } from "../../src/coordinator/fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
 import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
-import { EarliestFinishPlacement } from "../../src/coordinator/fleet/placement.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
+import { StepHistory } from "../../src/coordinator/scheduling/step-history.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
 import type { MessageBus } from "../../src/core/seams/message-bus.ts";
 import type { AgentRecord } from "../../src/core/values/agent.ts";
@@ -75,6 +77,13 @@ async function measure(
     },
     owned,
   );
+  using history = await StepHistory.open(await buckets.open("step-history"));
+  using scheduler = new FleetScheduler({
+    coordinatorId: "c",
+    registry,
+    clock: systemClock,
+    locations: new CatalogLocations(catalog),
+  });
   using dispatcher = new FleetDispatcher({
     coordinatorId: "c",
     agentLinkAddress: () => "",
@@ -83,7 +92,9 @@ async function measure(
     logger: silentLogger,
     registry,
     catalog,
-    placement: new EarliestFinishPlacement(),
+    scheduler,
+    history,
+    shareOf: (build) => ({ build: build.join(), tenant: "", priority: 0, weight: 1 }),
     sessions: new TaskSessions(),
     cacheMounts,
     sessionIsLive: () => false,
@@ -112,8 +123,9 @@ function agentRecord(): AgentRecord {
     epoch: randomUUID(),
     labels: {},
     platforms: [hostPlatform()],
-    slots: 1,
     gcPolicy: [],
+    capacity: { slots: 1, cpu: 1, memoryBytes: 4e9 },
+    occupied: {},
     blobUrl: "http://127.0.0.1:1",
     draining: false,
     running: [],

@@ -23,7 +23,7 @@ export async function startDaemon(config: DaemonConfig, logFile: string): Promis
 }
 
 /** Settings of agents and of standalone that no case changes. */
-export const workerDefaults: Omit<WorkerConfig, "root" | "slots"> = {
+export const workerDefaults: Omit<WorkerConfig, "root" | "capacity"> = {
   maxParallelism: 0,
   labels: {},
   platforms: [],

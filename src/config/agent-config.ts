@@ -1,3 +1,4 @@
+import type { Resources } from "../core/values/resources.ts";
 import type { FleetTlsConfig } from "./fleet-tls.ts";
 import type { ListenConfig } from "./front-door-config.ts";
 import type { GcRule } from "./gc-config.ts";
@@ -11,10 +12,10 @@ export type SnapshotterName = "auto" | "overlayfs" | "native";
 export interface WorkerConfig {
   /** Directory that this process owns: layers, blobs, running steps, the agent's id. */
   readonly root: string;
-  /** Steps run at the same time. */
-  readonly slots: number;
   /** Steps, file operations and fetches of sources at the same time; 0 = no limit. */
   readonly maxParallelism: number;
+  /** What steps may take of the machine together. */
+  readonly capacity: Resources;
   readonly labels: Readonly<Record<string, string>>;
   /** `os/arch[/variant]`, native first; empty = find out (native and emulated). */
   readonly platforms: readonly string[];

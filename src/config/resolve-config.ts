@@ -1,7 +1,8 @@
 import { statfsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { availableParallelism, homedir } from "node:os";
+import { availableParallelism, homedir, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import type { Resources } from "../core/values/resources.ts";
 import type { AgentConfig, SnapshotterName, WorkerConfig } from "./agent-config.ts";
 import { type FileSettings, parseBuildkitdToml } from "./buildkitd-toml.ts";
 import { ConfigError } from "./config-error.ts";
@@ -149,10 +150,9 @@ function duration(flag: string, text: string | undefined): number | undefined {
 
 function worker(flags: WorkerFlags, settings: FileSettings, root: string): WorkerConfig {
   const maxParallelism = flags.maxParallelism ?? settings.maxParallelism ?? 0;
-  const slots = flags.slots ?? maxParallelism;
   return {
     root,
-    slots: slots > 0 ? slots : availableParallelism(),
+    capacity: capacity(flags.slots ?? maxParallelism),
     maxParallelism: Math.max(0, maxParallelism),
     labels: { ...settings.labels, ...labels(flags.label ?? []) },
     platforms: flags.platform?.flatMap((text) => text.split(",")) ?? settings.platforms ?? [],
@@ -164,6 +164,19 @@ function worker(flags: WorkerFlags, settings: FileSettings, root: string): Worke
     registries: settings.registries ?? {},
     gcEnabled: flags.gc ?? settings.gc ?? true,
     gcRules: resolveGcRules(settings, diskBytes(root)),
+  };
+}
+
+/** Steps that mostly wait leave their core to others: by default the cores decide how many run, and slots hardly do. */
+const slotsPerCore = 4;
+
+/** @param slots 0 for the default */
+function capacity(slots: number): Resources {
+  const cores = availableParallelism();
+  return {
+    slots: slots > 0 ? slots : cores * slotsPerCore,
+    cpu: Math.max(cores, slots),
+    memoryBytes: Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem()),
   };
 }
 

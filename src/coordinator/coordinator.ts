@@ -53,11 +53,12 @@ import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentControl } from "./fleet/agent-control.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import { isCacheMountOwner } from "./fleet/cache-mount-locks.ts";
+import { CatalogLocations } from "./fleet/catalog-locations.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
+import { FleetScheduler } from "./fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
 import { LayerUseReports } from "./fleet/layer-use-reports.ts";
 import { openCacheMounts } from "./fleet/open-cache-mounts.ts";
-import { EarliestFinishPlacement } from "./fleet/placement.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
@@ -70,6 +71,7 @@ import { ResolvedSources } from "./ops/resolved-sources.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 import { loadProvenanceEnvironment } from "./provenance/index.ts";
 import { debuggedVertices } from "./scheduler-debug.ts";
+import { openPlanning } from "./scheduling/open-planning.ts";
 
 const defaultKeepFailedMs = 600_000;
 /** Steps whose files are kept at the same time, whatever their size: clean-up takes them when room is short. */
@@ -155,6 +157,11 @@ export class Coordinator implements AsyncDisposable {
       },
       owned,
     );
+    const rules = new RulesOfBuilds();
+    const planning = await openPlanning(keyValues, owned);
+    const scheduler = owned.use(
+      new FleetScheduler({ coordinatorId: options.id, registry, clock, locations: new CatalogLocations(catalog) }),
+    );
     const dispatcher = owned.use(
       new FleetDispatcher({
         coordinatorId: options.id,
@@ -164,7 +171,9 @@ export class Coordinator implements AsyncDisposable {
         logger,
         registry,
         catalog,
-        placement: new EarliestFinishPlacement(),
+        scheduler,
+        history: planning.history,
+        shareOf: (builds) => rules.shareOf(builds),
         sessions: taskSessions,
         cacheMounts,
         holdLayers: (ids) => held.pin(ids),
@@ -192,7 +201,6 @@ export class Coordinator implements AsyncDisposable {
     const entitlements = new Set(frontDoor.insecureEntitlements);
     const tasks = new TracingDispatcher(dispatcher);
     const resolvedSources = new ResolvedSources();
-    const rules = new RulesOfBuilds();
     const ops = new FleetOps({
       dispatcher: tasks,
       images,
@@ -202,9 +210,11 @@ export class Coordinator implements AsyncDisposable {
       solveNested: async (parent, definition, context) => {
         const { signal } = context;
         const edge = await admitDefinition(definition, rules.of(solver.jobsOf(parent)), [], signal);
+        planning.ranks.note(edge.vertex);
         const { result } = await solver.buildNested(parent, edge, { signal });
         return result;
       },
+      work: planning.work,
       entitlements: () => [...entitlements],
     });
     const agentControl = new AgentControl(bus, registry, logger);
@@ -257,6 +267,7 @@ export class Coordinator implements AsyncDisposable {
     const cacheImporters = [new LocalCacheImporter(), new RegistryCacheImporter(registryClient)];
     const builds = new FleetBuildService({
       solver,
+      onGraph: (root) => planning.ranks.note(root),
       dispatcher: tasks,
       registry,
       usage,

@@ -260,6 +260,9 @@ export class VertexState<T> {
       get sessions(): SessionGroup {
         return context.sessionGroup([...new Set(Array.from(jobs, (job) => job.sessionIds).flat())]);
       },
+      get builds(): readonly string[] {
+        return Array.from(jobs, ({ id }) => id);
+      },
       ...(traceparent === undefined ? {} : { traceparent }),
       vertex: this.#vertex,
       get compatibilityVersion(): number {

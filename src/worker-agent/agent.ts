@@ -284,7 +284,8 @@ export class Agent implements AsyncDisposable {
         logger,
         layers,
         runners,
-        slots: config.slots,
+        capacity: config.capacity,
+        onRoom: () => heartbeat.beat(),
         ...(config.maxParallelism === 0 ? {} : { maxParallelism: config.maxParallelism }),
         sessions: (task) => TracingSessionGroup.of(options.sessions(task)),
         tracer: options.tracer ?? new SpanTaskTracer(id),
@@ -311,19 +312,20 @@ export class Agent implements AsyncDisposable {
         ...config.labels,
       },
       platforms,
-      slots: config.slots,
       gcPolicy,
+      capacity: config.capacity,
+      occupied: tasks.occupied,
       blobUrl,
       draining: tasks.draining,
       running: tasks.running,
       version,
     });
-    const heartbeat = owned.use(new Heartbeat(bus, record, () => tasks.checkCoordinators()));
+    const heartbeat: Heartbeat = owned.use(new Heartbeat(bus, record, () => tasks.checkCoordinators()));
     logger.info("agent started", {
       root,
       snapshotter: snapshotter.name,
       runtime: runtime.name,
-      slots: config.slots,
+      slots: config.capacity.slots,
       blobUrl,
     });
     return new Agent(id, blobUrl, tasks, heartbeat, owned.move());

@@ -10,6 +10,7 @@ import type { SessionGroup } from "../core/seams/session-caller.ts";
 import type { TaskCancel, TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
 import type { FailedState } from "../core/values/failed-state.ts";
 import type { LayerId } from "../core/values/layer.ts";
+import { add, fits, noResources, type Resources } from "../core/values/resources.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import { Semaphore } from "../util/semaphore.ts";
@@ -31,8 +32,10 @@ export interface TaskServerOptions {
   readonly logger: Logger;
   readonly layers: LayerManager;
   readonly runners: OpRunners;
-  /** Exec steps at the same time. */
-  readonly slots: number;
+  /** What its tasks may take together. */
+  readonly capacity: Resources;
+  /** A task has ended after one was refused for want of room. */
+  readonly onRoom: () => void;
   /** Tasks of limited kinds at the same time; absent = no limit. More are taken, and wait here. */
   readonly maxParallelism?: number;
   readonly sessions: (task: Task) => SessionGroup;
@@ -75,6 +78,8 @@ export class TaskServer implements AsyncDisposable {
   readonly #subscriptions: Disposable[];
   readonly #turns: Semaphore | undefined;
   #draining = false;
+  /** Somebody thought there was room: coordinators wait until they hear of some. */
+  #hasRefused = false;
 
   constructor(options: TaskServerOptions) {
     this.#options = options;
@@ -102,6 +107,15 @@ export class TaskServer implements AsyncDisposable {
   /** Ids of tasks running now. */
   get running(): readonly string[] {
     return [...this.#running.keys()];
+  }
+
+  /** By coordinator. */
+  get occupied(): Readonly<Record<string, Resources>> {
+    const occupied: Record<string, Resources> = {};
+    for (const { task } of this.#running.values()) {
+      occupied[task.coordinator.id] = add(occupied[task.coordinator.id] ?? noResources, task.demand);
+    }
+    return occupied;
   }
 
   /** What must not be removed while the tasks run; a task's result counts until its coordinator has it. */
@@ -150,7 +164,11 @@ export class TaskServer implements AsyncDisposable {
     const runner = this.#options.runners[task.kind] as OpRunner<TaskKind> | undefined;
     if (runner === undefined) return { accepted: false, reason: `this agent cannot run ${task.kind}` };
     if (this.#draining) return { accepted: false, reason: "draining" };
-    if (task.kind === "exec" && this.#execCount() >= this.#options.slots) return { accepted: false, reason: "busy" };
+    const used = Object.values(this.occupied).reduce(add, noResources);
+    if (!fits(this.#options.capacity, used, task.demand)) {
+      this.#hasRefused = true;
+      return { accepted: false, reason: "busy" };
+    }
     // Repeated offers of one lease (a lost answer) must not run it twice.
     const running = this.#running.get(task.id);
     if (running !== undefined) {
@@ -164,15 +182,12 @@ export class TaskServer implements AsyncDisposable {
       .finally(() => {
         this.#running.delete(task.id);
         this.#options.collector?.taskEnded();
+        if (!this.#hasRefused) return;
+        this.#hasRefused = false;
+        this.#options.onRoom();
       });
     this.#running.set(task.id, { task, abort, done });
     return { accepted: true };
-  }
-
-  #execCount(): number {
-    let count = 0;
-    for (const { task } of this.#running.values()) if (task.kind === "exec") count++;
-    return count;
   }
 
   async #run(task: Task, runner: OpRunner<TaskKind>, signal: AbortSignal): Promise<void> {

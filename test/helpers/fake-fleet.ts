@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../src/bus/index.ts";
 import { AgentRegistry } from "../../src/coordinator/fleet/agent-registry.ts";
+import { CatalogLocations } from "../../src/coordinator/fleet/catalog-locations.ts";
 import type { FleetCacheMounts } from "../../src/coordinator/fleet/fleet-cache-mounts.ts";
 import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
+import { FleetScheduler } from "../../src/coordinator/fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
 import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
-import { EarliestFinishPlacement } from "../../src/coordinator/fleet/placement.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
+import { StepHistory } from "../../src/coordinator/scheduling/step-history.ts";
 import { BuildError } from "../../src/core/errors/build-error.ts";
 import type { Clock } from "../../src/core/seams/clock.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
@@ -29,6 +31,8 @@ export class FakeFleet implements AsyncDisposable {
   readonly clock = hastyClock;
   readonly registry: AgentRegistry;
   readonly catalog: LayerCatalog;
+  readonly history: StepHistory;
+  readonly scheduler: FleetScheduler;
   readonly dispatcher: FleetDispatcher;
   readonly logs: string[] = [];
 
@@ -37,10 +41,12 @@ export class FakeFleet implements AsyncDisposable {
   readonly #owned: AsyncDisposableStack;
 
   private constructor(
-    parts: Pick<FakeFleet, "bus" | "registry" | "catalog" | "cacheMounts" | "buckets">,
+    parts: Pick<FakeFleet, "bus" | "registry" | "catalog" | "cacheMounts" | "buckets" | "history" | "scheduler">,
     owned: AsyncDisposableStack,
   ) {
-    const { bus, registry, catalog, cacheMounts } = parts;
+    const { bus, registry, catalog, cacheMounts, history, scheduler } = parts;
+    this.history = history;
+    this.scheduler = scheduler;
     this.bus = bus;
     this.registry = registry;
     this.catalog = catalog;
@@ -55,7 +61,9 @@ export class FakeFleet implements AsyncDisposable {
       logger: silentLogger,
       registry,
       catalog,
-      placement: new EarliestFinishPlacement(),
+      scheduler: this.scheduler,
+      history,
+      shareOf: () => ({ build: "", tenant: "", priority: 0, weight: 1 }),
       sessions: new TaskSessions(),
       cacheMounts,
       sessionIsLive: () => false,
@@ -80,7 +88,10 @@ export class FakeFleet implements AsyncDisposable {
       },
       owned,
     );
-    return new FakeFleet({ bus, registry, catalog, cacheMounts, buckets }, owned.move());
+    const history = owned.use(await StepHistory.open(await buckets.open("step-history")));
+    const locations = new CatalogLocations(catalog);
+    const scheduler = owned.use(new FleetScheduler({ coordinatorId: "c", registry, clock: hastyClock, locations }));
+    return new FakeFleet({ bus, registry, catalog, cacheMounts, buckets, history, scheduler }, owned.move());
   }
 
   /** Adds an agent; its tasks go to `run`. */
@@ -152,7 +163,8 @@ export class FakeAgent {
       gcPolicy: [],
       labels: {},
       platforms: [hostPlatform()],
-      slots: 1,
+      capacity: { slots: 1, cpu: 4, memoryBytes: 8e9 },
+      occupied: {},
       blobUrl: `http://${this.id}`,
       draining: false,
       running: this.running,

@@ -2,6 +2,7 @@ import { silentLogger } from "../../src/core/seams/logger.ts";
 import type { LayerService, RunContext } from "../../src/core/seams/op-runner.ts";
 import type { ProgressStatus } from "../../src/core/seams/progress.ts";
 import type { SessionGroup } from "../../src/core/seams/session-caller.ts";
+import { noResources } from "../../src/core/values/resources.ts";
 import type { Task, TaskBody, TaskKind } from "../../src/core/values/task.ts";
 import { noSessions } from "./no-sessions.ts";
 
@@ -16,6 +17,7 @@ export function taskOf<K extends TaskKind>(kind: K, body: TaskBody<K>): Task<K> 
     cacheMounts: [],
     peers: {},
     sessionIds: [],
+    demand: noResources,
     coordinator: { id: "c1", address: "", token: "" },
   };
 }

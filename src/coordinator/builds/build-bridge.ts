@@ -21,7 +21,7 @@ import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-disp
 import type { Digest } from "../../core/values/digest.ts";
 import type { Ref } from "../../core/values/layer.ts";
 import type { Platform } from "../../core/values/platform.ts";
-import type { LlbEdge } from "../../llb/definition/index.ts";
+import type { LlbEdge, LlbVertex } from "../../llb/definition/index.ts";
 import type { CachedResult, Job } from "../../solver/index.ts";
 import { checkPolicies } from "../../source-policy/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
@@ -46,6 +46,8 @@ export interface BuildBridgeOptions {
   readonly sourceMeta: BuildSourceMeta;
   readonly cacheImports: CacheImports;
   readonly rules: BuildRules;
+  /** Told of every graph before it is built. */
+  readonly onGraph: (root: LlbVertex) => void;
   readonly workers: () => ReturnType<LlbBridge["workers"]>;
   /** Of the whole build: what is made for it ends with it. */
   readonly signal: AbortSignal;
@@ -188,7 +190,9 @@ export class BuildBridge implements LlbBridge {
 
   async #admit(definition: Definition, asked: readonly Policy[]): Promise<LlbEdge> {
     checkPolicies(asked);
-    return admitDefinition(definition, [this.#options.rules], asked, this.#options.signal);
+    const edge = await admitDefinition(definition, [this.#options.rules], asked, this.#options.signal);
+    this.#options.onGraph(edge.vertex);
+    return edge;
   }
 
   #context(signal: AbortSignal, progress: ProgressWriter): DispatchContext & { readonly platform?: Platform } {

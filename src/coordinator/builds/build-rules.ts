@@ -1,14 +1,16 @@
 import type { Definition, SourceOp } from "../../api/gen/ops.ts";
 import type { Policy } from "../../api/gen/sourcepolicy.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
+import type { BuildShare } from "../../core/values/build-share.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import { type LlbEdge, loadDefinition, sourceOps } from "../../llb/definition/index.ts";
 import { allOrAbort } from "../../util/all-or-abort.ts";
 import type { BuildSourcePolicy } from "./build-source-policy.ts";
 import { checkEntitlements } from "./check-entitlements.ts";
 
-/** What the definitions of a build are under. */
+/** What a build and its definitions are under. */
 export interface BuildRules {
+  readonly share: BuildShare;
   /** Granted to the build. */
   readonly entitlements: ReadonlySet<string>;
   readonly sourcePolicy: BuildSourcePolicy;
@@ -61,6 +63,9 @@ async function changedSources(
   return changed;
 }
 
+/** Of work for no build in particular. */
+const noBuild: BuildShare = { build: "", tenant: "", priority: 0, weight: 1 };
+
 /** Rules of the builds in progress, for definitions which their steps bring along. */
 export class RulesOfBuilds {
   readonly #rules = new Map<string, BuildRules>();
@@ -73,5 +78,11 @@ export class RulesOfBuilds {
 
   of(jobIds: readonly string[]): readonly BuildRules[] {
     return jobIds.flatMap((id) => this.#rules.get(id) ?? []);
+  }
+
+  /** The share of the build that counts most. */
+  shareOf(jobIds: readonly string[]): BuildShare {
+    const shares = this.of(jobIds).map(({ share }) => share);
+    return shares.reduce((best, share) => (share.priority > best.priority ? share : best), shares[0] ?? noBuild);
   }
 }

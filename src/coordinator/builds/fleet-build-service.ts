@@ -12,6 +12,7 @@ import type { AgentRecord } from "../../core/values/agent.ts";
 import { checkFilters } from "../../core/values/containerd-filter.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { checkUsageFilters, matchesUsageFilters } from "../../core/values/usage-filter.ts";
+import type { LlbVertex } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
 import { checkPolicies } from "../../source-policy/index.ts";
 import { buildkitVersion, dockerfileVersion, packageName } from "../../version.ts";
@@ -39,6 +40,7 @@ import { BuildSourcePolicy } from "./build-source-policy.ts";
 import { withBuiltinFrontend } from "./builtin-frontend.ts";
 import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
+import { requestedShare } from "./requested-share.ts";
 import { SessionPolicy } from "./session-policy.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
 
@@ -62,6 +64,8 @@ export interface FleetBuildServiceOptions {
   readonly failedSteps: FailedSteps;
   readonly history: FleetHistory;
   readonly rules: RulesOfBuilds;
+  /** Told of every graph that is about to be built. */
+  readonly onGraph: (root: LlbVertex) => void;
   readonly logger: Logger;
 }
 
@@ -79,6 +83,7 @@ export class FleetBuildService implements BuildService {
     const logger = this.#options.logger.child({ build: params.ref });
     this.#check(params);
     const attest = parseAttestOptions(params.frontendOpt);
+    const share = requestedShare(params.ref, params.frontendOpt);
     const exporters = params.exporters.map((entry, index) => this.#exporter(entry, index));
     const cacheExporters = params.cacheExports
       .filter(({ type }) => type !== "inline")
@@ -114,6 +119,7 @@ export class FleetBuildService implements BuildService {
     });
     const meta = new BuildSourceMeta({ job, resolver: sourceMeta, sessions, ...trace });
     const rules: BuildRules = {
+      share,
       entitlements: new Set(params.entitlements),
       sourcePolicy: new BuildSourcePolicy(params.sourcePolicy, sessionPolicy(params, sessions, meta)),
     };
@@ -126,6 +132,7 @@ export class FleetBuildService implements BuildService {
       sourceMeta: meta,
       cacheImports: new CacheImports({ ...this.#options.cacheImports, job, sessions, signal, logger }),
       rules,
+      onGraph: this.#options.onGraph,
       workers: () => this.#bridgeWorkers(),
       signal,
       provenance,

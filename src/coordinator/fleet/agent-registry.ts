@@ -80,7 +80,8 @@ export class AgentRegistry implements Disposable {
       return;
     }
     if (before !== undefined && before.epoch !== record.epoch) this.#lose(record.id, "restarted");
-    if (before === undefined) this.#options.logger.info("agent joined", { agent: record.id, slots: record.slots });
+    if (before === undefined)
+      this.#options.logger.info("agent joined", { agent: record.id, capacity: record.capacity });
     this.#agents.set(record.id, { record, silentChecks: 0 });
     for (const listener of this.#listeners) listener.agentHeard(record);
   }

@@ -2,33 +2,34 @@ import { randomBytes } from "node:crypto";
 import { subjects } from "../../bus/index.ts";
 import { AgentLostError } from "../../core/errors/agent-lost-error.ts";
 import { BuildError, isInfrastructureError } from "../../core/errors/build-error.ts";
-import { Code } from "../../core/errors/code.ts";
 import { StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
-import type { CacheMountInfo } from "../../core/values/cache-mount.ts";
+import type { BuildShare } from "../../core/values/build-share.ts";
+import type { CacheMountInfo, CacheMountUse } from "../../core/values/cache-mount.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import { formatPlatform, type Platform, samePlatform } from "../../core/values/platform.ts";
+import { noResources, type Resources } from "../../core/values/resources.ts";
 import type { Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
-import { KeyedSemaphore } from "../../util/keyed-semaphore.ts";
 import { decode, encode } from "../../util/msgpack.ts";
+import type { StepHistory } from "../scheduling/step-history.ts";
+import type { WaitingTask, WarmData } from "../scheduling/waiting-task.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { HeldLocks } from "./cache-mount-locks.ts";
 import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
+import type { FleetScheduler, Ticket } from "./fleet-scheduler.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
-import type { Candidate, Placement } from "./placement.ts";
+import { requirementName } from "./requirement.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
 import { cacheMountsOfTask, layersOfTask } from "./task-layers.ts";
 import type { TaskSessions } from "./task-sessions.ts";
-import { matchesWorkerFilters } from "./worker-filter.ts";
 
 export interface FleetDispatcherOptions {
   readonly coordinatorId: string;
@@ -39,7 +40,10 @@ export interface FleetDispatcherOptions {
   readonly logger: Logger;
   readonly registry: AgentRegistry;
   readonly catalog: LayerCatalog;
-  readonly placement: Placement;
+  readonly scheduler: FleetScheduler;
+  /** What the most favoured of the builds gets of the fleet. */
+  readonly shareOf: (builds: readonly string[]) => BuildShare;
+  readonly history: StepHistory;
   readonly sessions: TaskSessions;
   readonly cacheMounts: FleetCacheMounts;
   /** Keeps agents from removing layers, until the answer is called; default: nothing does. */
@@ -61,27 +65,19 @@ const maxAttempts = 5;
 /** First pause between attempts; doubles. The sum outlasts the six seconds in which a lost agent is noticed. */
 const retryDelayMs = 500;
 const offerTimeoutMs = 2000;
-/** No agent at all for this long: the build fails rather than wait for ever. */
-const noAgentTimeoutMs = 60_000;
+/** What the agent that served an affinity key last is taken to have of it. */
+const affinityBytes = 500e6;
+/** What a cache mount of unknown size is taken for. */
+const unknownMountBytes = 128e6;
+/** A task that is no step. */
+const brief = { expectedSeconds: 0.5, demand: noResources };
 /** Affinity keys remembered; the longest unused goes first. */
 const maxAffinities = 10_000;
-
-/**
- * Tasks that any agent would treat alike and that look for one at the same time; the others wait in line. A slot that comes free
- * concerns the first few: were all to look at it, a wide graph would take time by the square of its width.
- */
-const maxSeekers = 16;
 
 /** Kinds that run a frontend's processes: what was done once is not done twice. */
 const neverRepeated: ReadonlySet<TaskKind> = new Set(["container"]);
 /** Kinds that send to the client. Their runners call a fault infrastructure only while nothing was sent; a lost agent may have. */
 const sendsToClient: ReadonlySet<TaskKind> = new Set(["export.archive", "export.files"]);
-
-/** What a task needs on its agent, as it is known at that moment. */
-interface TaskInputs {
-  readonly infos: readonly LayerInfo[];
-  readonly mounts: readonly CacheMountInfo[];
-}
 
 /**
  * Runs tasks on agents over the bus. A waiting task is not bound to an agent until one can take it now, so an idle agent, also
@@ -89,16 +85,10 @@ interface TaskInputs {
  */
 export class FleetDispatcher implements TaskDispatcher, Disposable {
   readonly #options: FleetDispatcherOptions;
-  /** Unfinished tasks of this coordinator by agent. */
-  readonly #load = new Map<string, { execs: number; tasks: number }>();
   /** Affinity key → agent that served it last. */
   readonly #affinity = new Map<string, string>();
   readonly #lineage: Lineage;
   readonly #running: RunningTasks;
-  readonly #seekers = new KeyedSemaphore(maxSeekers);
-  readonly #listener: Disposable;
-  #wake: () => void = () => {};
-  #change = Promise.withResolvers<void>();
 
   constructor(options: FleetDispatcherOptions) {
     this.#options = options;
@@ -111,16 +101,9 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       },
     });
     this.#running = new RunningTasks(options.bus, options.registry);
-    this.#wake = () => {
-      const { resolve } = this.#change;
-      this.#change = Promise.withResolvers();
-      resolve();
-    };
-    this.#listener = options.registry.listen({ agentHeard: () => this.#wake(), agentLost: () => this.#wake() });
   }
 
   [Symbol.dispose](): void {
-    this.#listener[Symbol.dispose]();
     this.#running[Symbol.dispose]();
   }
 
@@ -175,12 +158,16 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     const { cacheMounts } = this.#options;
     const uses = cacheMountsOfTask(body);
     let locks: HeldLocks | undefined;
+    let ticket: Ticket | undefined;
     let agent: AgentRecord | undefined;
     try {
       // Before there is an agent: who waits for another step takes no slot.
       locks = await cacheMounts.enter(uses, attempt.taskId, context);
+      const waiting = this.#waitingTask(kind, { ids, uses }, context, avoided, attempt.taskId);
+      const queued = this.#options.scheduler.submit(waiting);
+      ticket = queued;
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
-        const placed = await this.#place(kind, body, ids, context, avoided, attempt, token);
+        const placed = await this.#place(queued, waiting.demand, { kind, body, ids, uses, context, attempt, token });
         span.set({ "placed.agent": placed.id });
         return placed;
       });
@@ -197,6 +184,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         const { layers = [], cacheMounts: published = [] } = result as Partial<TaskResult<"exec">>;
         await this.#record(agent.id, layers, fetched);
         await cacheMounts.publish(agent.id, published, uses, locks);
+        this.#learn(context, result);
         this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
       } catch (error) {
@@ -211,10 +199,10 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       if (agent !== undefined) avoided.add(agent.id);
       throw error;
     } finally {
+      ticket?.[Symbol.dispose]();
       let ended = Promise.resolve();
-      if (agent !== undefined) {
-        this.#release(agent.id, kind);
-        if (!attempt.ended) ended = this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
+      if (agent !== undefined && !attempt.ended) {
+        ended = this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
       }
       locks?.release(ended);
       // After a cancel the agent still reports its end; nobody answers then and it stops asking.
@@ -223,125 +211,53 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     }
   }
 
-  /** Waits until an agent takes the task. @throws BuildError FailedPrecondition when none ever can */
-  async #place<K extends TaskKind>(
-    kind: K,
-    body: TaskBody<K>,
-    ids: readonly LayerId[],
-    context: DispatchContext,
-    avoided: ReadonlySet<string>,
-    attempt: TaskAttempt,
-    token: string,
-  ): Promise<AgentRecord> {
-    const since = this.#options.clock.now();
-    const deadline = since + noAgentTimeoutMs;
-    const { platform, constraints, affinity } = context;
-    const uses = cacheMountsOfTask(body);
-    const mountKeys = uses.map(({ key }) => key);
-    using _turn = await this.#seekers.acquire(
-      JSON.stringify([kind === "exec", platform, constraints, affinity, mountKeys]),
-      context.signal,
-    );
-    const refused = new Set<string>();
-    for (;;) {
-      context.signal.throwIfAborted();
-      const change = this.#change.promise;
-      // Read anew: others may have fetched or made them while this task waited.
-      const infos = this.#infos(ids);
-      const fitting = this.#fitting(context);
-      // An agent that failed this task before is better than none.
-      const shunned = fitting.every(({ id }) => avoided.has(id)) ? refused : new Set([...avoided, ...refused]);
-      const mounts = this.#options.cacheMounts.infos(uses);
-      const waitedMs = this.#options.clock.now() - since;
-      const agent = this.#choose(kind, { infos, mounts, waitedMs }, context, fitting, shunned);
-      if (agent !== undefined) {
-        this.#occupy(agent.id, kind);
-        let taken = false;
-        try {
-          taken = await this.#offer(agent, kind, body, { infos, mounts }, context, attempt, token);
-        } finally {
-          if (!taken) this.#release(agent.id, kind);
-        }
-        if (taken) {
-          if (context.affinity !== undefined) this.#rememberAffinity(context.affinity, agent.id);
-          return agent;
-        }
-        refused.add(agent.id);
-        continue;
-      }
-      if (fitting.length === 0 && this.#options.clock.now() > deadline) {
-        throw new BuildError(Code.Unavailable, `no agent has joined the fleet for ${noAgentTimeoutMs / 1000} s`);
-      }
-      refused.clear();
-      // Heartbeats wake this at least every two seconds; the timer covers an empty fleet.
-      const wait = new AbortController();
-      try {
-        const timer = this.#options.clock.sleep(1000, wait.signal).catch(() => {});
-        await withSignal(Promise.race([change, timer]), context.signal);
-      } finally {
-        wait.abort();
-      }
-    }
-  }
-
-  /** Living agents that may run the task at all. @throws BuildError FailedPrecondition when agents live and none fits */
-  #fitting(context: DispatchContext): readonly AgentRecord[] {
-    const all = this.#options.registry.agents.filter((agent) => !agent.draining);
-    const { platform, constraints = [] } = context;
-    const constrained = all.filter((agent) => matchesWorkerFilters(constraints, agent));
-    const runs = (matches: (offered: Platform) => boolean) =>
-      constrained.filter((agent) => platform === undefined || agent.platforms.some(matches));
-    let fitting = runs((offered) => platform !== undefined && samePlatform(offered, platform));
-    // A step may name a platform and yet run programs of this machine, as cross compilers do; BuildKit lets it try.
-    if (fitting.length === 0) fitting = runs((offered) => offered.os === platform?.os);
-    if (all.length > 0 && fitting.length === 0) {
-      const wanted = [
-        ...(platform === undefined ? [] : [`platform ${formatPlatform(platform)}`]),
-        ...constraints.map((filter) => `worker filter ${JSON.stringify(filter)}`),
-      ].join(" and ");
-      const offered = [...new Set(all.flatMap((agent) => agent.platforms.map(formatPlatform)))].join(", ");
-      throw new BuildError(
-        Code.FailedPrecondition,
-        `no agent offers ${wanted}: the ${all.length} in the fleet offer ${offered}`,
-      );
-    }
-    return fitting;
-  }
-
-  #choose(
+  #waitingTask(
     kind: TaskKind,
-    { infos, mounts, waitedMs }: TaskInputs & { readonly waitedMs: number },
+    { ids, uses }: Pick<Offer<TaskKind>, "ids" | "uses">,
     context: DispatchContext,
-    fitting: readonly AgentRecord[],
-    excluded: ReadonlySet<string>,
-  ): AgentRecord | undefined {
-    const candidates = fitting.map((agent): Candidate => {
-      const load = this.#load.get(agent.id);
-      return { agent, busySlots: load?.execs ?? 0, tasks: load?.tasks ?? 0 };
-    });
-    const preferred = context.affinity === undefined ? undefined : this.#affinity.get(context.affinity);
-    const request = {
-      layers: infos,
-      cacheMounts: mounts,
-      waitedMs,
-      needsSlot: kind === "exec",
-      ...(preferred === undefined ? {} : { preferredAgent: preferred }),
+    avoid: ReadonlySet<string>,
+    id: string,
+  ): WaitingTask {
+    const { platform, constraints, affinity, builds = [], work } = context;
+    const lastAgent = () => (affinity === undefined ? undefined : this.#affinity.get(affinity));
+    return {
+      id,
+      share: this.#options.shareOf(builds),
+      requirement: requirementName(platform, constraints),
+      rank: work?.rank ?? 0,
+      ...(kind === "exec" ? this.#options.history.estimate(work?.historyKey) : brief),
+      layers: ids,
+      warm: () => [
+        ...[lastAgent()].flatMap((agent) =>
+          agent === undefined ? [] : { bytes: affinityBytes, holders: new Set([agent]) },
+        ),
+        ...this.#options.cacheMounts.infos(uses).flatMap(warmMount),
+      ],
+      avoid,
     };
-    return this.#options.placement.choose(
-      request,
-      candidates.filter(({ agent }) => !excluded.has(agent.id)),
-    );
+  }
+
+  /** Waits until an agent takes the task. @throws BuildError FailedPrecondition when none ever can */
+  async #place<K extends TaskKind>(ticket: Ticket, demand: Resources, offer: Offer<K>): Promise<AgentRecord> {
+    const { affinity, signal } = offer.context;
+    for (;;) {
+      const agent = await ticket.agent(signal);
+      if (await this.#offer(agent, demand, offer)) {
+        if (affinity !== undefined) this.#rememberAffinity(affinity, agent.id);
+        return agent;
+      }
+      ticket.refused();
+    }
   }
 
   async #offer<K extends TaskKind>(
     agent: AgentRecord,
-    kind: K,
-    body: TaskBody<K>,
-    { infos, mounts }: TaskInputs,
-    context: DispatchContext,
-    attempt: TaskAttempt,
-    token: string,
+    demand: Resources,
+    { kind, body, ids, uses, context, attempt, token }: Offer<K>,
   ): Promise<boolean> {
+    // Read anew: others may have fetched or made them while this task waited.
+    const infos = this.#infos(ids);
+    const mounts = this.#options.cacheMounts.infos(uses);
     const ofMounts = mounts.flatMap((mount) => mount.holders.map(({ agentId }) => agentId));
     const holders = new Set([...infos.flatMap((info) => info.holders), ...ofMounts]);
     const peers: Record<string, string> = {};
@@ -358,6 +274,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       cacheMounts: mounts,
       peers,
       sessionIds: context.sessions.ids,
+      demand,
       coordinator: { id: this.#options.coordinatorId, address: this.#options.agentLinkAddress(), token },
       ...(context.layerIds === undefined ? {} : { layerIds: context.layerIds }),
       ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
@@ -400,19 +317,33 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     await Promise.all(fetched.map((id) => this.#options.catalog.addHolder(id, agentId)));
   }
 
-  #occupy(agentId: string, kind: TaskKind): void {
-    const load = this.#load.get(agentId) ?? { execs: 0, tasks: 0 };
-    load.tasks++;
-    if (kind === "exec") load.execs++;
-    this.#load.set(agentId, load);
+  /** What the step took is what the next one like it is expected to take. */
+  #learn({ work }: DispatchContext, result: unknown): void {
+    const { usage } = result as Partial<TaskResult<"exec">>;
+    if (work?.historyKey === undefined || usage === undefined) return;
+    const { wallMs, cpuNanos, peakMemoryBytes } = usage;
+    const outcome = { seconds: wallMs / 1000, cpuSeconds: cpuNanos / 1e9, peakMemoryBytes };
+    this.#options.history.record(work.historyKey, outcome).catch((error) => {
+      this.#options.logger.debug("what a step took is not remembered", { error: String(error) });
+    });
   }
+}
 
-  #release(agentId: string, kind: TaskKind): void {
-    const load = this.#load.get(agentId);
-    if (load === undefined) return;
-    load.tasks--;
-    if (kind === "exec") load.execs--;
-    if (load.tasks === 0) this.#load.delete(agentId);
-    this.#wake();
-  }
+/** A task that looks for an agent. */
+interface Offer<K extends TaskKind> {
+  readonly kind: K;
+  readonly body: TaskBody<K>;
+  readonly ids: readonly LayerId[];
+  readonly uses: readonly CacheMountUse[];
+  readonly context: DispatchContext;
+  readonly attempt: TaskAttempt;
+  readonly token: string;
+}
+
+/** Who has the newest version of a mount. What nobody has is as far from everybody. */
+function warmMount({ holders }: CacheMountInfo): readonly WarmData[] {
+  const [newest] = holders;
+  if (newest === undefined) return [];
+  const current = holders.filter(({ version }) => version === newest.version);
+  return [{ bytes: newest.sizeBytes || unknownMountBytes, holders: new Set(current.map(({ agentId }) => agentId)) }];
 }

@@ -42,7 +42,10 @@ export class ExecOp implements Op<Ref> {
         cacheMounts,
         description: `mount / from exec ${this.#exec.meta?.args.join(" ") ?? ""}`,
       },
-      taskContext(this.#vertex, context, placementOf(this.#payload)),
+      taskContext(this.#vertex, context, {
+        ...placementOf(this.#payload),
+        work: this.#dependencies.work(this.#vertex),
+      }),
     );
     return outputs;
   }

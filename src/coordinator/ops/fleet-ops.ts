@@ -2,7 +2,7 @@ import type { Definition } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Op, OpContext, OpResolver, Vertex } from "../../core/seams/op.ts";
-import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { StepWork, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { CacheMountUse } from "../../core/values/cache-mount.ts";
 import type { LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { LlbPayload } from "../../llb/definition/index.ts";
@@ -28,6 +28,8 @@ export interface OpDependencies {
   readonly forgetCacheMounts: (uses: readonly CacheMountUse[], sessionIds: readonly string[]) => Promise<void>;
   /** Solves a nested definition as part of a vertex. */
   readonly solveNested: (parent: Vertex, definition: Definition, context: OpContext) => Promise<Ref>;
+  /** What the scheduler should know of a step. */
+  readonly work: (vertex: Vertex) => StepWork;
   /** Entitlements granted to every build that wants the vertex. */
   readonly entitlements: (vertex: Vertex) => readonly string[];
 }

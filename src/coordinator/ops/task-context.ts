@@ -5,11 +5,12 @@ import type { LlbPayload } from "../../llb/definition/index.ts";
 
 /** For whom a task of a vertex runs. */
 export function taskContext(vertex: Vertex, context: OpContext, more: Partial<DispatchContext> = {}): DispatchContext {
-  const { signal, progress, sessions, traceparent } = context;
+  const { signal, progress, sessions, builds, traceparent } = context;
   return {
     signal,
     progress,
     sessions,
+    builds,
     vertex: { digest: vertex.digest, name: vertex.name },
     ...(traceparent === undefined ? {} : { traceparent }),
     ...more,

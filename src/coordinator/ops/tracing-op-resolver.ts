@@ -64,6 +64,9 @@ function within(context: OpContext, { traceparent }: Span): OpContext {
     get sessions() {
       return context.sessions;
     },
+    get builds() {
+      return context.builds;
+    },
     get compatibilityVersion() {
       return context.compatibilityVersion;
     },

@@ -39,6 +39,8 @@ export interface OpContext {
   readonly progress: ProgressWriter;
   /** Sessions of all builds which want the vertex now. */
   readonly sessions: SessionGroup;
+  /** Ids of the builds that want the vertex now. */
+  readonly builds: readonly string[];
   readonly traceparent?: string;
   /** The vertex as all builds want it that have asked so far: metadata may differ from build to build. */
   readonly vertex: Vertex;

@@ -19,6 +19,10 @@ export interface DispatchContext {
   readonly sessions: SessionGroup;
   /** Vertex the work is for; used for logs, spans and `buildfleet` status. */
   readonly vertex?: { readonly digest: string; readonly name: string };
+  /** Refs of the builds that want it. */
+  readonly builds?: readonly string[];
+  /** Of a step. */
+  readonly work?: StepWork;
   readonly platform?: Platform;
   /** Worker filters of the op (`constraints`). */
   readonly constraints?: readonly string[];
@@ -29,4 +33,12 @@ export interface DispatchContext {
   /** Ids for the layers the task makes: they are made again (lineage). */
   readonly layerIds?: readonly LayerId[];
   readonly traceparent?: string;
+}
+
+/** What a scheduler wants to know of a step. */
+export interface StepWork {
+  /** Expected seconds from its start to the end of the graph. */
+  readonly rank: number;
+  /** Steps with the same key are expected to take the same. */
+  readonly historyKey?: string;
 }

@@ -2,6 +2,7 @@ import type { WireError } from "../errors/build-error.ts";
 import type { ProgressStatus, ProgressWarning } from "../seams/progress.ts";
 import type { FailedState } from "./failed-state.ts";
 import type { Platform } from "./platform.ts";
+import type { Resources } from "./resources.ts";
 
 /** What an agent says of itself every heartbeat. Soft state: a coordinator knows the agents it hears. */
 export interface AgentRecord {
@@ -12,10 +13,11 @@ export interface AgentRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Native first. */
   readonly platforms: readonly Platform[];
-  /** Steps it runs at the same time. */
-  readonly slots: number;
   /** What it removes by itself, in order; none when it does not clean up. */
   readonly gcPolicy: readonly PruneOptions[];
+  readonly capacity: Resources;
+  /** What its running tasks were said to need, by coordinator. */
+  readonly occupied: Readonly<Record<string, Resources>>;
   /** `http://host:port` of its blob server. */
   readonly blobUrl: string;
   readonly draining: boolean;

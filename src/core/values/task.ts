@@ -4,6 +4,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { LayerId, LayerInfo, Ref } from "./layer.ts";
 import type { Platform } from "./platform.ts";
+import type { Resources } from "./resources.ts";
 
 /**
  * Work for one agent. The body says what; the envelope (`Task`) says for whom, under which lease, and where inputs are.
@@ -25,6 +26,8 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly sessionIds: readonly string[];
   /** AgentLink address (`host:port`) of the coordinator which owns those sessions; its id for heartbeats; the token that opens the sessions. */
   readonly coordinator: { readonly id: string; readonly address: string; readonly token: string };
+  /** What it is expected to need while it runs. */
+  readonly demand: Resources;
   /** Ids for the layers this task makes, in order: set when lost layers are made again. */
   readonly layerIds?: readonly LayerId[];
   /** W3C traceparent. */

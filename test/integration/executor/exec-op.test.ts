@@ -19,6 +19,7 @@ import { StepFailedError } from "../../../src/core/errors/step-failed-error.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import type { LayerId, Ref } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
+import { noResources } from "../../../src/core/values/resources.ts";
 import type { TaskBody } from "../../../src/core/values/task.ts";
 import { Cgroups, findRuntime, OciExecutor } from "../../../src/executor/index.ts";
 import { ProcessSpawner } from "../../../src/util/process/index.ts";
@@ -122,6 +123,7 @@ describe("ExecOpRunner", () => {
           cacheMounts: [],
           peers: {},
           sessionIds: [],
+          demand: noResources,
           coordinator: { id: "", address: "", token: "" },
         },
         {

@@ -22,7 +22,7 @@ describe("resolving a configuration", () => {
     const { config } = await resolveStandalone({ config: file }, {});
     assert.equal(config.root, "/from/file");
     assert.deepEqual(config.addresses, ["unix:///file.sock"]);
-    assert.equal(config.slots, 3);
+    assert.equal(config.capacity.slots, 3);
     assert.equal(config.maxParallelism, 3);
     assert.equal(config.snapshotter, "auto");
     assert.ok(config.gcRules.length > 0);
@@ -33,7 +33,8 @@ describe("resolving a configuration", () => {
     const { config } = await resolveStandalone(flags, {});
     assert.equal(config.root, "/flag");
     assert.deepEqual(config.addresses, ["tcp://127.0.0.1:0"]);
-    assert.equal(config.slots, 9);
+    assert.equal(config.capacity.slots, 9);
+    assert.ok(config.capacity.cpu >= 9, "who asks for slots gets them");
     assert.equal(config.maxParallelism, 3);
     assert.deepEqual(config.labels, { a: "1", b: "3", c: "4" });
   });

@@ -109,6 +109,7 @@ describe("tracing decorators", () => {
       get sessions() {
         return { ...fakeSessions(() => {}), ids };
       },
+      builds: [],
       traceparent: parent,
       vertex,
       compatibilityVersion: 30,

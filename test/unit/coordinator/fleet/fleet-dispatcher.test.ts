@@ -98,6 +98,35 @@ describe("FleetDispatcher", () => {
     );
   });
 
+  it("waits a little for the slot of an agent that has large inputs", async () => {
+    await using fleet = await FakeFleet.start();
+    const gate = Promise.withResolvers<void>();
+    const result = { outputs: [], layers: [], usage: {} };
+    const a = await fleet.agent("a", async () => {
+      await gate.promise;
+      return result;
+    });
+    await fleet.catalog.record([layerInfo("l", { holders: ["a"], sizeBytes: 20e9 })]);
+    const body = { ...execBody, inputs: [ref("l")] };
+    const first = fleet.dispatcher.run("exec", body, fleet.context());
+    await new Promise(setImmediate);
+    const b = await fleet.agent("b", async () => result);
+    const second = fleet.dispatcher.run("exec", body, fleet.context());
+    await new Promise(setImmediate);
+    gate.resolve();
+    await Promise.all([first, second]);
+    assert.deepEqual([a.accepted.length, b.accepted.length], [2, 0]);
+  });
+
+  it("remembers what steps took", async () => {
+    await using fleet = await FakeFleet.start();
+    const usage = { exitCode: 0, cpuNanos: 60e9, peakMemoryBytes: 1e9, wallMs: 30_000 };
+    await fleet.agent("a", async () => ({ outputs: [], layers: [], usage }));
+    await fleet.dispatcher.run("exec", execBody, fleet.context({ work: { rank: 0, historyKey: "step" } }));
+    assert.equal(fleet.history.estimate("step").expectedSeconds, 30);
+    assert.equal(fleet.history.estimate("step").demand.cpu, 2);
+  });
+
   it("runs a task elsewhere when its agent restarts, and drops the late result of the first", async () => {
     await using fleet = await FakeFleet.start();
     const late = Promise.withResolvers<object>();
@@ -258,7 +287,7 @@ describe("cache mounts of tasks", () => {
     const gate = Promise.withResolvers<void>();
     const a = await fleet.agent("a", async () => {
       if (a.accepted.length > 1) await gate.promise;
-      return { ...result, cacheMounts: [version] };
+      return { ...result, cacheMounts: [{ ...version, sizeBytes: 20e9 }] };
     });
     await fleet.dispatcher.run("exec", step(), fleet.context());
     const first = fleet.dispatcher.run("exec", step(), fleet.context());
@@ -280,7 +309,7 @@ describe("cache mounts of tasks", () => {
         await gate.promise;
         return result;
       },
-      { slots: 4 },
+      { capacity: { slots: 4, cpu: 4, memoryBytes: 8e9 } },
     );
     const first = fleet.dispatcher.run("exec", step("locked"), fleet.context());
     await new Promise(setImmediate);
@@ -307,7 +336,7 @@ describe("cache mounts of tasks", () => {
 
   it("stay locked until a cancelled step has ended", async () => {
     await using fleet = await FakeFleet.start();
-    const a = await fleet.agent("a", never, { slots: 2 });
+    const a = await fleet.agent("a", never, { capacity: { slots: 2, cpu: 4, memoryBytes: 8e9 } });
     const abort = new AbortController();
     const first = fleet.dispatcher.run("exec", step("locked"), fleet.context({ signal: abort.signal }));
     await new Promise(setImmediate);

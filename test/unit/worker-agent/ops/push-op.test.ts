@@ -6,6 +6,7 @@ import type { ProgressStatus } from "../../../../src/core/seams/progress.ts";
 import type { Descriptor } from "../../../../src/core/values/descriptor.ts";
 import { sha256 } from "../../../../src/core/values/digest.ts";
 import type { LayerId, LayerInfo } from "../../../../src/core/values/layer.ts";
+import { noResources } from "../../../../src/core/values/resources.ts";
 import type { LayerBlob, Task } from "../../../../src/core/values/task.ts";
 import type { RegistryClient } from "../../../../src/registry/index.ts";
 import { PushOp } from "../../../../src/worker-agent/ops/push-op.ts";
@@ -28,6 +29,7 @@ function taskOf(blobs: readonly LayerBlob[], layers: readonly LayerInfo[] = []):
     cacheMounts: [],
     peers: {},
     sessionIds: [],
+    demand: noResources,
     coordinator: { id: "c", address: "", token: "" },
   };
 }

@@ -1,0 +1,27 @@
+/** A step of a simulated build. */
+export interface SimulatedVertex {
+  readonly id: string;
+  readonly inputs: readonly string[];
+  /** What it takes once its inputs are there. */
+  readonly seconds: number;
+  /** Layer that it adds. */
+  readonly outputBytes: number;
+  readonly cores: number;
+  readonly memoryBytes: number;
+}
+
+/** One build: its vertices, inputs first. */
+export interface SimulatedBuild {
+  readonly id: string;
+  readonly tenant: string;
+  readonly priority: number;
+  /** Virtual seconds. */
+  readonly arrival: number;
+  readonly vertices: readonly SimulatedVertex[];
+}
+
+export interface Workload {
+  readonly name: string;
+  readonly about: string;
+  readonly builds: readonly SimulatedBuild[];
+}

@@ -1,0 +1,44 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
+import type { AgentRecord } from "../../core/values/agent.ts";
+import { formatPlatform, type Platform, samePlatform } from "../../core/values/platform.ts";
+import { matchesWorkerFilters } from "./worker-filter.ts";
+
+/** What an agent must be to run a task. */
+interface Requirement {
+  readonly platform?: Platform;
+  /** Worker filters of the op. */
+  readonly constraints: readonly string[];
+}
+
+/** A name for what a task requires: tasks that any agent would treat alike have the same. */
+export function requirementName(platform: Platform | undefined, constraints: readonly string[] = []): string {
+  const requirement: Requirement = { ...(platform && { platform }), constraints };
+  return JSON.stringify(requirement);
+}
+
+/** The agents that may run what has the requirement. */
+export function fittingAgents(name: string, agents: readonly AgentRecord[]): readonly AgentRecord[] {
+  const { platform, constraints } = JSON.parse(name) as Requirement;
+  const constrained = agents.filter((agent) => matchesWorkerFilters(constraints, agent));
+  if (platform === undefined) return constrained;
+  const runs = (matches: (offered: Platform) => boolean) =>
+    constrained.filter((agent) => agent.platforms.some(matches));
+  const same = runs((offered) => samePlatform(offered, platform));
+  // A step may name a platform and yet run programs of this machine, as cross compilers do; BuildKit lets it try.
+  return same.length > 0 ? same : runs((offered) => offered.os === platform.os);
+}
+
+/** Why none of the agents fits. */
+export function unmetRequirement(name: string, agents: readonly AgentRecord[]): BuildError {
+  const { platform, constraints } = JSON.parse(name) as Requirement;
+  const wanted = [
+    ...(platform === undefined ? [] : [`platform ${formatPlatform(platform)}`]),
+    ...constraints.map((filter) => `worker filter ${JSON.stringify(filter)}`),
+  ].join(" and ");
+  const offered = [...new Set(agents.flatMap((agent) => agent.platforms.map(formatPlatform)))].join(", ");
+  return new BuildError(
+    Code.FailedPrecondition,
+    `no agent offers ${wanted}: the ${agents.length} in the fleet offer ${offered}`,
+  );
+}
