@@ -215,7 +215,7 @@ export class OciExecutor implements Executor, AsyncDisposable {
       running.ended();
       await this.#remove(id, cgroup);
     }
-    checkExit(exitCode, container.validExitCodes, signal, usage.oomKills > 0 ? "cannot allocate memory" : undefined);
+    checkExit(exitCode, container.validExitCodes, signal, usage);
     const { cpuNanos, peakMemoryBytes } = usage;
     return { exitCode, cpuNanos, peakMemoryBytes, wallMs: performance.now() - startedAt };
   }
@@ -377,14 +377,21 @@ function pidFile(directory: string): string {
 }
 
 /** @throws BuildError for a process that was killed by an abort, or ended with a code not asked for */
-function checkExit(exitCode: number, validExitCodes: readonly number[], signal: AbortSignal, message?: string): void {
+function checkExit(
+  exitCode: number,
+  validExitCodes: readonly number[],
+  signal: AbortSignal,
+  usage?: CgroupUsage,
+): void {
   if (signal.aborted) {
     const reason = BuildError.from(signal.reason);
     const details = [exitDetail(exitCode), ...reason.details];
     throw new BuildError(reason.code, `exit code: ${exitCode}: ${reason.message}`, { cause: reason, details });
   }
   const valid = validExitCodes.length === 0 ? [0] : validExitCodes;
-  if (!valid.includes(exitCode)) throw new ExecFailedError(exitCode, message);
+  if (valid.includes(exitCode)) return;
+  if (usage === undefined || usage.oomKills === 0) throw new ExecFailedError(exitCode);
+  throw new ExecFailedError(exitCode, "cannot allocate memory", { outOfMemoryBytes: usage.peakMemoryBytes });
 }
 
 function runtimeEnvironment(): Record<string, string> {

@@ -10,6 +10,7 @@ import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.t
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
 import { StepHistory } from "../../src/coordinator/scheduling/step-history.ts";
 import { BuildError } from "../../src/core/errors/build-error.ts";
+import { StepFailedError } from "../../src/core/errors/step-failed-error.ts";
 import type { Clock } from "../../src/core/seams/clock.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
 import type { DispatchContext } from "../../src/core/seams/task-dispatcher.ts";
@@ -188,7 +189,8 @@ export class FakeAgent {
     try {
       outcome = { type: "result", result: await this.#run(task), ...envelope };
     } catch (error) {
-      outcome = { type: "error", error: BuildError.from(error).toWire(), ...envelope };
+      const state = error instanceof StepFailedError ? { state: error.state } : {};
+      outcome = { type: "error", error: BuildError.from(error).toWire(), ...state, ...envelope };
     }
     await this.#bus.request(subjects.taskOutcome(task.id), encode(outcome), { timeoutMs: 1000 }).catch(() => {});
   }

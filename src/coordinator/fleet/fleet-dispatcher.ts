@@ -117,12 +117,17 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
 
   async run<K extends TaskKind>(kind: K, body: TaskBody<K>, context: DispatchContext): Promise<TaskResult<K>> {
     const avoided = new Set<string>();
+    let roomier = false;
     for (let attempt = 1; ; attempt++) {
       context.signal.throwIfAborted();
       try {
         return await this.#attempt(kind, body, context, avoided);
       } catch (error) {
         context.signal.throwIfAborted();
+        if (!roomier && (await this.#mayRunWithMore(error, context))) {
+          roomier = true;
+          continue;
+        }
         const failure = BuildError.from(error);
         const mayHaveSent = sendsToClient.has(kind) && error instanceof AgentLostError;
         if (!failure.infrastructure || neverRepeated.has(kind) || mayHaveSent || attempt >= maxAttempts) throw error;
@@ -315,6 +320,22 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   async #record(agentId: string, made: readonly LayerInfo[], fetched: readonly LayerId[]): Promise<void> {
     await this.#options.catalog.record(made);
     await Promise.all(fetched.map((id) => this.#options.catalog.addHolder(id, agentId)));
+  }
+
+  /** The step was killed for want of memory, and some agent has more. What it needs is remembered. */
+  async #mayRunWithMore(error: unknown, { work, progress }: DispatchContext): Promise<boolean> {
+    const failure = error instanceof StepFailedError ? error.state.outOfMemory : undefined;
+    if (failure === undefined || work?.historyKey === undefined) return false;
+    const { history, registry } = this.#options;
+    const { peakMemoryBytes } = failure;
+    await history.record(work.historyKey, { seconds: 0, cpuSeconds: 0, peakMemoryBytes, outOfMemory: true });
+    const { memoryBytes } = history.estimate(work.historyKey).demand;
+    if (!registry.agents.some(({ draining, capacity }) => !draining && capacity.memoryBytes >= memoryBytes))
+      return false;
+    const used = Math.round(peakMemoryBytes / 1e6);
+    const note = `[fleet] killed for want of memory with ${used} MB in use; trying once more where there is more\n`;
+    progress.log(2, new TextEncoder().encode(note));
+    return true;
   }
 
   /** What the step took is what the next one like it is expected to take. */

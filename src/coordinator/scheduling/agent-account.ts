@@ -48,6 +48,11 @@ export class AgentAccount {
     this.#recount(add(own, state.foreign));
   }
 
+  /** With nothing else on it. */
+  isLargeEnoughFor({ cpu, memoryBytes }: Resources): boolean {
+    return cpu <= this.#state.capacity.cpu && memoryBytes <= this.#state.capacity.memoryBytes;
+  }
+
   hasRoomFor(demand: Resources): boolean {
     return demand.slots === 0 || (!this.closed && fits(this.#state.capacity, this.#occupied, demand));
   }

@@ -50,7 +50,7 @@ export function chooseAgent(
   fitting: ReadonlyMap<string, AgentAccount>,
   context: ChoiceContext,
 ): Choice | undefined {
-  const open = withoutShunned(task, fitting);
+  const open = eligible(task, fitting);
   const inputs = inputsOf(task, context);
   const cost = (agent: AgentAccount) => {
     let bytes = 0;
@@ -80,14 +80,16 @@ function isAt(agentId: string, { holders, expecting }: Input): boolean {
   return holders.has(agentId) || expecting.has(agentId);
 }
 
-function withoutShunned(
-  task: WaitingTask,
-  fitting: ReadonlyMap<string, AgentAccount>,
-): ReadonlyMap<string, AgentAccount> {
-  if (task.avoid.size === 0) return fitting;
-  const open = new Map([...fitting].filter(([id]) => !task.avoid.has(id)));
-  // An agent that failed this task before is better than none.
-  return open.size === 0 ? fitting : open;
+/** Agents that are large enough and where the task has not failed; of those that lack something any is better than none. */
+function eligible(task: WaitingTask, fitting: ReadonlyMap<string, AgentAccount>): ReadonlyMap<string, AgentAccount> {
+  const shunned = (agent: AgentAccount) => task.avoid.has(agent.id);
+  const small = (agent: AgentAccount) => !agent.isLargeEnoughFor(task.demand);
+  for (const lacks of [(agent: AgentAccount) => shunned(agent) || small(agent), small, shunned]) {
+    if (!fitting.values().some(lacks)) return fitting;
+    const open = new Map([...fitting].filter(([, agent]) => !lacks(agent)));
+    if (open.size > 0) return open;
+  }
+  return fitting;
 }
 
 const nobody = new Map<string, never>();

@@ -7,7 +7,7 @@ export interface StepOutcome {
   readonly seconds: number;
   readonly cpuSeconds: number;
   readonly peakMemoryBytes: number;
-  /** It was killed for want of memory: it needs more than the peak. */
+  /** It was killed for want of memory, and needs more than the peak; how long it would have taken is not known. */
   readonly outOfMemory?: boolean;
 }
 
@@ -54,28 +54,21 @@ export class StepHistory implements Disposable {
   /** @param key a reduced vertex; undefined for what is not worth remembering */
   estimate(key: string | undefined): StepEstimate {
     const outcomes = key === undefined ? [] : (this.#outcomes.get(key) ?? []);
-    if (outcomes.length === 0) {
-      return {
-        expectedSeconds: unknownSeconds,
-        demand: { slots: 1, cpu: unknownCores, memoryBytes: unknownMemoryBytes },
-      };
-    }
-    const cores = quantile(
-      outcomes.map(({ cpuSeconds, seconds }) => cpuSeconds / Math.max(seconds, 0.01)),
-      0.75,
-    );
+    const whole = outcomes.filter(({ outOfMemory }) => !outOfMemory);
+    const cores = whole.map(({ cpuSeconds, seconds }) => cpuSeconds / Math.max(seconds, 0.01));
     const memory = outcomes.map(
       ({ peakMemoryBytes, outOfMemory }) => peakMemoryBytes * (outOfMemory ? 2 : memoryHeadroom),
     );
     return {
-      expectedSeconds: quantile(
-        outcomes.map(({ seconds }) => seconds),
-        0.5,
-      ),
+      expectedSeconds:
+        quantile(
+          whole.map(({ seconds }) => seconds),
+          0.5,
+        ) ?? unknownSeconds,
       demand: {
         slots: 1,
-        cpu: Math.max(cores, leastCores),
-        memoryBytes: Math.max(...memory, leastMemoryBytes),
+        cpu: Math.max(quantile(cores, 0.75) ?? unknownCores, leastCores),
+        memoryBytes: Math.max(quantile(memory, 1) ?? unknownMemoryBytes, leastMemoryBytes),
       },
     };
   }
@@ -91,7 +84,7 @@ export class StepHistory implements Disposable {
   }
 }
 
-function quantile(values: readonly number[], share: number): number {
+function quantile(values: readonly number[], share: number): number | undefined {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }

@@ -10,15 +10,23 @@ export const unknownExitCode = 255;
  */
 export class ExecFailedError extends BuildError {
   readonly exitCode: number;
+  /** What was in use when a process was killed for want of memory. */
+  readonly outOfMemoryBytes: number | undefined;
 
   /** @param message default `exit code: N` */
-  constructor(exitCode: number, message = `exit code: ${exitCode}`, options: { readonly cause?: unknown } = {}) {
+  constructor(
+    exitCode: number,
+    message = `exit code: ${exitCode}`,
+    options: { readonly cause?: unknown; readonly outOfMemoryBytes?: number | undefined } = {},
+  ) {
     super(Code.Unknown, message, { ...options, details: [exitDetail(exitCode)] });
     this.exitCode = exitCode;
+    this.outOfMemoryBytes = options.outOfMemoryBytes;
   }
 
   override wrap(context: string): ExecFailedError {
-    return new ExecFailedError(this.exitCode, `${context}: ${this.message}`, { cause: this });
+    const { exitCode, outOfMemoryBytes } = this;
+    return new ExecFailedError(exitCode, `${context}: ${this.message}`, { cause: this, outOfMemoryBytes });
   }
 }
 

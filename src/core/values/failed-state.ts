@@ -8,4 +8,6 @@ export interface FailedState {
   readonly layers: readonly LayerInfo[];
   /** Of a file op: index of the action whose output could not be made. */
   readonly action?: number;
+  /** The kernel killed a process of the step for want of memory, though the step was promised no limit; what it used at most. */
+  readonly outOfMemory?: { readonly peakMemoryBytes: number };
 }

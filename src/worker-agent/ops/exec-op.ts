@@ -3,8 +3,10 @@ import { isIP } from "node:net";
 import { type ExecOp, NetMode, Op, SecurityMode } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { ContainerProcess, ExecUsage, Executor } from "../../core/seams/executor.ts";
+import { ExecFailedError } from "../../core/errors/exec-failed-error.ts";
+import type { ContainerProcess, ExecUsage, Executor, LinuxResources } from "../../core/seams/executor.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
+import type { FailedState } from "../../core/values/failed-state.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import type { ProcessSpawner } from "../../util/process/index.ts";
 import { copyTree } from "./exec/copy-tree.ts";
@@ -89,7 +91,7 @@ export class ExecOpRunner implements OpRunner<"exec"> {
     } catch (error) {
       throw await withFailedState(error, task, context, async () => {
         await mounts.release();
-        return mounts.commitFailed();
+        return { ...(await mounts.commitFailed()), ...outOfMemory(error, body.resources) };
       });
     }
     await mounts.release({ succeeded: true });
@@ -173,6 +175,13 @@ const securityNames = new Map<SecurityMode, ContainerProcess["security"]>([
 
 function processError(command: string, cause: unknown): BuildError {
   return BuildError.from(cause).wrap(`process ${goQuote(command)} did not complete successfully`);
+}
+
+/** A limit of its own is the step's affair; without one, another machine may have what it wants. */
+function outOfMemory(error: unknown, limits: LinuxResources | undefined): Pick<FailedState, "outOfMemory"> {
+  const used = error instanceof ExecFailedError ? error.outOfMemoryBytes : undefined;
+  if (used === undefined || (limits?.memory ?? 0) > 0) return {};
+  return { outOfMemory: { peakMemoryBytes: used } };
 }
 
 function checkedIp(ip: string): string {

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { subjects } from "../../../../src/bus/index.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
+import { StepFailedError } from "../../../../src/core/errors/step-failed-error.ts";
 import type { ProgressStatus } from "../../../../src/core/seams/progress.ts";
 import type { CacheMountsForgotten, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
 import type { LayerId } from "../../../../src/core/values/layer.ts";
@@ -116,6 +117,29 @@ describe("FleetDispatcher", () => {
     gate.resolve();
     await Promise.all([first, second]);
     assert.deepEqual([a.accepted.length, b.accepted.length], [2, 0]);
+  });
+
+  it("runs a step that was killed for memory once more where there is more, and remembers what it needs", async () => {
+    await using fleet = await FakeFleet.start();
+    const failure = new BuildError(Code.Unknown, "cannot allocate memory");
+    const state = { results: [], layers: [], outOfMemory: { peakMemoryBytes: 5e9 } };
+    const kill = async () => Promise.reject(new StepFailedError(failure, state));
+    const memory = (memoryBytes: number) => ({ capacity: { slots: 1, cpu: 4, memoryBytes } });
+    const small = await fleet.agent("a", kill, memory(6e9));
+    const run = (historyKey: string) => {
+      const body = { ...execBody, inputs: [ref("l")] };
+      return fleet.dispatcher.run("exec", body, fleet.context({ work: { rank: 0, historyKey } }));
+    };
+    await fleet.catalog.record([layerInfo("l", { holders: ["a"], sizeBytes: 1e9 })]);
+    await assert.rejects(run("alone"), /cannot allocate memory/);
+    assert.equal(small.accepted.length, 1, "nobody has more");
+    const usage = { exitCode: 0, cpuNanos: 1, peakMemoryBytes: 9e9, wallMs: 1 };
+    const large = await fleet.agent("b", async () => ({ outputs: [], layers: [], usage }), memory(64e9));
+    await run("step");
+    assert.deepEqual([small.accepted.length, large.accepted.length], [2, 1]);
+    await run("step");
+    assert.deepEqual([small.accepted.length, large.accepted.length], [2, 2], "goes there at once");
+    assert.match(fleet.logs.join(""), /killed for want of memory with 5000 MB in use; trying once more/);
   });
 
   it("remembers what steps took", async () => {

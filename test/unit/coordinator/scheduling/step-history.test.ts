@@ -30,6 +30,9 @@ test("what was killed for memory is expected to need much more", async () => {
   using history = await opened();
   await history.record("step", outcome(1, { outOfMemory: true }));
   assert.equal(history.estimate("step").demand.memoryBytes, 2e9);
+  const { expectedSeconds, demand } = history.estimate("new");
+  assert.equal(history.estimate("step").expectedSeconds, expectedSeconds);
+  assert.equal(history.estimate("step").demand.cpu, demand.cpu);
 });
 
 test("the last outcomes count, and those that are old are gone", async () => {
