@@ -200,7 +200,12 @@ export class Agent implements AsyncDisposable {
       logger,
       onDropped: (dropped) => bus.publish(subjects.layersDropped, encode({ agentId: id, ...dropped })),
     });
-    owned.use(bus.subscribe(subjects.layersUsed, ({ data }) => inventory.used(decode<LayerId[]>(data))));
+    owned.use(
+      bus.subscribe(subjects.layersUsed, ({ data }) => {
+        inventory.used(decode<LayerId[]>(data));
+        collector?.letGo();
+      }),
+    );
     const gcPolicy = config.gcEnabled ? config.gcRules.map(pruneOptions) : [];
     if (config.gcEnabled) {
       collector = owned.use(new GarbageCollector({ inventory, rules: gcPolicy, root, clock, logger }));

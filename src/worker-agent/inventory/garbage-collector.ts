@@ -19,6 +19,8 @@ const afterTaskMs = 1000;
 const regularMs = 60_000;
 /** Between rounds while the watermark is passed; doubles, up to `regularMs`, as long as a round does not help. */
 const watermarkMs = 1000;
+/** The longest pause after builds have let go of something. */
+const releasedMs = 2000;
 const spaceCheckMs = 1000;
 /** A disk with a smaller share of it free is as good as full. */
 const fullShare = 0.03;
@@ -63,6 +65,12 @@ export class GarbageCollector implements AsyncDisposable {
   taskEnded(): void {
     const pauseMs = this.#usedBytes > this.#watermarkBytes ? this.#pauseMs : regularMs;
     this.#schedule(Math.max(afterTaskMs, this.#lastRoundAt + pauseMs - this.#options.clock.now()));
+  }
+
+  /** Builds have let go of layers: a round may help now, though the last ones did not. */
+  letGo(): void {
+    this.#pauseMs = Math.min(this.#pauseMs, releasedMs);
+    if (this.#usedBytes > this.#watermarkBytes) this.taskEnded();
   }
 
   /** Something was stored while tasks run. */

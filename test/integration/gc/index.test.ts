@@ -8,6 +8,8 @@ import { NatsKeyValueStore } from "../../../src/bus/index.ts";
 import { image, merge, type State } from "../../../src/llb/builder/index.ts";
 import { type BuildClient, directoryOutput, pushOutput, Sandbox, waitFor } from "../../helpers/sandbox/index.ts";
 
+const buckets = ["layers", "results", "cache-keys", "cache-mounts", "cache-mount-locks"];
+
 describe("the index of a fleet", () => {
   let sandbox: Sandbox;
   let store: NatsKeyValueStore;
@@ -27,7 +29,7 @@ describe("the index of a fleet", () => {
 
   const entries = async () => {
     const found: Record<string, string[]> = {};
-    for (const bucket of ["layers", "results", "cache-keys"]) {
+    for (const bucket of buckets) {
       const keys: string[] = [];
       using watch = (await store.open(bucket)).watch("", ({ key, value }) => {
         if (value !== undefined) keys.push(key);
@@ -70,7 +72,7 @@ describe("the index of a fleet", () => {
     assert.ok((await count()) > 20);
     assert.ok((await prune(other)) > 0);
     assert.deepEqual(await usage(builder), []);
-    assert.deepEqual(await entries(), { layers: [], results: [], "cache-keys": [] });
+    assert.deepEqual(await entries(), Object.fromEntries(buckets.map((bucket) => [bucket, []])));
   });
 
   it("does not grow when the same is built and pruned again and again", async () => {

@@ -64,6 +64,25 @@ describe("the garbage collector", () => {
     assert.deepEqual(counts, [1, 1, 2, 2, 2, 2, 3, 3]);
   });
 
+  it("looks again soon when builds have let go of something", async () => {
+    let now = 1_000_000;
+    const inventory = new FakeInventory();
+    inventory.floor = 200;
+    await using collecting = collector(inventory, () => now);
+    const roundsWithin = async (seconds: number) => {
+      const before = inventory.rounds.length;
+      for (let second = 0; second < seconds; second++, now += 1000) {
+        collecting.stored(200);
+        await collecting.idle();
+      }
+      return inventory.rounds.length - before;
+    };
+    await roundsWithin(40);
+    assert.equal(await roundsWithin(4), 0);
+    collecting.letGo();
+    assert.equal(await roundsWithin(4), 1);
+  });
+
   it("makes a round of its own for a full disk, for all who wait", async () => {
     const inventory = new FakeInventory();
     await using collecting = collector(inventory, () => 1_000_000);
