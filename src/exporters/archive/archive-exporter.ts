@@ -14,6 +14,7 @@ import { goJson, goTime } from "../../util/go-json.ts";
 import { epochFor, parseFlag } from "../attributes.ts";
 import { sortedAnnotations } from "../image/annotations.ts";
 import { withAttributeMetadata } from "../image/attribute-metadata.ts";
+import { checkCompression } from "../image/check-compression.ts";
 import { imageResponse } from "../image/image-exporter.ts";
 import { type ImageOptions, imageNames, parseImageOptions } from "../image/image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "../image/image-writer.ts";
@@ -73,6 +74,7 @@ class ArchiveExporterInstance implements ExporterInstance {
       throw new BuildError(Code.Unknown, "docker exporter does not currently support exporting manifest lists");
     }
     const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
+    checkCompression(this.#options.type, image.compression.type, context.compatibilityVersion);
     const byDefault =
       this.#options.type === "oci" || context.compatibilityVersion >= 30 || (source.attestations?.size ?? 0) > 0;
     const oci = image.ociMediaTypes ?? byDefault;

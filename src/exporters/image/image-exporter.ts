@@ -10,6 +10,7 @@ import { goJson } from "../../util/go-json.ts";
 import { parseFlag } from "../attributes.ts";
 import { reportStep } from "../step.ts";
 import { withAttributeMetadata } from "./attribute-metadata.ts";
+import { checkCompression } from "./check-compression.ts";
 import { type ImageOptions, imageNames, parseImageOptions } from "./image-options.ts";
 import { ImageWriter, orderedDescriptor, type WrittenImage } from "./image-writer.ts";
 import type { ManifestPusher } from "./manifest-pusher.ts";
@@ -84,6 +85,7 @@ class ImageExporterInstance implements ExporterInstance {
   async export(result: ExportSource, context: ExportContext): Promise<ExportOutcome> {
     const source = withAttributeMetadata(result, this.#options.metadata);
     const image = { ...this.#options.image, annotations: resultAnnotations(this.#options.image, source) };
+    checkCompression("image", image.compression.type, context.compatibilityVersion);
     const oci = image.ociMediaTypes ?? (context.compatibilityVersion >= 30 || (source.attestations?.size ?? 0) > 0);
     const options = { ...image, attestationInline: image.attestationInline ?? true };
     const written = await new ImageWriter(options, oci, source, context).write();

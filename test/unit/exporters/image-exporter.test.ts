@@ -56,6 +56,26 @@ const json = (image: WrittenImage | undefined, digest: string) =>
   JSON.parse(new TextDecoder().decode(image?.documents.get(digest as never)?.data));
 
 describe("ImageExporter", () => {
+  it("refuses zstd to builds that want the behaviour of BuildKit 0.13, as archives do", async () => {
+    const { context, image } = harness();
+    const names = { canonical: (name: string) => name, familiar: (name: string) => name };
+    for (const exporter of [image, new ArchiveExporter("oci", names), new ArchiveExporter("docker", names)]) {
+      const feature = `${exporter.type} exporter compression=zstd`;
+      const old = { ...context, compatibilityVersion: 10 };
+      await assert.rejects(
+        exporter.resolve({ compression: "zstd" }, 0).export(source(), old),
+        (error) =>
+          error instanceof BuildError &&
+          error.message === `unsupported compatibility-version 10 feature ${feature}` &&
+          error.details.some(
+            ({ typeUrl, value }) =>
+              typeUrl === "github.com/moby/buildkit/errdefs.CompatibilityFeature+json" &&
+              JSON.parse(Buffer.from(value).toString()).feature === feature,
+          ),
+      );
+    }
+  });
+
   it("packs only what has no blob, and pushes after the export", async () => {
     const { tasks, pushed, context, image } = harness();
     const { response, finalize } = await image
