@@ -10,6 +10,8 @@ export interface BenchOptions {
   readonly json: string | undefined;
   /** Address of the daemon to compare with. */
   readonly peer: string | undefined;
+  /** Its process, where it runs on this machine: for the time it computes. */
+  readonly peerPid: number | undefined;
   /** Address of a running Buildfleet to measure in place of one started here. */
   readonly ours: string | undefined;
   /** Share of the full amount of data, 0 … 1: a quick look, not a result. */
@@ -28,6 +30,7 @@ export const usage = `npm run bench -- [options]
   --list         names of the cases
 
 PEER_ADDR=tcp://host:port or unix:///path names the BuildKit to compare with. It is pruned between rounds.
+PEER_PID, its process, lets cases compare the time both daemons compute.
 `;
 
 /** @throws Error for options that do not exist or make no sense */
@@ -53,6 +56,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): B
     runs,
     json: values.json,
     peer: env["PEER_ADDR"] || undefined,
+    peerPid: Number(env["PEER_PID"]) || undefined,
     ours: values.ours,
     scale,
     list: values.list,

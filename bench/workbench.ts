@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BuildClient } from "./clients/build-client.ts";
 import { writeRootFilesystem } from "./data/root-filesystem.ts";
@@ -15,6 +15,7 @@ export interface WorkbenchOptions {
   readonly client: BuildClient;
   /** Address to compare with. */
   readonly peer: string | undefined;
+  readonly peerPid: number | undefined;
   /** Address of a running Buildfleet; undefined = one is started when a case needs it. */
   readonly ours: string | undefined;
   readonly runs: number | undefined;
@@ -37,10 +38,10 @@ export class Workbench implements AsyncDisposable {
   readonly #owned = new AsyncDisposableStack();
   readonly #made = new Map<string, Promise<unknown>>();
 
-  constructor({ directory, client, peer, ours, runs, scale, say }: WorkbenchOptions) {
+  constructor({ directory, client, peer, peerPid, ours, runs, scale, say }: WorkbenchOptions) {
     this.directory = directory;
     this.client = client;
-    this.peer = peer === undefined ? undefined : { name: "peer", address: peer };
+    this.peer = peer === undefined ? undefined : { name: "peer", address: peer, pid: peerPid };
     this.scale = scale;
     this.say = say;
     this.#runs = runs;
@@ -120,7 +121,8 @@ export class Workbench implements AsyncDisposable {
 
   /**
    * Runs `round` on both sides in turn, `rounds` times, taking turns in who comes first.
-   * @returns a figure for each phase that it took the time of, in seconds
+   * @returns a figure for each phase that it took the time of, in seconds; where the processes of the daemons are known, also
+   * the time that they computed meanwhile
    */
   async compare(
     name: string,
@@ -129,16 +131,22 @@ export class Workbench implements AsyncDisposable {
   ): Promise<Figure[]> {
     const endpoints = [await this.ours(), ...(this.peer === undefined ? [] : [this.peer])];
     const samples = new Map<string, { ours: number[]; peer: number[] }>();
+    const note = (phase: string, endpoint: Endpoint, seconds: number) => {
+      const both = samples.get(phase) ?? { ours: [], peer: [] };
+      both[endpoint.name].push(seconds);
+      samples.set(phase, both);
+    };
     for (let index = 0; index < rounds; index++) {
       for (const endpoint of index % 2 === 0 ? endpoints : endpoints.toReversed()) {
         await round(endpoint, async (phase, work) => {
+          const computed = await computedSeconds(endpoint);
           const seconds = await secondsOf(work);
           this.say(
             `  ${phase === "" ? "" : `${phase}, `}round ${index + 1}, ${endpoint.name}: ${seconds.toFixed(3)} s`,
           );
-          const both = samples.get(phase) ?? { ours: [], peer: [] };
-          both[endpoint.name].push(seconds);
-          samples.set(phase, both);
+          note(phase, endpoint, seconds);
+          if (computed === undefined) return;
+          note(phase === "" ? "CPU" : `${phase}, CPU`, endpoint, ((await computedSeconds(endpoint)) ?? 0) - computed);
         });
       }
     }
@@ -169,6 +177,18 @@ export class Workbench implements AsyncDisposable {
     await this.#owned.disposeAsync();
   }
 }
+
+/** Time that a daemon has computed, without processes it has started. */
+async function computedSeconds({ pid }: Endpoint): Promise<number | undefined> {
+  if (pid === undefined) return undefined;
+  // proc(5): utime and stime are fields 14 and 15; the name before them may hold anything.
+  const text = await readFile(`/proc/${pid}/stat`, "utf8");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/** USER_HZ, the same on all of Linux. */
+const ticksPerSecond = 100;
 
 export async function secondsOf(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

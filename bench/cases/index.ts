@@ -5,7 +5,10 @@ import { fileSync } from "../micro/file-sync.ts";
 import { layerPack } from "../micro/layer-pack.ts";
 import { solverLoop } from "../micro/solver-loop.ts";
 import type { BenchCase } from "./bench-case.ts";
+import { cacheExport, cacheImportHit } from "./cache-export.ts";
+import { cachedGraph } from "./cached-graph.ts";
 import { cachedRebuild } from "./cached-rebuild.ts";
+import { contentDigests } from "./content-digests.ts";
 import { contextBytes, contextFiles } from "./context-send.ts";
 import { exportGzip } from "./export-gzip.ts";
 import { parallelStages } from "./parallel-stages.ts";
@@ -18,9 +21,13 @@ export type { BenchCase } from "./bench-case.ts";
 export const cases: readonly BenchCase[] = [
   serialRun,
   cachedRebuild,
+  cachedGraph,
   contextBytes,
   contextFiles,
+  contentDigests,
   exportGzip,
+  cacheExport,
+  cacheImportHit,
   pullUnpack,
   parallelStages,
   solverLoop,

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import type { BuildClient, BuildSpec } from "./build-client.ts";
+import type { BuildClient, BuildSpec, GraphSpec } from "./build-client.ts";
 
 const run = promisify(execFile);
 
@@ -37,13 +37,22 @@ export class BuildctlClient implements BuildClient {
     await this.#run(endpoint, args);
   }
 
+  async solve(endpoint: Endpoint, { definition, cacheTo, cacheFrom }: GraphSpec): Promise<void> {
+    const args = ["build", "--progress=plain"];
+    if (cacheTo !== undefined) args.push(`--export-cache=type=local,mode=max,dest=${cacheTo}`);
+    if (cacheFrom !== undefined) args.push(`--import-cache=type=local,src=${cacheFrom}`);
+    await this.#run(endpoint, args, definition);
+  }
+
   async prune(endpoint: Endpoint): Promise<void> {
     await this.#run(endpoint, ["prune", "--all"]);
   }
 
-  async #run(endpoint: Endpoint, args: readonly string[]): Promise<void> {
+  async #run(endpoint: Endpoint, args: readonly string[], input?: Uint8Array): Promise<void> {
     try {
-      await run("buildctl", ["--addr", endpoint.address, ...args], { maxBuffer: 1 << 28 });
+      const running = run("buildctl", ["--addr", endpoint.address, ...args], { maxBuffer: 1 << 28 });
+      running.child.stdin?.on("error", () => {}).end(input);
+      await running;
     } catch (error) {
       const text = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
       throw new Error(`buildctl at ${endpoint.name}: ${text.trim().split("\n").slice(-15).join("\n")}`);

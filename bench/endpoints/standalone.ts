@@ -19,5 +19,5 @@ export async function startStandaloneEndpoint(directory: string): Promise<Endpoi
     },
     join(directory, "standalone.log"),
   );
-  return { name: "ours", address, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() };
+  return { name: "ours", address, pid: service.pid, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() };
 }
