@@ -72,7 +72,8 @@ export class CacheMountLocks implements Disposable {
 
   static async open(options: CacheMountLocksOptions): Promise<CacheMountLocks> {
     const locks = new CacheMountLocks(options);
-    locks.#records = await MirroredBucket.open<CacheMountOwner>(options.bucket, () => {
+    locks.#records = await MirroredBucket.open<CacheMountOwner>(options.bucket, (key) => {
+      locks.#tidy(key);
       locks.#changed.resolve();
       locks.#changed = Promise.withResolvers();
     });
@@ -149,22 +150,33 @@ export class CacheMountLocks implements Disposable {
     return false;
   }
 
+  /** A lock of this coordinator that came into being though nobody here heard so: the bus was away in that moment. */
+  #tidy(record: string): void {
+    const owner = this.#records?.get(record);
+    if (owner?.coordinatorId !== this.#options.coordinatorId || this.#ownTasks.has(owner.taskId)) return;
+    void this.#unlock(record, owner.taskId);
+  }
+
   async #release(keys: readonly string[], taskId: string): Promise<void> {
-    const { clock, logger, coordinators } = this.#options;
+    const { clock, coordinators } = this.#options;
     this.#ownTasks.delete(taskId);
+    for (const key of keys) await this.#unlock(recordKey(key), taskId);
+    // Those who wait here would always be faster than those elsewhere.
+    if (coordinators.any) await clock.sleep(handoverMs, this.#stop.signal).catch(() => {});
+  }
+
+  /** Never rejects: it tries until it can, or the coordinator stops. */
+  async #unlock(record: string, taskId: string): Promise<void> {
+    const { clock, logger } = this.#options;
     const { signal } = this.#stop;
-    for (const key of keys) {
-      while (!signal.aborted) {
-        try {
-          await this.#bucket.change(recordKey(key), (known) => (known?.taskId === taskId ? undefined : known));
-          break;
-        } catch (error) {
-          logger.warn("cannot unlock a cache mount yet", { key, error: String(error) });
-          await clock.sleep(checkIntervalMs, signal).catch(() => {});
-        }
+    while (!signal.aborted) {
+      try {
+        await this.#bucket.change(record, (known) => (known?.taskId === taskId ? undefined : known));
+        return;
+      } catch (error) {
+        logger.warn("cannot unlock a cache mount yet", { task: taskId, error: String(error) });
+        await clock.sleep(checkIntervalMs, signal).catch(() => {});
       }
     }
-    // Those who wait here would always be faster than those elsewhere.
-    if (coordinators.any) await clock.sleep(handoverMs, signal).catch(() => {});
   }
 }

@@ -11,18 +11,18 @@ interface Mirrored<T> {
 /** Records of a bucket that all coordinators share, mirrored by a watch: reading is local, changes decide races by revision. */
 export class MirroredBucket<T> implements Disposable {
   readonly #bucket: KeyValue;
-  readonly #onChange: () => void;
+  readonly #onChange: (key: string) => void;
   readonly #entries = new Map<string, Mirrored<T>>();
   readonly #watch: KeyValueWatch;
 
-  private constructor(bucket: KeyValue, onChange: () => void) {
+  private constructor(bucket: KeyValue, onChange: (key: string) => void) {
     this.#bucket = bucket;
     this.#onChange = onChange;
     this.#watch = bucket.watch("", (change) => this.#hear(change));
   }
 
-  /** @param onChange called after each change, also those made here */
-  static async open<T>(bucket: KeyValue, onChange: () => void = () => {}): Promise<MirroredBucket<T>> {
+  /** @param onChange called with the key after each change, also those made here */
+  static async open<T>(bucket: KeyValue, onChange: (key: string) => void = () => {}): Promise<MirroredBucket<T>> {
     const mirror = new MirroredBucket<T>(bucket, onChange);
     await mirror.#watch.ready;
     return mirror;
@@ -52,7 +52,7 @@ export class MirroredBucket<T> implements Disposable {
       if (wanted === known?.value) return wanted;
       try {
         await this.#write(key, wanted, known);
-        this.#onChange();
+        this.#onChange(key);
         return wanted;
       } catch (error) {
         const raced = error instanceof BuildError && (error.code === Code.Aborted || error.code === Code.AlreadyExists);
@@ -86,7 +86,7 @@ export class MirroredBucket<T> implements Disposable {
   #hear({ key, value, revision }: KeyValueChange): void {
     if (value !== undefined) this.#set(key, { value: decode<T>(value), revision });
     else if ((this.#entries.get(key)?.revision ?? 0) < revision) this.#entries.delete(key);
-    this.#onChange();
+    this.#onChange(key);
   }
 
   /** What was written here is known before the watch tells of what came before it. */

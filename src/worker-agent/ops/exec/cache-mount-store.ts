@@ -56,15 +56,23 @@ export class CacheMountStore {
     return store;
   }
 
-  /** Waits for its turn when `locked`, and while other agents copy what it is to use. */
+  /** Waits for its turn when `locked`, and while other agents copy what it is to use: no new copy begins then. */
   async acquire(request: CacheMountRequest, signal: AbortSignal): Promise<CacheMountLease> {
-    for (let waitsSince: number | undefined; ; ) {
+    using waiting = new DisposableStack();
+    for (let isLent = false; ; ) {
       const released = this.#released.promise;
-      const found = await this.#find(request, signal);
-      if (found.taken !== undefined) return this.#lease(found.taken);
-      waitsSince ??= performance.now();
-      if (found.lent === undefined) await withSignal(released, signal);
-      else await this.#outwait(found.lent, readerPatienceMs - (performance.now() - waitsSince), released, signal);
+      const { taken, lent } = await this.#find(request, signal);
+      if (taken !== undefined) return this.#lease(taken);
+      if (lent !== undefined && !isLent) {
+        isLent = true;
+        lent.awaited++;
+        waiting.defer(() => lent.awaited--);
+        waiting.adopt(
+          setTimeout(() => lent.endReaders(), readerPatienceMs),
+          clearTimeout,
+        );
+      }
+      await withSignal(released, signal);
     }
   }
 
@@ -168,10 +176,7 @@ export class CacheMountStore {
     entry.sessionIds = new Set(sessionIds);
     facts.usageCount++;
     facts.lastUsedAt = this.#options.clock.now();
-    if (facts.dirty) return;
-    facts.dirty = true;
-    // Should this agent be killed, it knows afterwards what it may not give away.
-    await entry.save();
+    await entry.setDirty(true);
   }
 
   /** Entries of the mount, those with the newest versions first. Those of another epoch go. */
@@ -237,25 +242,30 @@ export class CacheMountStore {
 
   #lease(entry: CacheMountEntry): CacheMountLease {
     let held = true;
-    const end = async () => {
+    const end = async (version?: string) => {
       held = false;
-      entry.users--;
       entry.facts.lastUsedAt = this.#options.clock.now();
       entry.facts.changed = true;
-      this.#notify();
-      if (entry.dropped) this.#deleteIfDropped(entry);
-      else await entry.save();
+      try {
+        if (entry.dropped) return;
+        if (version !== undefined) entry.facts.version = version;
+        await entry.save();
+        // Another one may have joined meanwhile.
+        if (version !== undefined && entry.users === 1) await entry.setDirty(false);
+      } finally {
+        entry.users--;
+        this.#deleteIfDropped(entry);
+        this.#notify();
+      }
     };
     return {
       path: entry.data,
       publish: async () => {
         if (!held) return undefined;
         const isLast = entry.users === 1 && !entry.dropped;
-        if (isLast) entry.facts.dirty = false;
         const version = randomId();
-        if (isLast) entry.facts.version = version;
         const { key, epoch, sizeBytes } = entry.facts;
-        await end();
+        await end(isLast ? version : undefined);
         return isLast ? { key, epoch, entryId: entry.id, version, sizeBytes } : undefined;
       },
       [Symbol.asyncDispose]: async () => {
@@ -266,8 +276,8 @@ export class CacheMountStore {
 
   #lend(entry: CacheMountEntry, signal: AbortSignal): CacheMountReading {
     const { directory } = entry;
-    const { version, dirty } = entry.facts;
-    if (version === undefined || dirty) {
+    const { version } = entry.facts;
+    if (version === undefined || entry.dirty) {
       throw new BuildError(Code.Unavailable, `cache mount ${entry.id} was left by a step that failed`);
     }
     const reader = new AbortController();
@@ -282,26 +292,6 @@ export class CacheMountStore {
         this.#notify();
       },
     };
-  }
-
-  /** Waits for the end of copies. No new ones begin meanwhile, and when it has waited for too long they are ended. */
-  async #outwait(
-    entry: CacheMountEntry,
-    patienceMs: number,
-    released: Promise<void>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    entry.awaited++;
-    const timer = setTimeout(() => {
-      for (const reader of entry.readers)
-        reader.abort(new BuildError(Code.Unavailable, "a step needs the cache mount"));
-    }, patienceMs);
-    try {
-      await withSignal(released, signal);
-    } finally {
-      clearTimeout(timer);
-      entry.awaited--;
-    }
   }
 
   #notify(): void {

@@ -4,6 +4,8 @@ import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../../../src
 import { AgentRegistry } from "../../../../src/coordinator/fleet/agent-registry.ts";
 import { CacheMountLocks } from "../../../../src/coordinator/fleet/cache-mount-locks.ts";
 import { CoordinatorSilence } from "../../../../src/coordinator/fleet/coordinator-silence.ts";
+import { BuildError } from "../../../../src/core/errors/build-error.ts";
+import { Code } from "../../../../src/core/errors/code.ts";
 import type { Clock } from "../../../../src/core/seams/clock.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
 import { decode, encode } from "../../../../src/util/msgpack.ts";
@@ -163,5 +165,27 @@ describe("CacheMountLocks", () => {
     assert.deepEqual(cancelled[0], { taskId: "t1" });
     await fleet.agentRuns();
     assert.equal(await (await next).holds("k"), true);
+  });
+
+  it("gives back a lock that it took without hearing so, for the bus was away", async () => {
+    await using fleet = new Fleet();
+    const bucket = await fleet.store.open("locks");
+    let written: Promise<unknown> = Promise.resolve();
+    const deaf = {
+      ...{ get: bucket.get.bind(bucket), put: bucket.put.bind(bucket), update: bucket.update.bind(bucket) },
+      ...{ delete: bucket.delete.bind(bucket), watch: bucket.watch.bind(bucket) },
+      create: async (key: string, value: Uint8Array) => {
+        written = settle().then(() => bucket.create(key, value));
+        throw new BuildError(Code.Unavailable, "no answer", { infrastructure: true });
+      },
+    };
+    const open = fleet.store.open.bind(fleet.store);
+    fleet.store.open = async () => deaf;
+    const one = await fleet.coordinator("c1");
+    fleet.store.open = open;
+    const two = await fleet.coordinator("c2");
+    await assert.rejects(one.acquire(["k"], "t1", quiet), /no answer/);
+    await written;
+    (await two.acquire(["k"], "t2", quiet)).release(ended);
   });
 });

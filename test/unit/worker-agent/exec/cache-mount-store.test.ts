@@ -40,7 +40,7 @@ describe("CacheMountStore", () => {
     mkdirSync(join(directory, "half/data"), { recursive: true });
     await CacheMountStore.open({ directory, clock: systemClock });
     assert.deepEqual(readdirSync(directory), [basename(dirname(path))]);
-    assert.deepEqual(readdirSync(dirname(path)).sort(), ["data", "meta.json"]);
+    assert.deepEqual(readdirSync(dirname(path)).sort(), ["data", "dirty", "meta.json"]);
   });
 
   test("what one step leaves, the next finds, also after a restart", async () => {
@@ -232,6 +232,20 @@ describe("CacheMountStore", () => {
       await assert.rejects(store.acquire(broken, signal), { message: "aborted" });
       assert.deepEqual(readdirSync(directory), [own.entryId]);
       assert.equal((await leave(request("k", "shared"))).entryId, own.entryId);
+    });
+
+    test("a copy that takes too long for a waiting step is ended", async (t) => {
+      const { entryId } = await leave(request("k", "shared"), "lent");
+      t.mock.timers.enable({ apis: ["setTimeout"] });
+      const reading = await store.read(entryId, signal);
+      const waiting = store.acquire(request("k", "shared"), signal);
+      for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+      t.mock.timers.tick(9999);
+      assert.equal(reading.signal.aborted, false);
+      t.mock.timers.tick(1);
+      assert.match(String(reading.signal.reason), /a step needs the cache mount/);
+      reading[Symbol.dispose]();
+      await (await waiting)[Symbol.asyncDispose]();
     });
 
     test("a version's size is told once it was measured", async () => {
