@@ -11,16 +11,24 @@ import type {
   KeyValueWatch,
 } from "../../core/seams/key-value.ts";
 import { keyExists, revisionMismatch } from "../memory/memory-key-value.ts";
+import { DeletionMarkers } from "./deletion-markers.ts";
 
 /** JetStream KV buckets, kept on disk by the NATS servers. */
 export class NatsKeyValueStore implements KeyValueStore {
+  readonly #connection: NatsConnection;
   readonly #kvm: Kvm;
   readonly #prefix: string;
+  readonly #markerAgeMs: number;
 
-  /** @param prefix of the bucket names, so that several fleets can share one NATS */
-  constructor(connection: NatsConnection, prefix = "buildfleet") {
+  /**
+   * @param prefix of the bucket names, so that several fleets can share one NATS
+   * @param markerAgeMs how long a deleted key is marked as such, for watchers that were cut off
+   */
+  constructor(connection: NatsConnection, prefix = "buildfleet", markerAgeMs = 3_600_000) {
+    this.#connection = connection;
     this.#kvm = new Kvm(connection);
     this.#prefix = prefix;
+    this.#markerAgeMs = markerAgeMs;
   }
 
   async open(bucket: string, options: { readonly ttlMs?: number } = {}): Promise<KeyValue> {
@@ -28,6 +36,7 @@ export class NatsKeyValueStore implements KeyValueStore {
     try {
       return new NatsKeyValue(
         await this.#kvm.create(name, { history: 1, ...(options.ttlMs === undefined ? {} : { ttl: options.ttlMs }) }),
+        new DeletionMarkers(this.#connection, name, this.#markerAgeMs),
       );
     } catch (error) {
       throw new BuildError(Code.Unavailable, `cannot open bucket "${name}" on NATS: ${describe(error)}`, {
@@ -43,9 +52,11 @@ const wrongLastSequence = 10071;
 
 class NatsKeyValue implements KeyValue {
   readonly #kv: KV;
+  readonly #markers: DeletionMarkers;
 
-  constructor(kv: KV) {
+  constructor(kv: KV, markers: DeletionMarkers) {
     this.#kv = kv;
+    this.#markers = markers;
   }
 
   async get(key: string): Promise<KeyValueEntry | undefined> {
@@ -96,9 +107,10 @@ class NatsKeyValue implements KeyValue {
       for await (const entry of iterator) {
         if (!entry.isUpdate && (entry.delta ?? 0) === 0) queueMicrotask(ready.resolve);
         if (entry.isUpdate) ready.resolve();
-        if (!entry.key.startsWith(prefix)) continue;
+        const { key, revision } = entry;
         const value = entry.operation === "PUT" ? entry.value : undefined;
-        onEntry({ key: entry.key, value, revision: entry.revision });
+        if (value === undefined) this.#markers.saw({ key, revision, createdAt: entry.created.getTime() });
+        if (key.startsWith(prefix)) onEntry({ key, value, revision });
       }
     };
     run().catch((error) => ready.reject(error));

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { NatsKeyValueStore, NatsMessageBus } from "../../../src/bus/index.ts";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { runKeyValueSuite } from "../../conformance/key-value-suite.ts";
 import { runMessageBusSuite } from "../../conformance/message-bus-suite.ts";
 import { NatsServer } from "../../helpers/nats-server.ts";
+import { waitFor } from "../../helpers/sandbox/index.ts";
 
 let server: NatsServer;
 before(async () => {
@@ -37,6 +39,29 @@ runKeyValueSuite("nats", async (use) => {
   const connection = await connect({ servers: server.url });
   try {
     await use(new NatsKeyValueStore(connection, `t${count++}`));
+  } finally {
+    await connection.close();
+  }
+});
+
+it("NatsKeyValueStore leaves nothing of deleted keys, and all of those written again", async () => {
+  const connection = await connect({ servers: server.url });
+  try {
+    const bucket = await new NatsKeyValueStore(connection, "marks", 0).open("b");
+    const value = new Uint8Array([1]);
+    const keys = Array.from({ length: 20 }, (_, index) => `k/${index}`);
+    for (const key of keys) await bucket.put(key, value);
+    for (const key of keys) await bucket.delete(key);
+    await bucket.put("k/7", value);
+    using watch = bucket.watch("", () => {});
+    await watch.ready;
+    const { streams } = await jetstreamManager(connection);
+    const left = async () => (await streams.info("KV_marks-b")).state.messages;
+    await waitFor("markers to go", async () => (await left()) === 1);
+    assert.deepEqual([...((await bucket.get("k/7"))?.value ?? [])], [1]);
+    assert.ok((await bucket.create("k/3", value)) > 0);
+    await bucket.delete("k/3");
+    await waitFor("the last marker to go", async () => (await left()) === 1);
   } finally {
     await connection.close();
   }
