@@ -59,6 +59,7 @@ import { FleetScheduler } from "./fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
 import { LayerUseReports } from "./fleet/layer-use-reports.ts";
 import { openCacheMounts } from "./fleet/open-cache-mounts.ts";
+import { TaskPlanner } from "./fleet/task-planner.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
@@ -162,6 +163,13 @@ export class Coordinator implements AsyncDisposable {
     const scheduler = owned.use(
       new FleetScheduler({ coordinatorId: options.id, registry, clock, locations: new CatalogLocations(catalog) }),
     );
+    const planner = new TaskPlanner({
+      registry,
+      history: planning.history,
+      cacheMounts,
+      shareOf: (builds) => rules.shareOf(builds),
+      logger,
+    });
     const dispatcher = owned.use(
       new FleetDispatcher({
         coordinatorId: options.id,
@@ -172,8 +180,7 @@ export class Coordinator implements AsyncDisposable {
         registry,
         catalog,
         scheduler,
-        history: planning.history,
-        shareOf: (builds) => rules.shareOf(builds),
+        planner,
         sessions: taskSessions,
         cacheMounts,
         holdLayers: (ids) => held.pin(ids),

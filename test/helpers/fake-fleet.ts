@@ -7,6 +7,7 @@ import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts
 import { FleetScheduler } from "../../src/coordinator/fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
 import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
+import { TaskPlanner } from "../../src/coordinator/fleet/task-planner.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
 import { StepHistory } from "../../src/coordinator/scheduling/step-history.ts";
 import { BuildError } from "../../src/core/errors/build-error.ts";
@@ -63,8 +64,13 @@ export class FakeFleet implements AsyncDisposable {
       registry,
       catalog,
       scheduler: this.scheduler,
-      history,
-      shareOf: () => ({ build: "", tenant: "", priority: 0, weight: 1 }),
+      planner: new TaskPlanner({
+        registry,
+        history,
+        cacheMounts,
+        shareOf: () => ({ build: "", tenant: "", priority: 0, weight: 1 }),
+        logger: silentLogger,
+      }),
       sessions: new TaskSessions(),
       cacheMounts,
       sessionIsLive: () => false,

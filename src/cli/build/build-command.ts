@@ -54,6 +54,10 @@ interface BuildFlags extends DockerfileFlags {
   readonly refFile?: string;
   readonly registryAuthTlscontext: readonly string[];
   readonly sourcePolicyFile?: string;
+  readonly priority?: string;
+  readonly weight?: string;
+  readonly tenant?: string;
+  readonly parallelism?: string;
 }
 
 const noFlags: BuildFlags = {
@@ -136,6 +140,11 @@ export function defineBuildCommand(command: Command, context: CliContext): void 
     "--registry-auth-tlscontext <spec>",
     "TLS for a registry's token server: host=…,ca=…,cert=…,key=…,insecure=true",
   );
+  group("Share of the fleet:");
+  command.option("--priority <points>", "100 more count twice as much (default: 0)");
+  command.option("--weight <number>", "share against builds of the same priority (default: 1)");
+  command.option("--tenant <name>", "builds of one tenant share what the tenant gets");
+  command.option("--parallelism <n>", "most steps of this build at the same time");
   group("Progress:");
   command.option("--progress <mode>", `${progressModes.join(", ")} (default: auto; env BUILDKIT_PROGRESS)`);
   command.option("--trace <file>", "append each progress message to a file, as JSON");
@@ -193,6 +202,14 @@ async function build(
   if (isRequest) stdout.write(answerText(outcome.resultMetadata));
 }
 
+/** What the daemon checks (its frontend options `buildfleet.*`). */
+function share({ priority, weight, tenant, parallelism }: BuildFlags): Record<string, string> {
+  const asked = Object.entries({ priority, weight, tenant, parallelism });
+  return Object.fromEntries(
+    asked.flatMap(([name, value]) => (value === undefined ? [] : [[`buildfleet.${name}`, value]])),
+  );
+}
+
 /** The answer of a request that only asks, e.g. `--opt requestid=frontend.outline`. */
 function answerText(metadata: BuildOutcome["resultMetadata"]): string {
   const text = metadata["result.txt"];
@@ -240,7 +257,11 @@ async function buildRequest(
     flags.importCache.map((text) => stores.resolveCacheImport(parseCacheImport(text))),
   );
   await stores.addLayouts(flags.ociLayout);
-  const frontendOptions = await stores.withDigests({ ...sourceDateEpoch(), ...parsePairs("--opt", flags.opt) });
+  const frontendOptions = await stores.withDigests({
+    ...sourceDateEpoch(),
+    ...share(flags),
+    ...parsePairs("--opt", flags.opt),
+  });
   for (const option of cacheExports) stores.addCacheExport(option);
   for (const output of outputs) stores.addOutput(output);
   const common = {

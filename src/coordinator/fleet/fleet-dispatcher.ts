@@ -6,29 +6,27 @@ import { StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
+import type { ProgressStatus } from "../../core/seams/progress.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
-import type { BuildShare } from "../../core/values/build-share.ts";
-import type { CacheMountInfo, CacheMountUse } from "../../core/values/cache-mount.ts";
+import type { CacheMountUse } from "../../core/values/cache-mount.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import { noResources, type Resources } from "../../core/values/resources.ts";
+import type { Resources } from "../../core/values/resources.ts";
 import type { Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
-import type { StepHistory } from "../scheduling/step-history.ts";
-import type { WaitingTask, WarmData } from "../scheduling/waiting-task.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { HeldLocks } from "./cache-mount-locks.ts";
 import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
 import type { FleetScheduler, Ticket } from "./fleet-scheduler.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import { Lineage } from "./lineage.ts";
-import { requirementName } from "./requirement.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
 import { cacheMountsOfTask, layersOfTask } from "./task-layers.ts";
+import type { TaskPlanner } from "./task-planner.ts";
 import type { TaskSessions } from "./task-sessions.ts";
 
 export interface FleetDispatcherOptions {
@@ -41,9 +39,7 @@ export interface FleetDispatcherOptions {
   readonly registry: AgentRegistry;
   readonly catalog: LayerCatalog;
   readonly scheduler: FleetScheduler;
-  /** What the most favoured of the builds gets of the fleet. */
-  readonly shareOf: (builds: readonly string[]) => BuildShare;
-  readonly history: StepHistory;
+  readonly planner: TaskPlanner;
   readonly sessions: TaskSessions;
   readonly cacheMounts: FleetCacheMounts;
   /** Keeps agents from removing layers, until the answer is called; default: nothing does. */
@@ -65,14 +61,8 @@ const maxAttempts = 5;
 /** First pause between attempts; doubles. The sum outlasts the six seconds in which a lost agent is noticed. */
 const retryDelayMs = 500;
 const offerTimeoutMs = 2000;
-/** What the agent that served an affinity key last is taken to have of it. */
-const affinityBytes = 500e6;
-/** What a cache mount of unknown size is taken for. */
-const unknownMountBytes = 128e6;
-/** A task that is no step. */
-const brief = { expectedSeconds: 0.5, demand: noResources };
-/** Affinity keys remembered; the longest unused goes first. */
-const maxAffinities = 10_000;
+/** A shorter wait for an agent is not shown. */
+const noticedWaitMs = 1500;
 
 /** Kinds that run a frontend's processes: what was done once is not done twice. */
 const neverRepeated: ReadonlySet<TaskKind> = new Set(["container"]);
@@ -85,8 +75,6 @@ const sendsToClient: ReadonlySet<TaskKind> = new Set(["export.archive", "export.
  */
 export class FleetDispatcher implements TaskDispatcher, Disposable {
   readonly #options: FleetDispatcherOptions;
-  /** Affinity key → agent that served it last. */
-  readonly #affinity = new Map<string, string>();
   readonly #lineage: Lineage;
   readonly #running: RunningTasks;
 
@@ -124,7 +112,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         return await this.#attempt(kind, body, context, avoided);
       } catch (error) {
         context.signal.throwIfAborted();
-        if (!roomier && (await this.#mayRunWithMore(error, context))) {
+        if (!roomier && (await this.#options.planner.wantsMoreMemory(error, context))) {
           roomier = true;
           continue;
         }
@@ -160,7 +148,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       (id) => sessionsOfTask(kind, body, this.#infos(ids)).includes(id),
       context.onChannel,
     );
-    const { cacheMounts } = this.#options;
+    const { cacheMounts, planner } = this.#options;
     const uses = cacheMountsOfTask(body);
     let locks: HeldLocks | undefined;
     let ticket: Ticket | undefined;
@@ -168,7 +156,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     try {
       // Before there is an agent: who waits for another step takes no slot.
       locks = await cacheMounts.enter(uses, attempt.taskId, context);
-      const waiting = this.#waitingTask(kind, { ids, uses }, context, avoided, attempt.taskId);
+      const waiting = planner.waitingTask(attempt.taskId, kind, { layers: ids, mounts: uses, avoid: avoided }, context);
       const queued = this.#options.scheduler.submit(waiting);
       ticket = queued;
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
@@ -189,7 +177,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         const { layers = [], cacheMounts: published = [] } = result as Partial<TaskResult<"exec">>;
         await this.#record(agent.id, layers, fetched);
         await cacheMounts.publish(agent.id, published, uses, locks);
-        this.#learn(context, result);
+        planner.learn(context, result);
         this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
       } catch (error) {
@@ -216,43 +204,34 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     }
   }
 
-  #waitingTask(
-    kind: TaskKind,
-    { ids, uses }: Pick<Offer<TaskKind>, "ids" | "uses">,
-    context: DispatchContext,
-    avoid: ReadonlySet<string>,
-    id: string,
-  ): WaitingTask {
-    const { platform, constraints, affinity, builds = [], work } = context;
-    const lastAgent = () => (affinity === undefined ? undefined : this.#affinity.get(affinity));
-    return {
-      id,
-      share: this.#options.shareOf(builds),
-      requirement: requirementName(platform, constraints),
-      rank: work?.rank ?? 0,
-      ...(kind === "exec" ? this.#options.history.estimate(work?.historyKey) : brief),
-      layers: ids,
-      warm: () => [
-        ...[lastAgent()].flatMap((agent) =>
-          agent === undefined ? [] : { bytes: affinityBytes, holders: new Set([agent]) },
-        ),
-        ...this.#options.cacheMounts.infos(uses).flatMap(warmMount),
-      ],
-      avoid,
-    };
-  }
-
   /** Waits until an agent takes the task. @throws BuildError FailedPrecondition when none ever can */
   async #place<K extends TaskKind>(ticket: Ticket, demand: Resources, offer: Offer<K>): Promise<AgentRecord> {
-    const { affinity, signal } = offer.context;
+    const { signal } = offer.context;
+    using _shown = this.#showWaiting(ticket, offer.context);
     for (;;) {
       const agent = await ticket.agent(signal);
       if (await this.#offer(agent, demand, offer)) {
-        if (affinity !== undefined) this.#rememberAffinity(affinity, agent.id);
+        this.#options.planner.served(offer.context, agent.id);
         return agent;
       }
       ticket.refused();
     }
+  }
+
+  /** A line of progress for a wait that is noticed. */
+  #showWaiting(ticket: Ticket, { progress }: DispatchContext): Disposable {
+    const startedAt = this.#options.clock.now();
+    let shown: ProgressStatus | undefined;
+    const timer = setTimeout(() => {
+      shown = { id: `waiting for ${ticket.awaited}`, startedAt };
+      progress.status(shown);
+    }, noticedWaitMs);
+    return {
+      [Symbol.dispose]: () => {
+        clearTimeout(timer);
+        if (shown !== undefined) progress.status({ ...shown, completedAt: this.#options.clock.now() });
+      },
+    };
   }
 
   async #offer<K extends TaskKind>(
@@ -310,43 +289,9 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     return ids.map((id) => this.#options.catalog.require(id));
   }
 
-  #rememberAffinity(key: string, agentId: string): void {
-    this.#affinity.delete(key);
-    this.#affinity.set(key, agentId);
-    const [oldest] = this.#affinity.keys();
-    if (this.#affinity.size > maxAffinities && oldest !== undefined) this.#affinity.delete(oldest);
-  }
-
   async #record(agentId: string, made: readonly LayerInfo[], fetched: readonly LayerId[]): Promise<void> {
     await this.#options.catalog.record(made);
     await Promise.all(fetched.map((id) => this.#options.catalog.addHolder(id, agentId)));
-  }
-
-  /** The step was killed for want of memory, and some agent has more. What it needs is remembered. */
-  async #mayRunWithMore(error: unknown, { work, progress }: DispatchContext): Promise<boolean> {
-    const failure = error instanceof StepFailedError ? error.state.outOfMemory : undefined;
-    if (failure === undefined || work?.historyKey === undefined) return false;
-    const { history, registry } = this.#options;
-    const { peakMemoryBytes } = failure;
-    await history.record(work.historyKey, { seconds: 0, cpuSeconds: 0, peakMemoryBytes, outOfMemory: true });
-    const { memoryBytes } = history.estimate(work.historyKey).demand;
-    if (!registry.agents.some(({ draining, capacity }) => !draining && capacity.memoryBytes >= memoryBytes))
-      return false;
-    const used = Math.round(peakMemoryBytes / 1e6);
-    const note = `[fleet] killed for want of memory with ${used} MB in use; trying once more where there is more\n`;
-    progress.log(2, new TextEncoder().encode(note));
-    return true;
-  }
-
-  /** What the step took is what the next one like it is expected to take. */
-  #learn({ work }: DispatchContext, result: unknown): void {
-    const { usage } = result as Partial<TaskResult<"exec">>;
-    if (work?.historyKey === undefined || usage === undefined) return;
-    const { wallMs, cpuNanos, peakMemoryBytes } = usage;
-    const outcome = { seconds: wallMs / 1000, cpuSeconds: cpuNanos / 1e9, peakMemoryBytes };
-    this.#options.history.record(work.historyKey, outcome).catch((error) => {
-      this.#options.logger.debug("what a step took is not remembered", { error: String(error) });
-    });
   }
 }
 
@@ -359,12 +304,4 @@ interface Offer<K extends TaskKind> {
   readonly context: DispatchContext;
   readonly attempt: TaskAttempt;
   readonly token: string;
-}
-
-/** Who has the newest version of a mount. What nobody has is as far from everybody. */
-function warmMount({ holders }: CacheMountInfo): readonly WarmData[] {
-  const [newest] = holders;
-  if (newest === undefined) return [];
-  const current = holders.filter(({ version }) => version === newest.version);
-  return [{ bytes: newest.sizeBytes || unknownMountBytes, holders: new Set(current.map(({ agentId }) => agentId)) }];
 }

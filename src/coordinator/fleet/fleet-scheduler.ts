@@ -26,6 +26,8 @@ export interface Ticket extends Disposable {
   agent(signal: AbortSignal): Promise<AgentRecord>;
   /** That agent would not take it: it waits again. */
   refused(): void;
+  /** What it waits for now, e.g. `a slot: 3 agents are busy`. */
+  readonly awaited: string;
 }
 
 /** No agent at all for this long: the build fails rather than wait for ever. */
@@ -77,8 +79,12 @@ export class FleetScheduler implements Disposable {
     this.#scheduler.submit(task);
     const since = this.#options.clock.now();
     let chosen = this.#wait(task, since);
+    const awaited = () => this.#awaited(task);
     return {
       agent: (signal) => withSignal(chosen, signal),
+      get awaited() {
+        return awaited();
+      },
       refused: () => {
         this.#scheduler.refused(task);
         chosen = this.#wait(task, since);
@@ -100,6 +106,14 @@ export class FleetScheduler implements Disposable {
 
   get #agents(): readonly AgentRecord[] {
     return this.#options.registry.agents.filter(({ draining }) => !draining);
+  }
+
+  #awaited(task: WaitingTask): string {
+    const holder = this.#scheduler.parkedFor(task);
+    if (holder !== undefined) return `agent ${holder}, which has its inputs`;
+    const { length } = fittingAgents(task.requirement, this.#agents);
+    if (length === 0) return "an agent to join the fleet";
+    return `a slot: ${length === 1 ? "the agent that may run it is" : `the ${length} agents that may run it are`} busy`;
   }
 
   #wait(task: WaitingTask, since: number): Promise<AgentRecord> {

@@ -109,6 +109,11 @@ export class Scheduler {
     this.#queue.ended(task);
   }
 
+  /** For whom the task waits, if it is one agent that has its inputs. */
+  parkedFor(task: WaitingTask): string | undefined {
+    return this.#parked.get(task.id)?.agent.id;
+  }
+
   /** Seconds at which `decide` has something to do even if nothing happens before. */
   get nextDeadline(): number | undefined {
     let first: number | undefined;
