@@ -20,7 +20,7 @@ export const llbCapabilities: readonly string[] = [
   "source.local.sharedkeyhint",
   "source.local.differ",
   "source.local.metadatatransfer",
-  // Git. Not: bundle, checkoutbundle.
+  // Git.
   "source.git",
   "source.git.keepgitdir",
   "source.git.fullurl",
@@ -33,6 +33,8 @@ export const llbCapabilities: readonly string[] = [
   "source.git.mtime",
   "source.git.fetchbycommit",
   "source.git.signatureverify",
+  "source.git.bundle",
+  "source.git.checkoutbundle",
   // HTTP; the misspelt id is the one clients ask for.
   "source.http",
   "source.http.auth",
@@ -101,8 +103,6 @@ export const llbCapabilities: readonly string[] = [
 
 /** Known to clients, so that the refusal can say that it is us who lack it. */
 export const missingLlbCapabilities: readonly string[] = [
-  "source.git.bundle",
-  "source.git.checkoutbundle",
   "exec.meta.cdi",
   "exec.meta.network.proxy",
   "cache.gha",

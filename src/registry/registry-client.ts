@@ -208,7 +208,7 @@ export class RegistryClient {
     const host = specHost({ locator: repository, object: "" });
     const endpoints = await this.#hosts.endpoints(host, call.insecure);
     using _slot = await this.#limiter.acquire(host, "json", call.signal);
-    return listReferrers(digest, maxManifestBytes, async (path) => {
+    return await listReferrers(digest, maxManifestBytes, async (path) => {
       let failed: unknown;
       for (const [index, endpoint] of endpoints.entries()) {
         const request = this.#request(repository, endpoint, path, call, index === endpoints.length - 1);

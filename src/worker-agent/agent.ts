@@ -226,10 +226,11 @@ export class Agent implements AsyncDisposable {
     const local = owned.use(
       new LocalSourceFetcher({ snapshotter, stateDir: join(root, "local-sources"), logger, hasher }),
     );
+    const blob = new BlobSource({ registry, snapshotter });
     const handlers = new SourceHandlers({
-      git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory }),
+      git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory, blobs: blob }),
       http: new HttpSource({ snapshotter, content, validators, dispatcher: http }),
-      blob: new BlobSource({ registry, snapshotter }),
+      blob,
       local,
     });
     const reader = owned.use(new ReadRunner());

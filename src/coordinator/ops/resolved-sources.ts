@@ -38,7 +38,7 @@ export class ResolvedSources {
 /** What decides about the answer of the origin. How the files are laid out afterwards (`http.uid`, `git.keepgitdir`) does not. */
 function originKey({ identifier, attrs }: SourceOp): string {
   const asked = Object.entries(attrs).filter(([name]) =>
-    /^(git\.(fullurl|checksum)$|http\.(authheadersecret$|header\.))/.test(name),
+    /^(git\.(fullurl|checksum|bundle)$|http\.(authheadersecret$|header\.))/.test(name),
   );
   return JSON.stringify([identifier, asked.sort()]);
 }

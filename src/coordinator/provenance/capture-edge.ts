@@ -45,7 +45,8 @@ function captureSource(capture: Capture, source: SourceOp, { platform }: LlbPayl
 
 function captureGit(capture: Capture, source: SourceOp, commit: string): void {
   const id = parseGitIdentifier(source);
-  capture.addGit({ url: id.ref === "" ? id.remote : `${id.remote}#${id.ref}`, commit });
+  const bundle = id.bundle === undefined ? {} : { bundle: id.bundle.locator };
+  capture.addGit({ url: id.ref === "" ? id.remote : `${id.remote}#${id.ref}`, commit, ...bundle });
   for (const secret of [id.authTokenSecret, id.authHeaderSecret]) {
     if (secret !== "") capture.addSecret({ id: secret, optional: true });
   }

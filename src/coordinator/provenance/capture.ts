@@ -22,6 +22,8 @@ export interface GitMaterial {
   /** Remote with `#ref`; no credentials. */
   readonly url: string;
   readonly commit: string;
+  /** Locator of the bundle that was read in its place. */
+  readonly bundle?: string;
 }
 
 export interface HttpMaterial {
@@ -63,9 +65,10 @@ export class Capture {
     if (!known) this.#blobs.push(blob);
   }
 
-  addGit({ url, commit }: GitMaterial): void {
+  addGit({ url, ...rest }: GitMaterial): void {
     const shown = redactUrl(url);
-    if (!this.#git.has(shown)) this.#git.set(shown, { url: shown, commit });
+    const key = `${shown} ${rest.bundle ?? ""}`;
+    if (!this.#git.has(key)) this.#git.set(key, { url: shown, ...rest });
   }
 
   addHttp({ url, digest }: HttpMaterial): void {

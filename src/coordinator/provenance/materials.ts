@@ -1,6 +1,6 @@
 import type { Digest } from "../../core/values/digest.ts";
 import { digestSet, imagePackageUrl } from "../../exporters/index.ts";
-import type { Capture } from "./capture.ts";
+import type { Capture, GitMaterial } from "./capture.ts";
 
 /** What SLSA calls a material or resolved dependency. */
 export interface Material {
@@ -20,12 +20,23 @@ export function materialsOf(capture: Capture): readonly Material[] {
       uri: imagePackageUrl(local ? "oci" : "docker", reference, undefined, { ref_type: "blob" }),
       digest: digestSet([digest]),
     })),
-    ...capture.git.map(({ url, commit }) => ({ uri: url, digest: commitDigest(commit) })),
+    ...capture.git.flatMap(gitMaterials),
     ...capture.http.map(({ url, digest }: { url: string; digest: Digest }) => ({
       uri: url,
       digest: digestSet([digest]),
     })),
   ];
+}
+
+/** The repository, and the bundle that was read in its place. */
+function gitMaterials({ url, commit, bundle }: GitMaterial): readonly Material[] {
+  const repository = { uri: url, digest: commitDigest(commit) };
+  const [, scheme = "", reference = "", algorithm = "", hex = ""] =
+    /^([^:]+):\/\/(.+)@([^@:]+):([^@:]+)$/.exec(bundle ?? "") ?? [];
+  if (scheme === "") return [repository];
+  const type = scheme === "oci-layout+blob" ? "oci" : "docker";
+  const uri = imagePackageUrl(type, reference, undefined, { ref_type: "bundle", vcs_url: url });
+  return [repository, { uri, digest: { [algorithm]: hex } }];
 }
 
 /** Hash of a git object under the name of its algorithm. */

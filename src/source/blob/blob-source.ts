@@ -44,7 +44,7 @@ export class BlobSource implements SourceHandler {
     context: SourceContext,
   ): Promise<OutputsResult> {
     const id = parseBlobIdentifier(source);
-    const bytes = await this.#open(id, context);
+    const bytes = await this.#read(id, context);
     const record = { description: `blob ${formatImageSpec(id.spec)}`, ...pick(id.recordType) };
     return commitLayer(this.#snapshotter, context, record, async (directory) => {
       const name = id.filename === "" ? digestHex(id.digest) : safeFileName(id.filename);
@@ -52,7 +52,12 @@ export class BlobSource implements SourceHandler {
     });
   }
 
-  async #open(id: BlobIdentifier, context: SourceContext): Promise<AsyncIterable<Uint8Array>> {
+  /** Its bytes alone. */
+  async open(source: SourceRequest, context: SourceContext): Promise<AsyncIterable<Uint8Array>> {
+    return this.#read(parseBlobIdentifier(source), context);
+  }
+
+  async #read(id: BlobIdentifier, context: SourceContext): Promise<AsyncIterable<Uint8Array>> {
     const { store } = id;
     if (store === undefined) {
       const descriptor = await this.#registry.stat(id.spec.locator, id.digest, context);

@@ -1,4 +1,5 @@
 import { type SourceRequest, sourceError, splitIdentifier } from "../source-identifier.ts";
+import { type GitBundle, parseBundleLocator } from "./git-bundle-locator.ts";
 import type { GitSignatureOptions } from "./git-signature.ts";
 import { hostAndPath, isCommitSha, isGitTransport, parseGitUrl } from "./git-url.ts";
 
@@ -20,6 +21,10 @@ export interface GitIdentifier {
   /** Id of the SSH agent to use, or empty. */
   readonly sshId: string;
   readonly knownHosts: string;
+  /** Read in place of the remote; its commit is the checksum. */
+  readonly bundle?: GitBundle;
+  /** The result is a bundle, in place of the files. */
+  readonly checkoutBundle: boolean;
   /** What must have been signed; absent when nothing must. */
   readonly signature?: GitSignatureOptions;
 }
@@ -44,14 +49,25 @@ export function parseGitIdentifier(source: SourceRequest): GitIdentifier {
     authTokenSecret: attrs["git.authtokensecret"] ?? "",
     sshId: attrs["git.mountsshsock"] ?? "",
     knownHosts: attrs["git.knownsshhosts"] ?? "",
+    checkoutBundle: flag("git.checkoutbundle"),
+    ...(attrs["git.bundle"] ? { bundle: parseBundleLocator(attrs["git.bundle"], attrs) } : {}),
     ...signature(attrs),
   };
   if (id.ref.startsWith("-")) throw sourceError(`invalid git ref ${JSON.stringify(id.ref)}`);
-  for (const name of ["git.bundle", "git.checkoutbundle"]) {
-    const value = attrs[name] ?? "";
-    if (value !== "" && value !== "false") throw sourceError(`git source attribute ${name} is not supported`);
-  }
+  checkBundle(id);
   return id;
+}
+
+function checkBundle(id: GitIdentifier): void {
+  if (id.bundle !== undefined) {
+    if (id.checksum === "") throw sourceError("git.bundle requires git.checksum to be set");
+    if (isCommitSha(id.ref) && !id.ref.startsWith(id.checksum)) {
+      throw sourceError(`expected checksum to match ${id.checksum}, got ${id.ref}`);
+    }
+  }
+  if (!id.checkoutBundle) return;
+  if (id.keepGitDir) throw sourceError("git.checkoutbundle is incompatible with git.keepgitdir");
+  if (id.subdir !== "") throw sourceError("git.checkoutbundle is incompatible with git.subdir");
 }
 
 function signature(attrs: SourceRequest["attrs"]): Pick<GitIdentifier, "signature"> {
@@ -85,6 +101,7 @@ export function gitCacheKey(id: GitIdentifier, sha: string, usedRef: string): st
   if (id.subdir !== "") key += `:${id.subdir}`;
   if (id.skipSubmodules) key += "(skip-submodules)";
   if (id.mtime !== "" && id.mtime !== "checkout") key += `(mtime=${id.mtime})`;
+  if (id.checkoutBundle) key += "(bundle)";
   return key;
 }
 

@@ -7,6 +7,9 @@ import { type GitIdentifier, pinnedCommit } from "./git-identifier.ts";
 import { type ResolvedRef, within } from "./git-refs.ts";
 import { isCommitSha, redactCredentials } from "./git-url.ts";
 
+/** A URL, or `origin` for the remote itself. */
+export type GitOrigin = () => Promise<string>;
+
 const draftPrefix = "new-";
 
 /**
@@ -25,26 +28,36 @@ export class GitMirrors {
 
   /**
    * The remote's repository with the wanted commit in it.
+   * @param origin what is asked for it, when it is not there
    * @returns its git directory
    */
-  async fetch(id: GitIdentifier, wanted: ResolvedRef, git: GitCli): Promise<string> {
+  async fetch(id: GitIdentifier, wanted: ResolvedRef, git: GitCli, origin: GitOrigin): Promise<string> {
     try {
-      return await this.#fetch(id, wanted, git, false);
+      return await this.#fetch(id, wanted, git, origin, false);
     } catch (error) {
       // The remote moved in a way the local refs cannot follow (a tag replaced, a branch that became a directory).
       if (!cannotFollow(error)) throw error;
-      return this.#fetch(id, wanted, git, true);
+      return this.#fetch(id, wanted, git, origin, true);
     }
   }
 
-  async #fetch(id: GitIdentifier, wanted: ResolvedRef, outer: GitCli, fresh: boolean): Promise<string> {
+  async #fetch(
+    id: GitIdentifier,
+    wanted: ResolvedRef,
+    outer: GitCli,
+    origin: GitOrigin,
+    fresh: boolean,
+  ): Promise<string> {
     const gitDir = await this.#open(id, wanted.sha.length === 64, outer, fresh);
     const git = outer.with({ gitDir });
     const ref = targetRef(id, wanted);
     const byCommit = pinnedCommit(id);
     const fetchRef = byCommit === "" ? ref : byCommit;
-    const present = isCommitSha(fetchRef) && (await git.succeeds("cat-file", "-e", "--", `${fetchRef}^{commit}`));
-    if (!present) await this.#bring(id, wanted, { ref, fetchRef, gitDir }, git);
+    // A bundle holds all history; what was fetched for a checkout may be without.
+    const isCut = id.checkoutBundle && (await exists(join(gitDir, "shallow")));
+    const present =
+      !isCut && isCommitSha(fetchRef) && (await git.succeeds("cat-file", "-e", "--", `${fetchRef}^{commit}`));
+    if (!present) await this.#bring(id, wanted, { ref, fetchRef, gitDir, origin: await origin() }, git);
     this.#whole.add(gitDir);
     await verifyChecksum(id, fetchRef, git);
     return gitDir;
@@ -53,27 +66,27 @@ export class GitMirrors {
   async #bring(
     id: GitIdentifier,
     wanted: ResolvedRef,
-    names: { readonly ref: string; readonly fetchRef: string; readonly gitDir: string },
+    names: { readonly ref: string; readonly fetchRef: string; readonly gitDir: string; readonly origin: string },
     git: GitCli,
   ): Promise<void> {
-    const { ref, fetchRef, gitDir } = names;
+    const { ref, fetchRef, gitDir, origin } = names;
     const remote = redactCredentials(id.remote);
     await rm(join(gitDir, "shallow.lock"), { force: true });
     // A local ref of its own makes the commit known to later fetches.
     const local = ref.startsWith("refs/tags/") ? ref : `tags/${ref}`;
     const depth =
-      id.fetchByCommit || !isCommitSha(fetchRef)
+      !id.checkoutBundle && (id.fetchByCommit || !isCommitSha(fetchRef))
         ? ["--depth=1", "--no-tags"]
         : ["--tags", ...(await unshallow(gitDir))];
     const refspec = isCommitSha(ref) ? [ref] : ["--force", "--", `${fetchRef}:${local}`];
-    await git.run("fetch", ...depth, "origin", ...refspec).catch((error: unknown) => {
+    await git.run("fetch", ...depth, origin, ...refspec).catch((error: unknown) => {
       throw within(`failed to fetch remote ${remote}`, error);
     });
     if ((await git.text("rev-parse", fetchRef)) === wanted.sha) return;
     // The ref moved since it was resolved: the commit it was resolved to is what the cache key promises.
     const full = local.startsWith("refs/") ? local : `refs/${local}`;
     if (!(await git.succeeds("cat-file", "-e", wanted.sha))) {
-      await git.run("fetch", "--tags", ...(await unshallow(gitDir)), "origin", wanted.sha).catch((error: unknown) => {
+      await git.run("fetch", "--tags", ...(await unshallow(gitDir)), origin, wanted.sha).catch((error: unknown) => {
         throw within(`failed to fetch remote ${remote}`, error);
       });
       await git.run("reflog", "expire", "--all", "--expire=now");

@@ -40,13 +40,16 @@ export function qualifiedBranch(ref: string): string {
   return ref.startsWith("refs/") ? ref : `refs/heads/${ref}`;
 }
 
-/** Asks the remote; a branch beats a tag of the same name. */
-export async function resolveRemotely(id: GitIdentifier, git: GitCli): Promise<ResolvedRef> {
-  const defaultBranch = id.ref === "" ? await readDefaultBranch(id.remote, git) : "";
+/**
+ * Asks the remote; a branch beats a tag of the same name.
+ * @param url what is asked in its place
+ */
+export async function resolveRemotely(id: GitIdentifier, git: GitCli, url = id.remote): Promise<ResolvedRef> {
+  const defaultBranch = id.ref === "" ? await readDefaultBranch(url, git) : "";
   const ref = id.ref === "" ? defaultBranch : id.ref;
   let output: string;
   try {
-    output = (await git.run("ls-remote", "--", id.remote, ref, `${ref}^{}`)).toString("utf8");
+    output = (await git.run("ls-remote", "--", url, ref, `${ref}^{}`)).toString("utf8");
   } catch (error) {
     throw within(`failed to fetch remote ${redactCredentials(id.remote)}`, error);
   }

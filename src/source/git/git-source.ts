@@ -9,6 +9,7 @@ import { readSecret } from "../session/secrets.ts";
 import { openSshAgentSocket } from "../session/ssh-agent-socket.ts";
 import { commitLayer, type ResolveOptions, type SourceContext, type SourceHandler } from "../source-handler.ts";
 import { type SourceRequest, sourceError } from "../source-identifier.ts";
+import { checkoutBundle, StagedBundle } from "./git-bundle.ts";
 import { checkoutGit } from "./git-checkout.ts";
 import { type CommandRunner, GitCli } from "./git-cli.ts";
 import { type GitIdentifier, gitCacheKey, parseGitIdentifier } from "./git-identifier.ts";
@@ -22,6 +23,13 @@ export interface GitSourceOptions {
   readonly runner: CommandRunner;
   /** Holds the bare repositories shared by all builds on this agent. */
   readonly mirrorDirectory: string;
+  /** For bundles. */
+  readonly blobs: BlobReader;
+}
+
+/** Reads sources that are one blob. */
+export interface BlobReader {
+  open(source: SourceRequest, context: SourceContext): Promise<AsyncIterable<Uint8Array>>;
 }
 
 /** `git://` sources through the git command (BuildKit source/git). One remote is used by one task at a time. */
@@ -30,8 +38,10 @@ export class GitSource implements SourceHandler {
   readonly #runner: CommandRunner;
   readonly #mirrors: GitMirrors;
   readonly #remotes = new KeyedMutex();
+  readonly #blobs: BlobReader;
 
   constructor(options: GitSourceOptions) {
+    this.#blobs = options.blobs;
     this.#snapshotter = options.snapshotter;
     this.#runner = options.runner;
     this.#mirrors = new GitMirrors(options.mirrorDirectory);
@@ -39,7 +49,7 @@ export class GitSource implements SourceHandler {
 
   /** Pin = the object the ref names. Details: `ref`, `commitChecksum` (behind an annotated tag), `defaultBranch`. */
   async resolve(source: SourceRequest, context: SourceContext, options: ResolveOptions = {}): Promise<ResolvedSource> {
-    const id = parseGitIdentifier(source);
+    const id = pinned(parseGitIdentifier(source));
     const found = options.known === undefined ? await this.#resolve(id, context) : recall(options.known);
     const resolved = describe(id, found);
     if (options.gitObjects !== true && id.signature === undefined) return resolved;
@@ -54,7 +64,7 @@ export class GitSource implements SourceHandler {
     given: ResolvedSource | undefined,
     context: SourceContext,
   ): Promise<OutputsResult> {
-    const id = parseGitIdentifier(source);
+    const id = pinned(parseGitIdentifier(source));
     const wanted = given === undefined ? await this.#resolve(id, context) : recall(given);
     const record = {
       description: `git snapshot for ${redactCredentials(id.remote)}#${id.ref || wanted.defaultBranch}`,
@@ -62,13 +72,12 @@ export class GitSource implements SourceHandler {
     };
     using _remote = await this.#remotes.lock(id.remote, context.signal);
     await using login = await this.#login(id, context);
-    const gitDir = await this.#mirrors.fetch(id, wanted, login.git);
-    return commitLayer(this.#snapshotter, context, record, (directory) =>
-      checkoutGit({
-        ...{ id, wanted, git: login.git, gitDir, directory },
-        openFileModes: source.compatibilityVersion === compatibilityVersion013,
-      }),
-    );
+    const gitDir = await this.#mirror(id, wanted, login.git, context);
+    return await commitLayer(this.#snapshotter, context, record, (directory) => {
+      const job = { id, wanted, git: login.git, gitDir, directory };
+      if (id.checkoutBundle) return checkoutBundle(job);
+      return checkoutGit({ ...job, openFileModes: source.compatibilityVersion === compatibilityVersion013 });
+    });
   }
 
   /** The raw objects behind a ref; these need a fetch. */
@@ -79,7 +88,7 @@ export class GitSource implements SourceHandler {
   ): Promise<{ readonly commit: NamedObject; readonly tag?: NamedObject }> {
     using _remote = await this.#remotes.lock(id.remote, context.signal);
     await using login = await this.#login(id, context);
-    const git = login.git.with({ gitDir: await this.#mirrors.fetch(id, wanted, login.git) });
+    const git = login.git.with({ gitDir: await this.#mirror(id, wanted, login.git, context) });
     const read = async (type: string, name: string) => ({ name, raw: await git.run("cat-file", type, name) });
     const type = await git.text("cat-file", "-t", wanted.sha);
     if (type === "commit") return { commit: await read("commit", wanted.sha) };
@@ -92,7 +101,19 @@ export class GitSource implements SourceHandler {
     const local = resolveLocally(id);
     if (local !== undefined) return local;
     await using login = await this.#login(id, context);
-    return resolveRemotely(id, login.git);
+    await using bundle = this.#staged(id, login.git, context);
+    return await resolveRemotely(id, login.git, await bundle?.url());
+  }
+
+  /** @returns git directory of the repository that has what is wanted */
+  async #mirror(id: GitIdentifier, wanted: ResolvedRef, git: GitCli, context: SourceContext): Promise<string> {
+    await using bundle = this.#staged(id, git, context);
+    return await this.#mirrors.fetch(id, wanted, git, async () => (await bundle?.url()) ?? "origin");
+  }
+
+  #staged({ bundle, checksum }: GitIdentifier, git: GitCli, context: SourceContext): StagedBundle | undefined {
+    if (bundle === undefined) return undefined;
+    return new StagedBundle(bundle, checksum, git, () => this.#blobs.open(bundle.blob, context));
   }
 
   /** A git command with the client's credentials at hand, for as long as it is not disposed. */
@@ -118,6 +139,11 @@ export class GitSource implements SourceHandler {
       throw error;
     }
   }
+}
+
+/** Of a bundle no default branch is known, but the commit. */
+function pinned(id: GitIdentifier): GitIdentifier {
+  return id.bundle !== undefined && id.ref === "" ? { ...id, ref: id.checksum } : id;
 }
 
 function describe(id: GitIdentifier, found: ResolvedRef): ResolvedSource {

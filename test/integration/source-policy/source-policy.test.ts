@@ -104,6 +104,17 @@ describe("source policies", () => {
     await assert.rejects(client.build({ dockerfile, sourcePolicy: policy(deny("local://dockerfile")) }), /denied/);
   });
 
+  it("applies to named contexts, which may become directories", async () => {
+    const replacement = await client.writeContext({ foo: "from a directory" });
+    const path = await exported({
+      dockerfile: "FROM scratch AS replace\nFROM scratch\nCOPY --from=replace /foo /\n",
+      options: { "context:replace": "docker-image://example.com/base:1" },
+      locals: { test: replacement },
+      sourcePolicy: policy(convert(select("docker-image://example.com/base:1", MatchType.EXACT), "local://test")),
+    });
+    assert.equal(await readFile(join(path, "foo"), "utf8"), "from a directory");
+  });
+
   it("tells in provenance what was used", async () => {
     const dockerfile = "FROM example.com/base:1\nRUN echo used\n";
     const path = await exported({

@@ -7,6 +7,7 @@ import { GetSecretRequest, GetSecretResponse } from "../../../src/api/gen/secret
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
 import type { SessionGroup } from "../../../src/core/seams/session-caller.ts";
+import { sha256 } from "../../../src/core/values/digest.ts";
 import type { CommandRunner } from "../../../src/source/index.ts";
 import { GitSource } from "../../../src/source/index.ts";
 import { FakeSession, FakeSessionGroup } from "../../helpers/fake-session.ts";
@@ -223,7 +224,10 @@ describe("GitSource", () => {
         return box.spawner.run(argv, options);
       },
     };
-    const git = new GitSource({ snapshotter: box.snapshotter, runner, mirrorDirectory: join(box.root, "git") });
+    const git = new GitSource({
+      ...{ snapshotter: box.snapshotter, runner, mirrorDirectory: join(box.root, "git") },
+      blobs: box.blob,
+    });
     const request = source("main.git", "#main", { "git.authtokensecret": "GIT_AUTH_TOKEN" });
     const host = new URL(server.url("")).host;
     const { path } = await fetchTree(request, secretSession({ [`GIT_AUTH_TOKEN.${host}`]: secret }), git);
@@ -284,6 +288,104 @@ describe("GitSource", () => {
     await assert.rejects(box.git.resolve(request, box.context(), { known }), /git object is not signed/);
   });
 
+  describe("bundles", () => {
+    /** The file that a checkout as a bundle is. */
+    async function bundleOf(request: ReturnType<typeof source>, from = box.git): Promise<Buffer> {
+      const attrs = { ...request.attrs, "git.checkoutbundle": "true" };
+      const { path, resolved } = await fetchTree({ ...request, attrs }, undefined, from);
+      assert.match(resolved.cacheKey, /\(bundle\)$/);
+      assert.deepEqual(readdirSync(path), ["bundle"]);
+      return readFileSync(join(path, "bundle"));
+    }
+
+    /** Attributes to read a bundle, and sources that have its blob. */
+    function reading(bytes: Buffer, checksum: string) {
+      const blob = { opened: [] as string[] };
+      const git = new GitSource({
+        ...{ snapshotter: box.snapshotter, runner: box.spawner, mirrorDirectory: join(box.root, "other") },
+        blobs: {
+          open: async ({ identifier }) => {
+            blob.opened.push(identifier);
+            return (async function* () {
+              yield bytes;
+            })();
+          },
+        },
+      });
+      const locator = `docker-image+blob://host/bundles@${sha256(bytes)}`;
+      return { git, blob, locator, attrs: { "git.bundle": locator, "git.checksum": checksum } };
+    }
+
+    it("hold a commit with its history, and are read in place of the remote", async () => {
+      commit("main.git", { f: "1" });
+      const head = commit("main.git", { f: "2" });
+      // Brings one commit only.
+      await fetchTree(source("main.git", "#main"));
+      const bytes = await bundleOf(source("main.git", "#main"));
+      commit("main.git", { f: "3" });
+      // The remote is not asked.
+      server.requiredAuthorization = "nobody";
+      for (const fragment of ["#main", "", `#${head}`]) {
+        const { git, blob, locator, attrs } = reading(bytes, head);
+        const { path, resolved } = await fetchTree(source("main.git", fragment, attrs), undefined, git);
+        assert.equal(resolved.pin, head);
+        assert.equal(readFileSync(join(path, "f"), "utf8"), "2");
+        assert.ok(blob.opened.every((identifier) => identifier === locator));
+      }
+      const { git, attrs } = reading(bytes, head);
+      const again = await bundleOf(source("main.git", "#main", attrs), git);
+      const kept = await fetchTree(source("main.git", "#main", { ...attrs, "git.keepgitdir": "true" }), undefined, git);
+      assert.ok(existsSync(join(kept.path, ".git", "refs", "heads", "main")));
+      const file = join(box.root, "again.bundle");
+      writeFileSync(file, again);
+      assert.match(server.git("main.git", "bundle", "verify", file), /records a complete history/);
+      assert.match(server.git("main.git", "bundle", "list-heads", file), new RegExp(`^${head} refs/heads/main$`, "m"));
+    });
+
+    it("hold tags", async () => {
+      const head = commit("main.git", { f: "1" });
+      server.git("main.git", "tag", "-a", "-m", "m", "v1");
+      for (const [fragment, name] of [
+        ["#refs/tags/v1", "refs/tags/v1"],
+        ["#v1", "refs/heads/v1"],
+        [`#${head}`, "refs/heads/main"],
+      ] as const) {
+        const file = join(box.root, "tags.bundle");
+        writeFileSync(file, await bundleOf(source("main.git", fragment)));
+        assert.match(server.git("main.git", "bundle", "list-heads", file), new RegExp(` ${name}$`, "m"));
+      }
+    });
+
+    it("must be what they are said to be", async () => {
+      const head = commit("main.git", { f: "1" });
+      const bytes = await bundleOf(source("main.git", "#main"));
+      const other = "1".repeat(40);
+      const fetchFrom = (data: Buffer, checksum: string, more: Record<string, string> = {}) => {
+        const { git, attrs } = reading(data, checksum);
+        return fetchTree(source("main.git", `#${checksum}`, { ...attrs, ...more }), undefined, git);
+      };
+      await assert.rejects(fetchFrom(bytes, other), new RegExp(`commit ${other} not found in bundle host/bundles@`));
+      await assert.rejects(fetchFrom(Buffer.from("nonsense"), head), /failed to inspect git bundle/);
+      const named = `docker-image+blob://host/x@${sha256("other")}`;
+      await assert.rejects(fetchFrom(bytes, head, { "git.bundle": named }), /expected checksum to match sha256:/);
+      for (const [attrs, message] of [
+        [{ "git.bundle": "x" }, 'failed to parse git.bundle locator "x": missing scheme'],
+        [
+          { "git.bundle": "http://x@sha256:a" },
+          /^git\.bundle locator scheme "http" is not supported; expected "docker-image\+blob"/,
+        ],
+        [{ "git.bundle": "oci-layout+blob://x/y:1" }, /invalid digest/],
+        [{ "git.bundle": named, "git.checksum": "" }, "git.bundle requires git.checksum to be set"],
+        [
+          { "git.checkoutbundle": "true", "git.keepgitdir": "true" },
+          "git.checkoutbundle is incompatible with git.keepgitdir",
+        ],
+      ] as const) {
+        await assert.rejects(box.git.resolve(source("main.git", "#main", attrs), box.context()), { message });
+      }
+    });
+  });
+
   it("goes on with a repository that a killed git has left", async () => {
     commit("main.git", { f: "1" });
     await fetchTree(source("main.git", "#main"));
@@ -297,7 +399,10 @@ describe("GitSource", () => {
     mkdirSync(join(mirrors, "new-half"));
     commit("main.git", { f: "2" });
     commit("other.git", { f: "3" });
-    const git = new GitSource({ snapshotter: box.snapshotter, runner: box.spawner, mirrorDirectory: mirrors });
+    const git = new GitSource({
+      ...{ snapshotter: box.snapshotter, runner: box.spawner, mirrorDirectory: mirrors },
+      blobs: box.blob,
+    });
     const { path } = await fetchTree(source("main.git", "#main"), undefined, git);
     assert.equal(readFileSync(join(path, "f"), "utf8"), "2");
     assert.deepEqual(left.map((path) => existsSync(join(mirrors, name, path))).filter(Boolean), []);
@@ -317,7 +422,10 @@ describe("GitSource", () => {
         return box.spawner.run(argv, options);
       },
     };
-    const git = new GitSource({ snapshotter: box.snapshotter, runner, mirrorDirectory: join(box.root, "git") });
+    const git = new GitSource({
+      ...{ snapshotter: box.snapshotter, runner, mirrorDirectory: join(box.root, "git") },
+      blobs: box.blob,
+    });
     await assert.rejects(git.fetch(request, resolved, box.context(undefined, abort.signal)), reason);
     assert.deepEqual([...box.snapshotter.list()], []);
     const { path } = await fetchTree(request);

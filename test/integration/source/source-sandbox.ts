@@ -47,6 +47,7 @@ export async function openSourceSandbox(options: { mirrors?: Record<string, stri
   const logs: string[] = [];
   const statuses: ProgressStatus[] = [];
   let nextId = 0;
+  const blob = new BlobSource({ snapshotter, registry });
   return {
     root,
     registry,
@@ -54,9 +55,9 @@ export async function openSourceSandbox(options: { mirrors?: Record<string, stri
     snapshotter,
     logs,
     statuses,
-    git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory: join(root, "git") }),
+    git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory: join(root, "git"), blobs: blob }),
     http: new HttpSource({ snapshotter, content, validators, dispatcher }),
-    blob: new BlobSource({ snapshotter, registry }),
+    blob,
     context: (sessions = noSessions, signal = new AbortController().signal) => ({
       sessions,
       signal,

@@ -71,6 +71,23 @@ describe("Capture", () => {
 });
 
 describe("captureEdge()", () => {
+  it("names the bundle that was read in place of a repository", () => {
+    const commit = "1".repeat(40);
+    const attrs = (scheme: string) => ({
+      "git.fullurl": "https://host/r.git",
+      "git.checksum": commit,
+      ...(scheme === "" ? {} : { "git.bundle": `${scheme}://store/name@${digest}` }),
+    });
+    const schemes = ["", "docker-image+blob", "oci-layout+blob", "oci-layout+blob"];
+    const all = capture(...schemes.map((scheme) => [source("git://host/r.git#main", attrs(scheme)), commit] as const));
+    const repository = { uri: "https://host/r.git#main", digest: { sha1: commit } };
+    const bundle = (type: string) => ({
+      uri: `pkg:${type}/store/name@latest?ref_type=bundle&vcs_url=https:%2F%2Fhost%2Fr.git%23main`,
+      digest: { sha256: hex },
+    });
+    assert.deepEqual(materialsOf(all), [repository, repository, bundle("docker"), repository, bundle("oci")]);
+  });
+
   it("takes the pins of sources and hides credentials", () => {
     const commit = "1".repeat(40);
     const all = capture(
