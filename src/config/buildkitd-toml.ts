@@ -47,6 +47,7 @@ export interface FileSettings {
   readonly disabledFrontends?: readonly string[];
   /** Repositories frontend images may come from. */
   readonly frontendRepositories?: readonly string[];
+  readonly debugAddress?: string;
   readonly provenanceEnvDir?: string;
 }
 
@@ -89,12 +90,13 @@ function generalSettings(root: TomlTable, unsupported: string[]) {
   const dns = root.table("dns");
   unsupported.push(
     ...root.takeUnsupported("proxyNetwork", "history", "system", "cache", "cdi", "otel"),
-    ...grpc.takeUnsupported("debugAddress", "uid", "securityDescriptor", "max_send_message_size"),
+    ...grpc.takeUnsupported("uid", "securityDescriptor", "max_send_message_size"),
   );
   return {
     root: root.string("root"),
     debug: root.boolean("debug") || root.boolean("trace") || undefined,
     insecureEntitlements: root.strings("insecure-entitlements"),
+    debugAddress: grpc.string("debugAddress") || undefined,
     provenanceEnvDir: root.string("provenanceEnvDir") || undefined,
     logFormat: log.choice("format", logFormats),
     logLevel: logLevel(log),

@@ -14,6 +14,7 @@ export interface FrontDoorFlags {
   readonly tlscacert?: string;
   readonly group?: string;
   readonly allowInsecureEntitlement?: readonly string[];
+  readonly metricsAddr?: string;
   readonly keepFailed?: string;
 }
 

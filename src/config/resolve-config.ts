@@ -127,6 +127,7 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
   }
   if (ca !== undefined && cert === undefined) throw new ConfigError("--tlscacert needs --tlscert and --tlskey");
   const group = flags.group ?? settings.gid?.toString();
+  const metricsListen = flags.metricsAddr ?? settings.debugAddress;
   const keepFailedMs = duration("--keep-failed", flags.keepFailed);
   return {
     addresses: flags.addr ?? settings.addresses ?? [defaultSocket(env)],
@@ -136,6 +137,7 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
     ...(settings.frontendRepositories === undefined ? {} : { frontendRepositories: settings.frontendRepositories }),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key, ...(ca === undefined ? {} : { ca }) } }),
     ...(group === undefined ? {} : { socketGroup: group }),
+    ...(metricsListen === undefined ? {} : { metricsListen }),
     ...(keepFailedMs === undefined ? {} : { keepFailedMs }),
     ...(settings.provenanceEnvDir === undefined ? {} : { provenanceEnvDir: settings.provenanceEnvDir }),
   };

@@ -32,7 +32,7 @@ import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
 import { isCacheKeyEntry, Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
-import { otlpForwarder } from "../telemetry/index.ts";
+import { otlpForwarder, serveMetrics } from "../telemetry/index.ts";
 import { dialAddress, splitHostPort } from "../util/host-port.ts";
 import { decode } from "../util/msgpack.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
@@ -65,6 +65,8 @@ import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
 import { GatewayFrontend } from "./gateway/gateway-frontend.ts";
 import { FleetHistory } from "./history/index.ts";
+import { FleetMetrics } from "./metrics/fleet-metrics.ts";
+import { MeteredDispatcher } from "./metrics/metered-dispatcher.ts";
 import { openIndex } from "./open-index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
@@ -89,6 +91,8 @@ export interface CoordinatorOptions {
   readonly stateDir: string;
   /** Where agents dial in; absent when the only agent is in this process. */
   readonly agentLink?: { readonly listen: string; readonly advertise?: string; readonly tls?: MutualTls };
+  /** `host:port` for Prometheus; absent: nothing is served. */
+  readonly metricsListen?: string;
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly onPlaced?: (placed: PlacedTask) => void;
@@ -163,6 +167,15 @@ export class Coordinator implements AsyncDisposable {
     const scheduler = owned.use(
       new FleetScheduler({ coordinatorId: options.id, registry, clock, locations: new CatalogLocations(catalog) }),
     );
+    const metrics = new FleetMetrics({
+      agents: () => registry.agents,
+      queue: () => scheduler.queued,
+      buildsRunning: () => rules.size,
+    });
+    if (options.metricsListen !== undefined) {
+      const { address } = owned.use(await serveMetrics(options.metricsListen, metrics.registry));
+      logger.info("metrics are served", { address });
+    }
     const planner = new TaskPlanner({
       registry,
       history: planning.history,
@@ -185,8 +198,10 @@ export class Coordinator implements AsyncDisposable {
         cacheMounts,
         holdLayers: (ids) => held.pin(ids),
         sessionIsLive,
+        onFetched: (bytes) => metrics.bytesFetched(bytes),
         onPlaced: (placed) => {
           options.onPlaced?.(placed);
+          metrics.taskPlaced(placed.kind, placed.waitedMs);
           const { kind, agentId, vertex } = placed;
           if (vertex === undefined || !debugs({ ...vertex, inputs: [] })) return;
           logger.debug("scheduler: task placed", { kind, agent: agentId, vertex: vertex.digest, name: vertex.name });
@@ -206,7 +221,7 @@ export class Coordinator implements AsyncDisposable {
     const registryClient = new RegistryClient({ hosts, logger });
     const images = new ImageResolver({ registry: registryClient });
     const entitlements = new Set(frontDoor.insecureEntitlements);
-    const tasks = new TracingDispatcher(dispatcher);
+    const tasks = new TracingDispatcher(new MeteredDispatcher(dispatcher, metrics));
     const resolvedSources = new ResolvedSources();
     const ops = new FleetOps({
       dispatcher: tasks,
@@ -274,6 +289,7 @@ export class Coordinator implements AsyncDisposable {
     const cacheImporters = [new LocalCacheImporter(), new RegistryCacheImporter(registryClient)];
     const builds = new FleetBuildService({
       solver,
+      onBuildEnded: (build) => metrics.buildEnded(build),
       onGraph: (root) => planning.ranks.note(root),
       dispatcher: tasks,
       registry,

@@ -33,6 +33,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
       bus,
       keyValues: new NatsKeyValueStore(connection),
       stateDir: config.stateDir,
+      ...(config.metricsListen === undefined ? {} : { metricsListen: config.metricsListen }),
       agentLink: { ...config.agentLink, ...(tls === undefined ? {} : { tls }) },
       logger: logger.child({ coordinator: id }),
     }),

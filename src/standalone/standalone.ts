@@ -38,6 +38,7 @@ export class Standalone implements AsyncDisposable {
       bus,
       keyValues,
       stateDir: join(config.root, "coordinator"),
+      ...(config.metricsListen === undefined ? {} : { metricsListen: config.metricsListen }),
       logger,
       beforeListening: async ({ taskSessions, registry }) => {
         agents.use(

@@ -1,4 +1,5 @@
 export { MemoryTrace } from "./memory-trace.ts";
+export { type MetricsServer, serveMetrics } from "./metrics-server.ts";
 export { otlpForwarder } from "./otlp-forwarder.ts";
 export type { SpanRecord } from "./otlp-spans.ts";
 export { createLogger, type PinoLoggerOptions } from "./pino-logger.ts";

@@ -34,8 +34,8 @@ export const daemonFlags: Readonly<Record<string, DaemonFlag>> = {
   group: { kind: "text", means: "group", help: "group (name or gid) of the listening unix sockets" },
   debugaddr: {
     kind: "text",
-    ignored: "there is no debug server",
-    help: "address of the debug server",
+    means: "metricsAddr",
+    help: "address of the debug server: /metrics, /healthz",
   },
   tlscert: { kind: "text", means: "tlscert", help: "certificate file" },
   tlskey: { kind: "text", means: "tlskey", help: "key file" },

@@ -32,13 +32,18 @@ export function addFrontDoorOptions(command: Command): void {
     "what builds may ask for: network.host, security.insecure, device; may be repeated",
     collect,
   );
+  command.option("--metrics-addr <host:port>", "serve figures for Prometheus here, at /metrics (default: nowhere)");
   command.option("--keep-failed <time>", "keep the files of failed steps, for `debug shell`; 0 for not (default: 10m)");
 }
 
 /** Flags of what runs steps. */
 export function addWorkerOptions(command: Command): void {
   command.optionsGroup("Running steps:");
-  command.option("--slots <n>", "steps run at the same time (default: number of CPUs)", wholeNumber("--slots"));
+  command.option(
+    "--slots <n>",
+    "steps run at the same time (default: as cores and memory allow)",
+    wholeNumber("--slots"),
+  );
   command.option("--label <key=value>", "label that builds can ask for; may be repeated", collect);
   command.option(
     "--platform <os/arch>",

@@ -76,6 +76,11 @@ export class RulesOfBuilds {
     return { [Symbol.dispose]: () => void this.#rules.delete(jobId) };
   }
 
+  /** Builds in progress. */
+  get size(): number {
+    return this.#rules.size;
+  }
+
   of(jobIds: readonly string[]): readonly BuildRules[] {
     return jobIds.flatMap((id) => this.#rules.get(id) ?? []);
   }

@@ -32,6 +32,7 @@ import type {
   UsageRecord,
 } from "../front-door/index.ts";
 import type { FleetHistory } from "../history/index.ts";
+import type { EndedBuild } from "../metrics/fleet-metrics.ts";
 import { BuildProvenance, InputOrigins, type ProvenanceEnvironment, parseAttestOptions } from "../provenance/index.ts";
 import { BuildBridge } from "./build-bridge.ts";
 import type { BuildRules, RulesOfBuilds } from "./build-rules.ts";
@@ -64,6 +65,7 @@ export interface FleetBuildServiceOptions {
   readonly failedSteps: FailedSteps;
   readonly history: FleetHistory;
   readonly rules: RulesOfBuilds;
+  readonly onBuildEnded: (build: EndedBuild) => void;
   /** Told of every graph that is about to be built. */
   readonly onGraph: (root: LlbVertex) => void;
   readonly logger: Logger;
@@ -159,7 +161,9 @@ export class FleetBuildService implements BuildService {
       recording,
       provenance,
       attest,
-      onEnd: (error) => {
+      onEnd: (error, steps) => {
+        const seconds = (Date.now() - job.startedAt) / 1000;
+        this.#options.onBuildEnded({ failed: error !== undefined, seconds, steps });
         failures.end(error !== undefined);
         registered[Symbol.dispose]();
         provenance[Symbol.dispose]();

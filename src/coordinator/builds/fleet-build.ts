@@ -12,7 +12,7 @@ import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { isMultiRef } from "../../exporters/index.ts";
 import { checkTerminal } from "../../llb/definition/index.ts";
-import type { CachedResult, Job } from "../../solver/index.ts";
+import type { CachedResult, Job, VertexOutcome } from "../../solver/index.ts";
 import { withSignal } from "../../util/abort.ts";
 import { allOrAbort } from "../../util/all-or-abort.ts";
 import type { CacheExports } from "../caching/cache-exports.ts";
@@ -51,8 +51,8 @@ export interface FleetBuildOptions {
   readonly recording: BuildRecording | undefined;
   readonly provenance: BuildProvenance;
   readonly attest: AttestOptions;
-  /** Called when the job is gone, before the record is complete, with why the build failed. */
-  readonly onEnd: (error: BuildError | undefined) => void;
+  /** Called when the job is gone, before the record is complete, with why the build failed, and what became of its vertices. */
+  readonly onEnd: (error: BuildError | undefined, steps: readonly VertexOutcome[]) => void;
   readonly logger: Logger;
 }
 
@@ -129,13 +129,14 @@ export class FleetBuild implements ActiveBuild {
   async #end(outcome: BuildOutcome): Promise<void> {
     const { logger, params, job, recording } = this.#options;
     const { error } = outcome;
-    const steps = recording === undefined ? [] : recordSteps(job.outcomes());
+    const outcomes = job.outcomes();
+    const steps = recording === undefined ? [] : recordSteps(outcomes);
     if (error === undefined) logger.info("build finished", { ref: params.ref });
     else logger.info("build failed", { ref: params.ref, error: error.message });
     try {
       await job.discard();
     } finally {
-      this.#options.onEnd(error);
+      this.#options.onEnd(error, outcomes);
       await recording?.end({ ...outcome, steps }, this.progress(AbortSignal.timeout(recordTimeoutMs)));
     }
   }

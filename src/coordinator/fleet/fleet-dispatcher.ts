@@ -48,11 +48,15 @@ export interface FleetDispatcherOptions {
   readonly sessionIsLive: (id: string) => boolean;
   /** Told where each step ran; for progress, `explain` and the demo. */
   readonly onPlaced?: (placed: PlacedTask) => void;
+  /** Told of unpacked bytes that tasks brought to their agents, from others and from outside. */
+  readonly onFetched?: (bytes: number) => void;
 }
 
 export interface PlacedTask {
   readonly kind: TaskKind;
   readonly agentId: string;
+  /** From the wish to the agent that took it. */
+  readonly waitedMs: number;
   readonly vertex?: { readonly digest: string; readonly name: string };
 }
 
@@ -157,6 +161,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       // Before there is an agent: who waits for another step takes no slot.
       locks = await cacheMounts.enter(uses, attempt.taskId, context);
       const waiting = planner.waitingTask(attempt.taskId, kind, { layers: ids, mounts: uses, avoid: avoided }, context);
+      const queuedAt = this.#options.clock.now();
       const queued = this.#options.scheduler.submit(waiting);
       ticket = queued;
       agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
@@ -164,7 +169,13 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         span.set({ "placed.agent": placed.id });
         return placed;
       });
-      this.#options.onPlaced?.({ kind, agentId: agent.id, ...(context.vertex && { vertex: context.vertex }) });
+      const waitedMs = this.#options.clock.now() - queuedAt;
+      this.#options.onPlaced?.({
+        kind,
+        agentId: agent.id,
+        waitedMs,
+        ...(context.vertex && { vertex: context.vertex }),
+      });
       // With one agent there is nothing to tell.
       const shown =
         kind === "exec" && this.#options.registry.agents.length > 1
@@ -176,6 +187,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         const { result, fetched } = await withSignal(attempt.outcome, context.signal);
         const { layers = [], cacheMounts: published = [] } = result as Partial<TaskResult<"exec">>;
         await this.#record(agent.id, layers, fetched);
+        this.#options.onFetched?.(this.#infos(fetched).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
         await cacheMounts.publish(agent.id, published, uses, locks);
         planner.learn(context, result);
         this.#lineage.remember(kind, body, layers);

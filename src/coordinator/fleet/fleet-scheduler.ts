@@ -8,7 +8,7 @@ import { withSignal } from "../../util/abort.ts";
 import { Scheduler } from "../scheduling/scheduler.ts";
 import type { LayerLocations, WaitingTask } from "../scheduling/waiting-task.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
-import { fittingAgents, unmetRequirement } from "./requirement.ts";
+import { fittingAgents, requirementLabels, unmetRequirement } from "./requirement.ts";
 
 export interface FleetSchedulerOptions {
   readonly coordinatorId: string;
@@ -28,6 +28,15 @@ export interface Ticket extends Disposable {
   refused(): void;
   /** What it waits for now, e.g. `a slot: 3 agents are busy`. */
   readonly awaited: string;
+}
+
+/** Tasks without an agent that may run on the same agents. */
+export interface QueuedWork {
+  readonly platform: string;
+  readonly pool: string;
+  readonly tasks: number;
+  /** Predicted. */
+  readonly coreSeconds: number;
 }
 
 /** No agent at all for this long: the build fails rather than wait for ever. */
@@ -73,6 +82,19 @@ export class FleetScheduler implements Disposable {
     });
     for (const agent of registry.agents) this.#hear(agent);
     this.#timer = setInterval(() => this.#check(), checkIntervalMs);
+  }
+
+  /** What waits, by platform and pool. */
+  get queued(): readonly QueuedWork[] {
+    const work = new Map<string, QueuedWork>();
+    for (const { task } of this.#waiting.values()) {
+      const labels = requirementLabels(task.requirement);
+      const key = `${labels.platform} ${labels.pool}`;
+      const { tasks, coreSeconds } = work.get(key) ?? { tasks: 0, coreSeconds: 0 };
+      const more = task.expectedSeconds * task.demand.cpu;
+      work.set(key, { ...labels, tasks: tasks + 1, coreSeconds: coreSeconds + more });
+    }
+    return [...work.values()];
   }
 
   submit(task: WaitingTask): Ticket {

@@ -17,6 +17,13 @@ export function requirementName(platform: Platform | undefined, constraints: rea
   return JSON.stringify(requirement);
 }
 
+/** What autoscaling tells apart: the platform, and the pool that a worker filter names; empty for any. */
+export function requirementLabels(name: string): { readonly platform: string; readonly pool: string } {
+  const { platform, constraints } = JSON.parse(name) as Requirement;
+  const pools = constraints.flatMap((filter) => /(?:^|,)labels\.(?:"pool"|pool)==([\w.-]+)/.exec(filter)?.[1] ?? []);
+  return { platform: platform === undefined ? "" : formatPlatform(platform), pool: pools[0] ?? "" };
+}
+
 /** The agents that may run what has the requirement. */
 export function fittingAgents(name: string, agents: readonly AgentRecord[]): readonly AgentRecord[] {
   const { platform, constraints } = JSON.parse(name) as Requirement;
