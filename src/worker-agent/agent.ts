@@ -197,6 +197,10 @@ export class Agent implements AsyncDisposable {
       layers: layerRecords,
       poll: new ReleasePoll({ agentId: id, bus, clock, coordinators: owned.use(new LiveCoordinators(bus)) }),
       tasksInHand: () => tasks.inHand,
+      forgetGone: async () => {
+        await local.forgetGone();
+        await httpSource.forgetGone();
+      },
       logger,
       onDropped: (dropped) => bus.publish(subjects.layersDropped, encode({ agentId: id, ...dropped })),
     });
@@ -226,10 +230,11 @@ export class Agent implements AsyncDisposable {
     const local = owned.use(
       new LocalSourceFetcher({ snapshotter, stateDir: join(root, "local-sources"), logger, hasher }),
     );
+    const httpSource = new HttpSource({ snapshotter, content, validators, dispatcher: http });
     const blob = new BlobSource({ registry, snapshotter });
     const handlers = new SourceHandlers({
       git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory, blobs: blob }),
-      http: new HttpSource({ snapshotter, content, validators, dispatcher: http }),
+      http: httpSource,
       blob,
       local,
     });

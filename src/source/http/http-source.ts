@@ -115,6 +115,20 @@ export class HttpSource implements SourceHandler {
     });
   }
 
+  /** Forgets answers whose content is not here any more. */
+  async forgetGone(): Promise<void> {
+    const { validators, content } = this.#options;
+    const known = new Map<string, readonly Validator[]>();
+    using watch = validators.watch("", ({ key, value }) => {
+      if (value !== undefined) known.set(key, parseValidators(value));
+    });
+    await watch.ready;
+    for (const [key, answers] of known) {
+      const present = await Promise.all(answers.map(({ digest }) => content.stat(digest)));
+      if (present.every((blob) => blob === undefined)) await validators.delete(key);
+    }
+  }
+
   async #verify(
     id: HttpIdentifier,
     { publicKey, signature }: NonNullable<HttpIdentifier["signature"]>,

@@ -27,6 +27,8 @@ export interface AgentInventoryOptions {
   readonly poll: ReleasePoll;
   /** What the tasks running here have in hand now. */
   readonly tasksInHand: () => TasksInHand;
+  /** Drops what is remembered of layers and blobs that are gone; called when no source is being fetched. */
+  readonly forgetGone: () => Promise<void>;
   /** Tells coordinators what became of layers. */
   readonly onDropped: (dropped: Omit<LayersDropped, "agentId">) => void;
   readonly logger: Logger;
@@ -127,8 +129,15 @@ export class AgentInventory {
     for (const rule of rules) await this.#apply(rule, round, state);
     if (state.removed.length > 0) await this.#options.blobs.forgetGone(new Set(state.removed.map(({ id }) => id)));
     const freed = await this.#removeStrayBlobs(await this.#options.blobs.survey());
+    if (state.removed.length + freed > 0) await this.#forgetGone();
     const { usedBytes } = freed > 0 || state.survey === undefined ? await this.#survey(state.mounts) : state.survey;
     return { removed: state.removed, usedBytes };
+  }
+
+  async #forgetGone(): Promise<void> {
+    const { forgetGone, tasksInHand, logger } = this.#options;
+    if (tasksInHand().fetchSources) return;
+    await forgetGone().catch((error) => logger.warn("what is gone is not forgotten", { error: String(error) }));
   }
 
   async #apply(rule: PruneOptions, round: PruneRound, state: RoundState): Promise<void> {

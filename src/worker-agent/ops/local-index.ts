@@ -49,6 +49,16 @@ export class LocalIndex {
     }
   }
 
+  /** Forgets transfers whose layer is not here any more. */
+  async forgetGone(isHere: (layer: LayerId) => boolean): Promise<void> {
+    const names = await readdir(this.#directory).catch((): string[] => []);
+    for (const name of names.filter((file) => file.endsWith(".json"))) {
+      const record = await this.#read(name);
+      if (record === undefined || isHere(record.layer)) continue;
+      for (const path of [join(this.#directory, name), record.treeFile]) await rm(path, { force: true });
+    }
+  }
+
   async #sweep(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const names = await readdir(this.#directory);

@@ -94,6 +94,11 @@ export class LocalSourceFetcher implements AsyncDisposable {
     }
   }
 
+  /** Forgets transfers whose layer is not here any more; call while none runs. */
+  async forgetGone(): Promise<void> {
+    await this.#index.forgetGone((layer) => this.#snapshotter.has(layer));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#receiver[Symbol.asyncDispose]();
   }

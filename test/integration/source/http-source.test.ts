@@ -10,7 +10,7 @@ import { BytesMessage } from "../../../src/api/gen/upload.ts";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
 import type { SessionGroup } from "../../../src/core/seams/session-caller.ts";
-import { digestHex, sha256 } from "../../../src/core/values/digest.ts";
+import { type Digest, digestHex, sha256 } from "../../../src/core/values/digest.ts";
 import { FakeSession, FakeSessionGroup } from "../../helpers/fake-session.ts";
 import { openSourceSandbox, type SourceSandbox } from "./source-sandbox.ts";
 
@@ -103,6 +103,31 @@ describe("HttpSource", () => {
     const third = await fetchFile(`${base}/f`);
     assert.equal(third.text, "v2");
     assert.notEqual(third.resolved.cacheKey, first.resolved.cacheKey);
+  });
+
+  it("forgets answers whose content is gone, and no others", async () => {
+    respond = (request, response) => {
+      response.writeHead(200, { etag: '"v1"' });
+      response.end(request.method === "HEAD" ? undefined : request.url);
+    };
+    const { resolved } = await fetchFile(`${base}/gone`);
+    await fetchFile(`${base}/kept`);
+    const remembered = async () => {
+      let count = 0;
+      using watch = box.validators.watch("", ({ value }) => void (value !== undefined && count++));
+      await watch.ready;
+      return count;
+    };
+    assert.equal(await remembered(), 2);
+    await box.content.delete(resolved.pin as Digest);
+    await box.http.forgetGone();
+    assert.equal(await remembered(), 1);
+    requests = [];
+    await fetchFile(`${base}/kept`);
+    assert.deepEqual(
+      requests.map(({ method }) => method),
+      ["HEAD"],
+    );
   });
 
   it("downloads anew what was damaged on the disk meanwhile", async () => {

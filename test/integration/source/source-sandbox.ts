@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { Agent } from "undici";
 import { MemoryKeyValueStore } from "../../../src/bus/memory/memory-key-value.ts";
 import { LocalContentStore } from "../../../src/content/index.ts";
+import type { ContentStore } from "../../../src/core/seams/content-store.ts";
+import type { KeyValue } from "../../../src/core/seams/key-value.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import type { ProgressStatus } from "../../../src/core/seams/progress.ts";
 import type { SessionGroup } from "../../../src/core/seams/session-caller.ts";
@@ -24,6 +26,9 @@ export interface SourceSandbox extends AsyncDisposable {
   readonly registry: RegistryClient;
   readonly spawner: ProcessSpawner;
   readonly snapshotter: Snapshotter;
+  readonly content: ContentStore;
+  /** What `http` remembers of answers. */
+  readonly validators: KeyValue;
   /** What the sources logged so far, both streams. */
   readonly logs: string[];
   readonly statuses: ProgressStatus[];
@@ -53,6 +58,8 @@ export async function openSourceSandbox(options: { mirrors?: Record<string, stri
     registry,
     spawner,
     snapshotter,
+    content,
+    validators,
     logs,
     statuses,
     git: new GitSource({ snapshotter, runner: spawner, mirrorDirectory: join(root, "git"), blobs: blob }),

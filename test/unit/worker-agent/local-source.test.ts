@@ -119,6 +119,18 @@ describe("LocalSourceFetcher", () => {
     assert.deepEqual(readdirSync(directory), kept);
   });
 
+  it("forgets transfers whose layer is gone, and no others", async () => {
+    const gone = await fetch();
+    const kept = await fetch({ "local.sharedkeyhint": "other" });
+    const files = () => readdirSync(join(state, "local-sources"));
+    assert.equal(files().length, 4);
+    rmSync(layers.path(gone.ref), { recursive: true });
+    await fetcher.forgetGone();
+    assert.equal(files().length, 2);
+    assert.deepEqual((await fetch({ "local.sharedkeyhint": "other" })).ref, kept.ref);
+    assert.notDeepEqual((await fetch()).ref, gone.ref);
+  });
+
   it("sends only what changed", async () => {
     const first = await fetch();
     writeFileSync(join(client, "README"), "new text");

@@ -40,6 +40,7 @@ describe("an agent's inventory", () => {
   let inventory: AgentInventory;
   let inHand: TasksInHand;
   let dropped: LayersDropped[];
+  let forgotten: number;
 
   beforeEach(async () => {
     owned = new AsyncDisposableStack();
@@ -49,6 +50,7 @@ describe("an agent's inventory", () => {
     keyValues = new MemoryKeyValueStore();
     inHand = { count: 0, layers: new Set(), fetchSources: false };
     dropped = [];
+    forgotten = 0;
     const workers = owned.use(new LayerWorkers());
     const stored = owned.use(await openSnapshotter(join(root, "snapshots"), "native", { workers, clock: systemClock }));
     const uses = owned.use(await LayerUses.open(await keyValues.open("uses")));
@@ -71,6 +73,9 @@ describe("an agent's inventory", () => {
         coordinators: owned.use(new LiveCoordinators(bus, { settleMs: 0, silenceMs: 300 })),
       }),
       tasksInHand: () => inHand,
+      forgetGone: async () => {
+        forgotten++;
+      },
       onDropped: (message) => dropped.push({ agentId: "a", ...message }),
       logger: silentLogger,
     });
@@ -119,6 +124,20 @@ describe("an agent's inventory", () => {
       dropped.flatMap(({ ids }) => ids),
       ["free"],
     );
+  });
+
+  it("has what is gone forgotten, but not while a source is being fetched", async () => {
+    coordinator("one");
+    await inventory.collect([all], round());
+    assert.equal(forgotten, 0);
+    await layer("first");
+    inHand = { count: 1, layers: new Set(), fetchSources: true };
+    assert.equal((await inventory.collect([all], round())).removed.length, 1);
+    assert.equal(forgotten, 0);
+    inHand = { count: 0, layers: new Set(), fetchSources: false };
+    await layer("second");
+    await inventory.collect([all], round());
+    assert.equal(forgotten, 1);
   });
 
   it("removes nothing when a coordinator does not answer", async () => {
