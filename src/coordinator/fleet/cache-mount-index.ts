@@ -29,13 +29,14 @@ export class CacheMountIndex implements Disposable {
     return this.#records.get(recordKey(key)) ?? { key, epoch: "", holders: [] };
   }
 
-  /** The version is the newest from now on, unless the mount was pruned since the step began. */
-  async publish(agentId: string, { key, epoch, ...version }: PublishedCacheMount): Promise<void> {
+  /** The version is the newest from now on, unless it began cold, or the mount was pruned since. */
+  async publish(agentId: string, { key, epoch, cold, ...version }: PublishedCacheMount): Promise<void> {
+    const holder: CacheMountHolder = { agentId, ...version };
     await this.#records.change(recordKey(key), (known = { key, epoch: "", holders: [] }) => {
       if (known.epoch !== epoch) return known;
       const others = known.holders.filter(({ entryId }) => entryId !== version.entryId);
-      const holder: CacheMountHolder = { agentId, ...version };
-      return { ...known, holders: [holder, ...others].slice(0, maxHolders) };
+      const holders = cold ? [...others.slice(0, maxHolders - 1), holder] : [holder, ...others].slice(0, maxHolders);
+      return { ...known, holders };
     });
   }
 

@@ -52,6 +52,8 @@ function isHolder(value: unknown): boolean {
 export interface PublishedCacheMount extends Omit<CacheMountHolder, "agentId"> {
   readonly key: string;
   readonly epoch: string;
+  /** Begun empty, since what others have could not be copied then: theirs stay the newer ones. */
+  readonly cold: boolean;
 }
 
 /** Broadcast: directories that an agent has no more. */

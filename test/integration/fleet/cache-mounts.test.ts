@@ -133,6 +133,8 @@ describe("cache mounts of a fleet", () => {
     const { log } = await build(step("ls /cache | wc -l", { id: "cancelled", on: b }));
     assert.match(log, /^0$/m);
     assert.match(log, /cannot copy the cache mount of agent \w+: .*left by a step that failed/);
+    // Where the step was cut off its cache is still there: what began empty elsewhere does not take its place.
+    assert.match((await build(step("cat /cache/f", { id: "cancelled", on: a }))).log, /broken/);
   });
 
   it("lets locked steps of two agents and two coordinators run one after the other, each on what the last left", async () => {

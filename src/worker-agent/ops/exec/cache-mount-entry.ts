@@ -20,6 +20,8 @@ export interface CacheMountFacts {
   changed: boolean;
   /** What it was when the last step had succeeded with it. */
   version?: string;
+  /** See PublishedCacheMount. */
+  readonly cold: boolean;
 }
 
 /**
@@ -53,7 +55,7 @@ export class CacheMountEntry {
   /** For a step to use; in memory only, until `save`. */
   static create(
     root: string,
-    what: Pick<CacheMountFacts, "key" | "description" | "epoch">,
+    what: Pick<CacheMountFacts, "key" | "description" | "epoch" | "cold">,
     now: number,
   ): CacheMountEntry {
     const unused = { createdAt: now, lastUsedAt: now, usageCount: 0, sizeBytes: 0, changed: true };
@@ -65,8 +67,9 @@ export class CacheMountEntry {
     const facts = JSON.parse(await readFile(join(root, id, "meta.json"), "utf8")) as CacheMountFacts;
     const names = await readdir(join(root, id));
     for (const name of names) if (name.startsWith("meta.json.")) await rm(join(root, id, name), { force: true });
-    // Agents wrote no epoch while mounts stayed where they were.
-    return new CacheMountEntry(root, id, { ...facts, epoch: facts.epoch ?? "" }, names.includes(dirtyName));
+    // Agents wrote neither of the two while mounts stayed where they were.
+    const { epoch = "", cold = false } = facts;
+    return new CacheMountEntry(root, id, { ...facts, epoch, cold }, names.includes(dirtyName));
   }
 
   /** A step uses it, or failed with it: it is not what others know as `version`, also after the agent was killed. */

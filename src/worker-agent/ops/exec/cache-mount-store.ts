@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
-import type { CacheMountSized, CacheMountsForgotten } from "../../../core/values/cache-mount.ts";
+import type { CacheMountHolder, CacheMountSized, CacheMountsForgotten } from "../../../core/values/cache-mount.ts";
 import { randomId } from "../../../core/values/random-id.ts";
 import { withSignal } from "../../../util/abort.ts";
 import { KeyedSemaphore } from "../../../util/keyed-semaphore.ts";
@@ -150,9 +150,10 @@ export class CacheMountStore {
     let taken: CacheMountEntry | undefined;
     let lent: CacheMountEntry | undefined;
     try {
-      const copied = own === shared && own !== undefined ? undefined : await this.#copied(request, own);
+      const newer = own !== undefined && own === shared ? [] : this.#newer(request, own);
+      const copied = newer.length === 0 ? undefined : await this.#copied(request, newer);
       if (copied !== undefined && own !== undefined) own.dropped = true;
-      const entry = copied ?? own ?? (await this.#seeded(request));
+      const entry = copied ?? own ?? (await this.#seeded(request, newer.length > 0));
       if (entry.readers.size > 0) {
         lent = entry;
         return { lent };
@@ -190,15 +191,17 @@ export class CacheMountStore {
     return existing.filter((entry) => !entry.dropped).sort((a, b) => rank(a) - rank(b));
   }
 
-  /** A copy of what is newer elsewhere, to be used. @returns undefined when nothing is, or none can be had */
-  async #copied(request: CacheMountRequest, own: CacheMountEntry | undefined): Promise<CacheMountEntry | undefined> {
-    const { holders } = request;
+  /** Versions that other agents have and that are newer than the own. */
+  #newer({ holders }: CacheMountRequest, own: CacheMountEntry | undefined): readonly CacheMountHolder[] {
     const isOwn = (id: string, version: string) => id === own?.id || version === own?.facts.version;
     const rank = holders.findIndex(({ entryId, version }) => isOwn(entryId, version));
     // Several private entries: one in use here is no source.
-    const newer = holders.slice(0, rank < 0 ? undefined : rank).filter(({ entryId }) => !this.#entries.has(entryId));
-    if (newer.length === 0) return undefined;
-    const entry = this.#create(request);
+    return holders.slice(0, rank < 0 ? undefined : rank).filter(({ entryId }) => !this.#entries.has(entryId));
+  }
+
+  /** A copy, to be used. @returns undefined when none can be had */
+  async #copied(request: CacheMountRequest, newer: readonly CacheMountHolder[]): Promise<CacheMountEntry | undefined> {
+    const entry = this.#create(request, false);
     const isMade = await this.#make(entry, async () => {
       const copy = await request.copy(newer, entry.directory);
       Object.assign(entry.facts, copy);
@@ -208,8 +211,8 @@ export class CacheMountStore {
   }
 
   /** A new one, to be used. */
-  async #seeded(request: CacheMountRequest): Promise<CacheMountEntry> {
-    const entry = this.#create(request);
+  async #seeded(request: CacheMountRequest, cold: boolean): Promise<CacheMountEntry> {
+    const entry = this.#create(request, cold);
     await this.#make(entry, async () => {
       if (request.seed === undefined) await mkdir(entry.data, { mode: 0o755 });
       else await request.seed(entry.data);
@@ -218,9 +221,9 @@ export class CacheMountStore {
     return entry;
   }
 
-  #create({ key, description, epoch }: CacheMountRequest): CacheMountEntry {
+  #create({ key, description, epoch }: CacheMountRequest, cold: boolean): CacheMountEntry {
     const { directory, clock } = this.#options;
-    return CacheMountEntry.create(directory, { key, description, epoch }, clock.now());
+    return CacheMountEntry.create(directory, { key, description, epoch, cold }, clock.now());
   }
 
   /** @param fill makes the entry's `data`; when it answers false, or fails, nothing is left */
@@ -264,9 +267,9 @@ export class CacheMountStore {
         if (!held) return undefined;
         const isLast = entry.users === 1 && !entry.dropped;
         const version = randomId();
-        const { key, epoch, sizeBytes } = entry.facts;
+        const { key, epoch, sizeBytes, cold } = entry.facts;
         await end(isLast ? version : undefined);
-        return isLast ? { key, epoch, entryId: entry.id, version, sizeBytes } : undefined;
+        return isLast ? { key, epoch, entryId: entry.id, version, sizeBytes, cold } : undefined;
       },
       [Symbol.asyncDispose]: async () => {
         if (held) await end();

@@ -11,6 +11,7 @@ describe("CacheMountIndex", () => {
   const published = (key: string, entryId: string, version: string, epoch = "") => ({
     ...{ key, entryId, version, epoch },
     sizeBytes: 1,
+    cold: false,
   });
   const versions = (key: string, from = index) =>
     from.get(key).holders.map(({ agentId, version }) => `${agentId} ${version}`);
@@ -30,6 +31,15 @@ describe("CacheMountIndex", () => {
     assert.deepEqual(versions("k"), ["a v3", "b v2"]);
     assert.deepEqual(versions("k", other), ["a v3", "b v2"]);
     assert.deepEqual(versions("other"), []);
+  });
+
+  it("puts what began cold behind what others have", async () => {
+    await index.publish("a", { ...published("k", "e1", "v1"), cold: true });
+    await index.publish("b", { ...published("k", "e2", "v2"), cold: true });
+    assert.deepEqual(versions("k"), ["a v1", "b v2"]);
+    await index.publish("c", published("k", "e3", "v3"));
+    await index.publish("a", { ...published("k", "e1", "v4"), cold: true });
+    assert.deepEqual(versions("k"), ["c v3", "b v2", "a v4"]);
   });
 
   it("loses nothing when coordinators write at the same time", async () => {

@@ -283,7 +283,7 @@ describe("FleetDispatcher", () => {
 
 describe("cache mounts of tasks", () => {
   const result = { outputs: [], layers: [], usage: {}, cacheMounts: [] };
-  const version = { key: "m", epoch: "", entryId: "e", version: "v", sizeBytes: 1e9 };
+  const version = { key: "m", epoch: "", entryId: "e", version: "v", sizeBytes: 1e9, cold: false };
   const step = (sharing: CacheSharing = "shared") => ({
     ...execBody,
     cacheMounts: [{ id: "m", key: "m", nested: false, sharing }],
@@ -298,7 +298,7 @@ describe("cache mounts of tasks", () => {
     assert.deepEqual([a.accepted.length, b.accepted.length], [2, 0]);
     a.refuse = true;
     await fleet.dispatcher.run("exec", step(), fleet.context());
-    const { key: _, epoch: __, ...holder } = version;
+    const { key: _, epoch: __, cold: ___, ...holder } = version;
     assert.deepEqual(b.accepted[0]?.cacheMounts, [{ key: "m", epoch: "", holders: [{ agentId: "a", ...holder }] }]);
     assert.equal(b.accepted[0]?.peers["a"], "http://a");
     a.leave();

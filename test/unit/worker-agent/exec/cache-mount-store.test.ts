@@ -225,6 +225,9 @@ describe("CacheMountStore", () => {
     test("a copy that cannot be had leaves the own, or a new one, and nothing half-made", async () => {
       const { request: first } = copying(request("k", "shared"), [holder("e", "v")], undefined);
       const own = await leave(first, "own");
+      assert.equal(own.cold, true);
+      assert.equal((await leave(request("elsewhere", "shared"))).cold, false);
+      await store.remove((await leave(request("elsewhere", "shared"))).entryId);
       const { asked, request: second } = copying(request("k", "shared"), [holder("e", "v")], undefined);
       assert.equal((await leave(second)).entryId, own.entryId);
       assert.equal(asked.length, 1);
