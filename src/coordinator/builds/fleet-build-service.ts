@@ -11,7 +11,7 @@ import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
 import { checkFilters } from "../../core/values/containerd-filter.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
-import { checkUsageFilters, matchesUsageFilters } from "../../core/values/usage-filter.ts";
+import { checkUsageFilters, usageFilter } from "../../core/values/usage-filter.ts";
 import type { LlbVertex } from "../../llb/definition/index.ts";
 import type { Solver } from "../../solver/index.ts";
 import { checkPolicies } from "../../source-policy/index.ts";
@@ -195,7 +195,7 @@ export class FleetBuildService implements BuildService {
     const records = await this.#options.usage.usage(signal);
     const before = Date.now() - query.ageLimitMs;
     return records
-      .filter((record) => matchesUsageFilters(query.filters, record))
+      .filter(usageFilter(query.filters))
       .filter((record) => query.ageLimitMs <= 0 || record.lastUsedAt < before);
   }
 

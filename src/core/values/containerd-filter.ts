@@ -11,16 +11,22 @@ interface Selector {
 }
 
 /**
- * True when the object matches one containerd filter expression (containerd pkg/filters/parser.go): all of its comma-separated
+ * Reads one containerd filter expression (containerd pkg/filters/parser.go): an object matches when all of its comma-separated
  * selectors hold. @throws BuildError Unknown, as BuildKit, when the expression cannot be read
  */
+export function parseFilter(filter: string): (field: FilterField) => boolean {
+  const selectors = filter === "" ? [] : new FilterParser(filter).selectors();
+  return (field) => selectors.every((selector) => holds(selector, field));
+}
+
+/** As `parseFilter`, for one object. */
 export function matchesFilter(filter: string, field: FilterField): boolean {
-  return filter === "" || new FilterParser(filter).selectors().every((selector) => holds(selector, field));
+  return parseFilter(filter)(field);
 }
 
 /** @throws BuildError Unknown, as BuildKit, when one of the expressions cannot be read */
 export function checkFilters(filters: readonly string[]): void {
-  for (const filter of filters) matchesFilter(filter, () => undefined);
+  for (const filter of filters) parseFilter(filter);
 }
 
 function holds({ path, operator, value }: Selector, field: FilterField): boolean {

@@ -1,26 +1,44 @@
 import { BuildError } from "../errors/build-error.ts";
 import type { UsageRecord } from "./agent.ts";
-import { checkFilters, matchesFilter } from "./containerd-filter.ts";
+import { checkFilters, parseFilter } from "./containerd-filter.ts";
 
-/** containerd filters over a usage record (map h12); no filter matches all, of several any one suffices. */
-export function matchesUsageFilters(filters: readonly string[], record: UsageRecord): boolean {
-  if (filters.length === 0) return true;
+/**
+ * containerd filters over usage records (map h12); no filter matches all, of several any one suffices.
+ * @throws BuildError when a filter cannot be read
+ */
+export function usageFilter(filters: readonly string[]): (record: UsageRecord) => boolean {
+  const parsed = filters.map(parseFilter);
+  return (record) => parsed.length === 0 || parsed.some((matches) => matches(([name = ""]) => fieldOf(record, name)));
+}
+
+function fieldOf(record: UsageRecord, name: string): string | undefined {
   const text = (value: string) => (value === "" ? undefined : value);
   const flag = (value: boolean) => (value ? "" : undefined);
-  const fields: Readonly<Record<string, string | undefined>> = {
-    id: text(record.id),
-    description: text(record.description),
-    type: text(record.recordType),
-    parents: text(record.parents.join(";")),
-    inuse: flag(record.inUse),
-    mutable: flag(record.mutable),
-    immutable: flag(!record.mutable),
-    shared: flag(record.shared),
-    private: flag(!record.shared),
+  switch (name) {
+    case "id":
+      return text(record.id);
+    case "description":
+      return text(record.description);
+    case "type":
+      return text(record.recordType);
+    case "parents":
+      return text(record.parents.join(";"));
+    case "inuse":
+      return flag(record.inUse);
+    case "mutable":
+      return flag(record.mutable);
+    case "immutable":
+      return flag(!record.mutable);
+    case "shared":
+      return flag(record.shared);
+    case "private":
+      return flag(!record.shared);
     // Ours: BuildKit's records do not name their worker.
-    agent: text(record.agentId),
-  };
-  return filters.some((filter) => matchesFilter(filter, ([name = ""]) => fields[name]));
+    case "agent":
+      return text(record.agentId);
+    default:
+      return undefined;
+  }
 }
 
 /**

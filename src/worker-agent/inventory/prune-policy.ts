@@ -1,5 +1,5 @@
 import type { PruneOptions, UsageRecord } from "../../core/values/agent.ts";
-import { matchesUsageFilters } from "../../core/values/usage-filter.ts";
+import { usageFilter } from "../../core/values/usage-filter.ts";
 
 /** Types that only `all` removes (map h10). */
 const keptTypes: ReadonlySet<string> = new Set(["internal", "frontend"]);
@@ -43,24 +43,39 @@ export function selectVictims(
   search: VictimSearch,
 ): readonly UsageRecord[] {
   const { now, targetBytes, limit, isKept } = search;
+  const matches = usageFilter(options.filter);
   const order = byWorth(
     records.filter(
       (record) =>
         !(record.inUse || isKept(record.id)) &&
         (options.all || !(keptTypes.has(record.recordType) || record.shared)) &&
         !(options.keepDurationMs > 0 && record.lastUsedAt > now - options.keepDurationMs) &&
-        matchesUsageFilters(options.filter, record),
+        matches(record),
     ),
   );
   const children = new Map<string, number>();
   for (const { parents } of records) for (const id of parents) children.set(id, (children.get(id) ?? 0) + 1);
+  const places = new Map(order.map(({ id }, place) => [id, place]));
+  const leaves = order.flatMap(({ id }, place) => (children.has(id) ? [] : [place])).values();
+  let leaf = leaves.next().value;
+  /** Places of records on which only victims stood, in order. */
+  const freed: number[] = [];
   const victims: UsageRecord[] = [];
   let used = search.usedBytes;
   while (victims.length < limit && (targetBytes === undefined || used > targetBytes)) {
-    const next = order.findIndex(({ id }) => (children.get(id) ?? 0) === 0);
-    const [victim] = next < 0 ? [] : order.splice(next, 1);
+    const [next = Number.POSITIVE_INFINITY] = freed;
+    const place = Math.min(next, leaf ?? Number.POSITIVE_INFINITY);
+    const victim = order[place];
     if (victim === undefined) break;
-    for (const id of victim.parents) children.set(id, (children.get(id) ?? 0) - 1);
+    if (place === next) freed.shift();
+    else leaf = leaves.next().value;
+    for (const id of victim.parents) {
+      const left = (children.get(id) ?? 0) - 1;
+      children.set(id, left);
+      const parent = places.get(id);
+      if (left === 0 && parent !== undefined) freed.push(parent);
+    }
+    freed.sort((a, b) => a - b);
     used -= victim.sizeBytes;
     victims.push(victim);
   }
@@ -69,15 +84,17 @@ export function selectVictims(
 
 /** Least worth keeping first: place by time of last use and place by number of uses weigh the same. */
 function byWorth(records: readonly UsageRecord[]): UsageRecord[] {
-  const age = places(records.map(({ lastUsedAt }) => lastUsedAt));
-  const use = places(records.map(({ usageCount }) => usageCount));
+  const age = shares(records.map(({ lastUsedAt }) => lastUsedAt));
+  const use = shares(records.map(({ usageCount }) => usageCount));
   const worth = ({ lastUsedAt, usageCount }: UsageRecord) => (age.get(lastUsedAt) ?? 0) + (use.get(usageCount) ?? 0);
+  const ranked = records.map((record) => ({ record, worth: worth(record) }));
   // Of a stack used as one the upper layer goes first: what is below may serve others.
-  return records.toSorted((a, b) => worth(a) - worth(b) || b.createdAt - a.createdAt);
+  ranked.sort((a, b) => a.worth - b.worth || b.record.createdAt - a.record.createdAt);
+  return ranked.map(({ record }) => record);
 }
 
 /** Each value's place among the distinct ones, as a share of their number. */
-function places(values: readonly number[]): ReadonlyMap<number, number> {
+function shares(values: readonly number[]): ReadonlyMap<number, number> {
   const distinct = [...new Set(values)].sort((a, b) => a - b);
   return new Map(distinct.map((value, index) => [value, (index + 1) / distinct.length]));
 }
