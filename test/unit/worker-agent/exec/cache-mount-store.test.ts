@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -32,7 +33,8 @@ describe("CacheMountStore", () => {
     directory = mkdtempSync(join(tmpdir(), "cache-mounts-"));
     store = await CacheMountStore.open({ directory, clock: systemClock });
   });
-  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+  // The store may still be removing what was pruned.
+  afterEach(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
 
   test("half-made mounts and half-written files of a killed process go", async () => {
     const path = await use("k", "shared", () => {});
