@@ -74,6 +74,10 @@ export class CacheManager<T> implements SolverCache<T> {
     return result;
   }
 
+  async release(record: CacheRecord<T>): Promise<void> {
+    await this.keys.release(record.id);
+  }
+
   async save(key: CacheKey<T>, result: T, createdAt: number): Promise<CacheRecord<T> | undefined> {
     if (key.ephemeral) return undefined;
     const record = await this.results.save(result, createdAt);

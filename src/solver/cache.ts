@@ -46,6 +46,8 @@ export interface SolverCache<T> {
   records(candidate: CacheCandidate<T>, key: CacheKey<T>): Promise<readonly CacheRecord<T>[]>;
   /** @returns undefined when the result is gone; the record is then released */
   load(record: CacheRecord<T>, signal: AbortSignal): Promise<T | undefined>;
+  /** Nobody finds the record any more: it could be loaded, but what it names cannot be read. */
+  release(record: CacheRecord<T>): Promise<void>;
   /** @returns undefined for an ephemeral key, which is not stored */
   save(key: CacheKey<T>, result: T, createdAt: number): Promise<CacheRecord<T> | undefined>;
   /** Makes `key` another way to what is stored under `known`. */

@@ -1,3 +1,4 @@
+import type { CacheRecord } from "./cache.ts";
 import type { CacheKey } from "./cache-key.ts";
 import type { SharedResult } from "./shared-result.ts";
 
@@ -11,4 +12,6 @@ export interface CachedResult<T> {
 /** How edges pass results on: with the holder count. */
 export interface HeldResult<T> extends CachedResult<T> {
   readonly shared: SharedResult<T>;
+  /** Where it was loaded from; absent for a result that was made. */
+  readonly record?: CacheRecord<T>;
 }

@@ -18,6 +18,8 @@ export class CombinedCacheManager<T> implements SolverCache<T> {
   readonly #main: CacheManager<T>;
   readonly #all: readonly CacheManager<T>[];
   readonly #logger: Logger;
+  /** What imported records have become in the local store. */
+  readonly #copies = new Map<CacheRecord<T>, CacheRecord<T>>();
 
   constructor(options: CombinedCacheManagerOptions<T>) {
     this.#main = options.main;
@@ -54,9 +56,16 @@ export class CombinedCacheManager<T> implements SolverCache<T> {
   async load(record: CacheRecord<T>): Promise<T | undefined> {
     const result = await record.manager.load(record);
     if (result !== undefined && record.manager !== this.#main) {
-      await this.#main.save(record.key, result, record.createdAt);
+      const copy = await this.#main.save(record.key, result, record.createdAt);
+      if (copy !== undefined) this.#copies.set(record, copy);
     }
     return result;
+  }
+
+  async release(record: CacheRecord<T>): Promise<void> {
+    await record.manager.release(record);
+    const copy = this.#copies.get(record);
+    if (copy !== undefined) await this.#main.release(copy);
   }
 
   save(key: CacheKey<T>, result: T, createdAt: number): Promise<CacheRecord<T> | undefined> {

@@ -14,7 +14,7 @@ export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly o
 /**
  * Work that is done once for everybody who asks, at most one run at a time.
  *
- * - The outcome is kept: later callers get the value or the error at once.
+ * - The outcome is kept until somebody has it forgotten: later callers get the value or the error at once.
  * - When the last caller goes away (its signal aborts) the work's own signal aborts, one turn of the event loop later: a caller
  *   who hands over to another in the same turn does not cost a restart.
  * - An aborted run has no outcome. A caller who comes while it winds down waits for its end and starts a new run.
@@ -55,6 +55,11 @@ export class SharedTask<T> {
   /** What the work came to, for who does not wait: undefined until then. */
   get outcome(): Outcome<T> | undefined {
     return this.#outcome;
+  }
+
+  /** Whoever asks from now on has the work done again, if `value` is its outcome. */
+  forget(value: T): void {
+    if (this.#outcome?.ok === true && this.#outcome.value === value) this.#outcome = undefined;
   }
 
   /** Nobody gets anything any more. Resolves when what runs has come to rest. */

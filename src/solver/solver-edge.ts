@@ -91,6 +91,17 @@ export class SolverEdge<T> {
     return [this.fast, this.slow, this.deep, this.result, this.run, ...this.#inputs.flatMap((input) => input.tasks())];
   }
 
+  /**
+   * The result cannot be read: who asks from now on gets another record's, or one that is made.
+   * @returns false for a result that was made; it would not come out otherwise
+   */
+  async discredit(held: HeldResult<T>): Promise<boolean> {
+    if (held.record === undefined) return false;
+    this.result.forget(held);
+    await this.vertex.cache.release(held.record);
+    return true;
+  }
+
   async #findFast(signal: AbortSignal): Promise<void> {
     if (this.#inputs.length === 0) {
       await this.#findByMap(0, signal);
@@ -255,7 +266,7 @@ export class SolverEdge<T> {
       record.key.fresh = { result, createdAt: record.createdAt };
       const shared = new SharedResult<T>(result, this.vertex.context.releaseResult);
       this.vertex.hold(shared);
-      return { result, shared, cacheKeys: [record.key] };
+      return { result, shared, cacheKeys: [record.key], record };
     }
   }
 

@@ -10,6 +10,7 @@ import type { SolverCache } from "./cache.ts";
 import type { CacheKey } from "./cache-key.ts";
 import type { CacheManager } from "./cache-manager.ts";
 import { CombinedCacheManager } from "./combined-cache-manager.ts";
+import { readInputs } from "./read-inputs.ts";
 import { SharedResult } from "./shared-result.ts";
 import { SharedTask } from "./shared-task.ts";
 import type { JobMember, SolveContext } from "./solve-context.ts";
@@ -296,18 +297,19 @@ export class VertexState<T> {
     if (source === undefined || compute === undefined) {
       throw new BuildError(Code.Internal, `input ${input} of ${this.digest} has no content digest`);
     }
-    const held = await source.state.edge(source.index).result.get(signal);
-    const kept = held.shared.retain();
+    const edge = source.state.edge(source.index);
+    await edge.result.get(signal);
     try {
-      return await compute(held.result, this.#opContext(signal));
+      return await readInputs([edge], ([result]) => compute(result as T, this.#opContext(signal)), {
+        signal,
+        progress: this.progress,
+      });
     } catch (error) {
       // The vertex did not run yet: let it fail visibly.
       if (!signal.aborted) {
         await this.progress.during(() => Promise.reject(error), { cached: false, signal }).catch(() => {});
       }
       throw withVertex(error, this.vertex.digest, "failed to compute cache key");
-    } finally {
-      kept.release();
     }
   }
 
@@ -316,27 +318,20 @@ export class VertexState<T> {
     await this.cacheMap(0, signal);
     const op = this.#op;
     if (op === undefined) throw new BuildError(Code.Internal, `vertex ${this.digest} has no op`);
-    const inputs = await allOrAbort(this.inputs, signal, (input, task) =>
-      input.state.edge(input.index).result.get(task),
-    );
-    // An op that is slow to stop must not lose its inputs when the jobs of these have gone.
-    const kept = inputs.map(({ shared }) => shared.retain());
+    const edges = this.inputs.map(({ state, index }) => state.edge(index));
+    await allOrAbort(edges, signal, (edge, task) => edge.result.get(task));
+    const { progress } = this;
+    const run = (results: readonly T[]) => op.exec(results, this.#opContext(signal));
     try {
-      const outputs = await this.progress.during(
-        () =>
-          op.exec(
-            inputs.map(({ result }) => result),
-            this.#opContext(signal),
-          ),
-        { cached: false, signal },
-      );
+      const outputs = await progress.during(() => readInputs(edges, run, { signal, progress }), {
+        cached: false,
+        signal,
+      });
       const shared = outputs.map((output) => new SharedResult(output, this.context.releaseResult));
       for (const result of shared) this.hold(result);
       return shared;
     } catch (error) {
       throw withVertex(error, this.vertex.digest);
-    } finally {
-      for (const result of kept) result.release();
     }
   }
 }

@@ -30,6 +30,8 @@ export interface NumberSpec {
   readonly failExec?: string;
   /** Runs within exec, e.g. to hold it at a gate. */
   readonly during?: (context: OpContext) => Promise<void>;
+  /** Called before the content of an input is told. */
+  readonly duringContent?: () => void;
   readonly duringMap?: (index: number, context: OpContext) => Promise<void>;
   /** Same digest although anything else differs. */
   readonly digest?: string;
@@ -82,6 +84,7 @@ export class NumberOp implements Op<NumberResult> {
             ? {
                 computeDigest: async (result: NumberResult) => {
                   this.contents++;
+                  this.spec.duringContent?.();
                   return sha256(`content ${result.value}`);
                 },
               }

@@ -92,11 +92,14 @@ export class BuildError extends Error {
     };
   }
 
+  /** It has the name of what was sent, not its class. */
   static fromWire(wire: WireError): BuildError {
-    return new BuildError(wire.code as Code, wire.message, {
+    const error = new BuildError(wire.code as Code, wire.message, {
       details: wire.details,
       infrastructure: wire.infrastructure,
     });
+    error.name = wire.name;
+    return error;
   }
 }
 

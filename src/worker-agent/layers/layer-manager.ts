@@ -1,6 +1,7 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { LayerLostError } from "../../core/errors/layer-lost-error.ts";
 import type { BlobTransport } from "../../core/seams/blob-transport.ts";
 import type { FileContentStore } from "../../core/seams/content-store.ts";
 import type { KeyValue } from "../../core/seams/key-value.ts";
@@ -12,6 +13,7 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import type { Compression } from "../../core/values/task.ts";
+import { RegistryError } from "../../registry/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { FlightControl } from "../../util/flight-control.ts";
 import { decode, encode } from "../../util/msgpack.ts";
@@ -214,7 +216,7 @@ export class LayerManager {
         }
       }
     }
-    throw failure;
+    throw isLost(failure) ? new LayerLostError(failure) : failure;
   }
 
   /** Blobs to try in order: one already here, then what holders offer, then origins. Found lazily: a peer may have to cut it. */
@@ -242,9 +244,16 @@ export class LayerManager {
     }
     const byDigest = Map.groupBy(info.origins, (origin) => origin.descriptor.digest);
     for (const origins of byDigest.values()) {
-      const blob = origins[0]?.descriptor;
-      if (blob === undefined) continue;
-      yield { blob, from: "origin", sources: origins.map((origin) => this.#originSource(origin, sources)), keep: true };
+      // Each gets to be the first: of what begins with damaged bytes another cannot make a whole.
+      for (const [place, { descriptor: blob }] of origins.entries()) {
+        const turned = [...origins.slice(place), ...origins.slice(0, place)];
+        yield {
+          blob,
+          from: "origin",
+          sources: turned.map((origin) => this.#originSource(origin, sources)),
+          keep: true,
+        };
+      }
     }
   }
 
@@ -367,4 +376,13 @@ function shuffled<T>(items: readonly T[]): T[] {
     .map((item) => ({ item, order: Math.random() }))
     .sort((a, b) => a.order - b.order)
     .map(({ item }) => item);
+}
+
+/** Asked again, in a while or elsewhere, nobody would give anything else. */
+function isLost(failure: unknown): failure is BuildError {
+  if (!(failure instanceof BuildError)) return false;
+  const { code } = failure;
+  return (
+    code === Code.DataLoss || code === Code.NotFound || (failure instanceof RegistryError && failure.status === 404)
+  );
 }

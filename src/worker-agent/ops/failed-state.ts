@@ -1,4 +1,5 @@
 import { BuildError } from "../../core/errors/build-error.ts";
+import { LayerLostError } from "../../core/errors/layer-lost-error.ts";
 import { StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { RunContext } from "../../core/seams/op-runner.ts";
 import type { FailedState } from "../../core/values/failed-state.ts";
@@ -19,7 +20,7 @@ export async function withFailedState(
   const failure = BuildError.from(error);
   const { signal, logger } = context;
   if (signal.aborted || failure.infrastructure || task.layerIds !== undefined) return failure;
-  if (isOutOfSpace(failure, task.kind)) return failure;
+  if (isOutOfSpace(failure, task.kind) || LayerLostError.is(failure)) return failure;
   try {
     return new StepFailedError(failure, await commit());
   } catch (cause) {

@@ -11,7 +11,7 @@ export {
 } from "./build-client.ts";
 export { Buildx, type BuildxSteps } from "./buildx.ts";
 export { DockerEngine } from "./docker-engine.ts";
-export { type FaultRule, FaultyProxy } from "./faulty-proxy.ts";
+export { type Fault, type FaultRule, FaultyProxy } from "./faulty-proxy.ts";
 export { mountsUnder, processesOf } from "./leftovers.ts";
 export { programEntries } from "./program-entries.ts";
 export { Sandbox, type SandboxAgent, type SandboxHead, type SandboxOptions } from "./sandbox.ts";

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { PruneRequest } from "../../../src/api/gen/control.ts";
-import { type BuildClient, type FaultRule, Sandbox } from "../../helpers/sandbox/index.ts";
+import { type BuildClient, directoryOutput, type Fault, type FaultRule, Sandbox } from "../../helpers/sandbox/index.ts";
 
 const configType = "application/vnd.buildkit.cacheconfig.v0";
 const manifestType = "application/vnd.oci.image.manifest.v1+json";
@@ -163,6 +165,20 @@ describe("a bad cache", () => {
       const { error, hits } = await build("good");
       assert.match(error, message);
       assert.equal(hits, 0);
+    });
+  }
+
+  for (const [what, fault] of Object.entries<Fault>({ damaged: { corrupt: true }, gone: { status: 404 } })) {
+    it(`is done without when a layer that a step needs is ${what}`, async () => {
+      sandbox.proxy.rule = ({ url, method }) => (isLayer(url) && method === "GET" ? fault : undefined);
+      const output = join(sandbox.root, `output-${count++}`);
+      const done = await client.build({
+        dockerfile: `${dockerfile()}COPY --from=0 /one /three\n`,
+        cacheImports: [{ type: "registry", attributes: { ref: name("good") } }],
+        outputs: [directoryOutput(output)],
+      });
+      assert.match(done.log, /\[cache\] .*; what came from cache is made anew/);
+      assert.equal(await readFile(join(output, "three"), "utf8"), "one\n");
     });
   }
 
