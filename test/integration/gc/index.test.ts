@@ -125,6 +125,24 @@ describe("the index of a fleet", () => {
     assert.ok((await used(two)) > stepBytes);
   });
 
+  it("knows what each layer stands on, on every agent that has it", async () => {
+    await prune(builder);
+    const step = (id: string, on: State, name: string) =>
+      on.run({ args: ["sh", "-ec", `echo ${name} > /${name}`], filters: [`id==${id}`] });
+    const [one = "", two = ""] = sandbox.agents.map(({ id }) => id);
+    const first = step(one, image(sandbox.image("layered:latest")), "first");
+    await builder.build({ state: step(two, first, "second") });
+    const records = await builder.control.diskUsage([`agent==${two}`], AbortSignal.timeout(10_000));
+    const below = (id: string): readonly string[] => {
+      const record = records.find(({ ID }) => ID === id);
+      const [parent] = record?.Parents ?? [];
+      return [record?.Description ?? "", ...(parent === undefined ? [] : below(parent))];
+    };
+    const top = records.find(({ Description }) => Description.includes("/second"));
+    const stack = below(top?.ID ?? "").map((text) => /\/(second|first)$|^pulled/.exec(text)?.[0]);
+    assert.deepEqual(stack, ["/second", "/first", "pulled", "pulled", "pulled"]);
+  });
+
   it("counts a build as a use of all that it found in the cache", async () => {
     await prune(builder);
     const state = sh(image(sandbox.image()), "echo used > /used");
