@@ -153,7 +153,7 @@ export class BuildClient implements AsyncDisposable {
 }
 
 /** Secrets that are in no file and no variable. */
-function memorySecrets(secrets: Readonly<Record<string, string>>): SessionService {
+export function memorySecrets(secrets: Readonly<Record<string, string>>): SessionService {
   return {
     register: (server) =>
       server.handle(

@@ -5,6 +5,7 @@ export {
   directoryOutput,
   type FinishedBuild,
   fileOutput,
+  memorySecrets,
   pushOutput,
   type TestBuild,
   type VertexSeen,

@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, afterEach, before, describe, it } from "node:test";
-import { BuildHistoryEvent, BuildHistoryRequest } from "../../../src/api/gen/control.ts";
+import { BuildHistoryEvent, BuildHistoryRequest, SolveRequest } from "../../../src/api/gen/control.ts";
+import { ClientSession } from "../../../src/client/session/client-session.ts";
+import { silentLogger } from "../../../src/core/seams/logger.ts";
+import { image, marshalState } from "../../../src/llb/builder/index.ts";
 import {
   type BuildClient,
+  memorySecrets,
   Sandbox,
   type SandboxOptions,
   type TestBuild,
@@ -91,6 +96,28 @@ for (const [kind, options] of kinds) {
       assert.equal(before.stdout, ".\n..\n", before.stderr);
       const none = await shell(sandbox, ["--step", "COPY", "--", "true"]);
       assert.match(none.stderr, /no failed step of build \w+ matches "COPY": there is .*RUN/);
+    });
+
+    it("has the secrets of the step while their client is there", async () => {
+      const services = [memorySecrets({ key: "in a file", token: "in a variable" })];
+      const secrets = [
+        { id: "key", target: "/run/key" },
+        { id: "token", env: "TOKEN" },
+      ];
+      const args = ["sh", "-c", "exit 4"];
+      const definition = marshalState(image(sandbox.image()).run({ args, secrets }));
+      const look = () => shell(sandbox, ["--", "sh", "-c", "echo $(cat /run/key) $TOKEN"]);
+      {
+        await using session = new ClientSession(client.control, { services, logger: silentLogger });
+        const ref = randomBytes(12).toString("hex");
+        const request = SolveRequest.fromPartial({ Ref: ref, Session: session.id, Definition: definition });
+        await assert.rejects(client.control.solve(request, AbortSignal.timeout(60_000)), { message: /exit code: 4$/ });
+        const { stdout, stderr } = await look();
+        assert.equal(stdout, "in a file in a variable\n", stderr);
+      }
+      const { stdout, stderr } = await look();
+      assert.equal(stdout, "\n");
+      assert.match(stderr, /without the secrets of the step \(\/run\/key, TOKEN\)/);
     });
 
     it("shows copies that failed", async () => {
