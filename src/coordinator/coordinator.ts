@@ -307,6 +307,7 @@ export class Coordinator implements AsyncDisposable {
       },
       frontends: frontendsOf(frontDoor, logger),
       layer: (id) => catalog.require(id),
+      indexCaughtUp: () => index.caughtUp(),
       entitlements,
       provenanceEnvironment: await loadProvenanceEnvironment(frontDoor.provenanceEnvDir),
       history,

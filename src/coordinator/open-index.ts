@@ -5,6 +5,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { LayerInfo, Ref } from "../core/values/layer.ts";
 import { CacheManager, KeyValueCacheKeyStorage } from "../solver/index.ts";
+import { withSignal } from "../util/abort.ts";
 import type { AgentRegistry } from "./fleet/agent-registry.ts";
 import type { FleetCacheMounts } from "./fleet/fleet-cache-mounts.ts";
 import { FleetHolds } from "./fleet/fleet-holds.ts";
@@ -28,6 +29,9 @@ export interface IndexOptions {
   readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** NATS answers in a millisecond. Without it a build begins with what is known here. */
+const catchUpMs = 1000;
 
 /** The cache index of the fleet as one coordinator sees it. Its parts belong to `owned`. */
 export async function openIndex(options: IndexOptions, owned: AsyncDisposableStack) {
@@ -73,5 +77,13 @@ export async function openIndex(options: IndexOptions, owned: AsyncDisposableSta
       logger,
     }),
   );
-  return { cache: new CacheManager<Ref>({ id: "local", keys, results: held.results(results) }), holds, cleaner };
+  /** Resolves when what any coordinator had written before the call can be found here, or cannot be had in time. */
+  const caughtUp = async () => {
+    const mirrors = Promise.all([catalog, results, keys].map((mirror) => mirror.caughtUp()));
+    await withSignal(mirrors, AbortSignal.timeout(catchUpMs)).catch((error) => {
+      logger.warn("the index may be behind", { error: String(error) });
+    });
+  };
+  const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
+  return { cache, holds, cleaner, caughtUp };
 }

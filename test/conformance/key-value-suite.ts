@@ -78,6 +78,27 @@ export function runKeyValueSuite(
         assert.deepEqual(seen, ["p.old=0", "p.new=1", "p.old=undefined", "p.end=2"]);
       }));
 
+    it("tells a watch when it has caught up with all writers", () =>
+      withStore(async (store) => {
+        const [reader, writer] = [await store.open("caught-up"), await store.open("caught-up")];
+        await writer.put("early", bytes("0"));
+        const seen = new Map<string, string | undefined>();
+        using watch = reader.watch("", ({ key, value }) => void seen.set(key, text(value)));
+        await watch.ready;
+        await watch.caughtUp();
+        for (let i = 1; i <= 20; i++) {
+          await writer.put("k", bytes(String(i)));
+          await watch.caughtUp();
+          assert.equal(seen.get("k"), String(i));
+        }
+        await writer.delete("k");
+        await watch.caughtUp();
+        assert.equal(seen.get("k"), undefined);
+        using later = reader.watch("", () => {});
+        await later.ready;
+        await later.caughtUp();
+      }));
+
     it("is ready at once on an empty bucket", () =>
       withStore(async (store) => {
         const kv = await store.open("empty");

@@ -69,7 +69,12 @@ export class WatcherSet {
     const ready = Promise.resolve().then(() => {
       for (const entry of current) if (entry.key.startsWith(prefix)) this.#call(watcher, entry);
     });
-    return { ready, [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
+    return {
+      ready,
+      // Changes are delivered in microtasks, in order.
+      caughtUp: () => ready,
+      [Symbol.dispose]: () => void this.#watchers.delete(watcher),
+    };
   }
 
   notify(change: KeyValueChange): void {

@@ -96,9 +96,13 @@ class NatsKeyValue implements KeyValue {
   watch(prefix: string, onEntry: (entry: KeyValueChange) => void): KeyValueWatch {
     const ready = Promise.withResolvers<void>();
     ready.promise.catch(() => {});
+    const delivered = new Progress();
     let iterator: QueuedIterator<KvWatchEntry> | undefined;
     let stopped = false;
     const run = async () => {
+      const before = await this.#lastRevision();
+      // What was written before and is no more, as an old deletion, is never delivered.
+      ready.promise.then(() => delivered.reach(before)).catch(() => {});
       iterator = await this.#kv.watch();
       if (stopped) iterator.stop();
       // An empty bucket sends no first entry to carry `delta`, so ask.
@@ -111,16 +115,43 @@ class NatsKeyValue implements KeyValue {
         const value = entry.operation === "PUT" ? entry.value : undefined;
         if (value === undefined) this.#markers.saw({ key, revision, createdAt: entry.created.getTime() });
         if (key.startsWith(prefix)) onEntry({ key, value, revision });
+        delivered.reach(revision);
       }
     };
     run().catch((error) => ready.reject(error));
     return {
       ready: ready.promise,
+      caughtUp: async () => delivered.past(await this.#lastRevision()),
       [Symbol.dispose]: () => {
         stopped = true;
         iterator?.stop();
       },
     };
+  }
+
+  /** Of any key, also of one that is no more. */
+  async #lastRevision(): Promise<number> {
+    return (await this.#kv.status()).streamInfo.state.last_seq;
+  }
+}
+
+/** How far something has come that counts upwards. */
+class Progress {
+  #reached = 0;
+  readonly #waiting = new Map<() => void, number>();
+
+  reach(count: number): void {
+    if (count <= this.#reached) return;
+    this.#reached = count;
+    for (const [resolve, wanted] of this.#waiting) {
+      if (wanted > count) continue;
+      this.#waiting.delete(resolve);
+      resolve();
+    }
+  }
+
+  async past(count: number): Promise<void> {
+    if (count > this.#reached) await new Promise<void>((resolve) => this.#waiting.set(resolve, count));
   }
 }
 

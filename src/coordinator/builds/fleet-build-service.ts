@@ -58,6 +58,8 @@ export interface FleetBuildServiceOptions {
   readonly cacheImports: CacheImportServices;
   readonly frontends: ReadonlyMap<string, Frontend>;
   readonly layer: (id: LayerId) => LayerInfo;
+  /** Resolves when this coordinator's index holds what any of them had reported complete. */
+  readonly indexCaughtUp: () => Promise<void>;
   /** Entitlements the operator grants. */
   readonly entitlements: ReadonlySet<string>;
   /** What provenance tells of this builder. */
@@ -84,6 +86,8 @@ export class FleetBuildService implements BuildService {
     const { solver, dispatcher, frontends, sourceMeta, layer } = this.#options;
     const logger = this.#options.logger.child({ build: params.ref });
     this.#check(params);
+    // What was complete anywhere before this build began is a hit for it.
+    await this.#options.indexCaughtUp();
     const attest = parseAttestOptions(params.frontendOpt);
     const share = requestedShare(params.ref, params.frontendOpt);
     const exporters = params.exporters.map((entry, index) => this.#exporter(entry, index));

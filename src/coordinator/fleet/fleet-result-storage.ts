@@ -38,6 +38,11 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
     return storage;
   }
 
+  /** Resolves when all is here that any coordinator had saved before the call. */
+  caughtUp(): Promise<void> {
+    return this.#watch.caughtUp();
+  }
+
   async save(result: Ref, createdAt: number): Promise<CacheResultRecord> {
     const id = digestHex(sha256(result.layers.join("\n")));
     if (!this.#results.has(id)) {

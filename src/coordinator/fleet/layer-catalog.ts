@@ -42,6 +42,11 @@ export class LayerCatalog implements AsyncDisposable {
     return catalog;
   }
 
+  /** Resolves when all is here that any coordinator had recorded before the call. */
+  caughtUp(): Promise<void> {
+    return this.#watch.caughtUp();
+  }
+
   /** Lazy layers that a build here is about to hold. */
   get recent(): Iterable<LayerId> {
     return this.#recent.keys();

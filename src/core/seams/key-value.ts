@@ -33,6 +33,8 @@ export interface KeyValueChange {
 
 export interface KeyValueWatch extends Disposable {
   readonly ready: Promise<void>;
+  /** Resolves when all has been delivered that was in the bucket at the time of the call, whoever wrote it. */
+  caughtUp(): Promise<void>;
 }
 
 /** Opens buckets by name; an implementation may give each a time to live. */

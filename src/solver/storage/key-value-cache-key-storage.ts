@@ -35,6 +35,11 @@ export class KeyValueCacheKeyStorage implements CacheKeyStorage, Disposable {
     }
   }
 
+  /** Resolves when all is here that any coordinator had written before the call. */
+  async caughtUp(): Promise<void> {
+    await this.#watch?.caughtUp();
+  }
+
   async exists(key: string): Promise<boolean> {
     return this.#graph.has(key);
   }

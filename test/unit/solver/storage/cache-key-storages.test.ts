@@ -36,7 +36,7 @@ describe("KeyValueCacheKeyStorage", () => {
     const bucket = await new MemoryKeyValueStore().open("cache-keys");
     using storage = await KeyValueCacheKeyStorage.open({
       ...bound(bucket),
-      watch: () => ({ ready: Promise.resolve(), [Symbol.dispose]: () => {} }),
+      watch: () => ({ ready: Promise.resolve(), caughtUp: async () => {}, [Symbol.dispose]: () => {} }),
     });
     await storage.addLink("a", link, "b");
     assert.deepEqual(await storage.links("a", link), ["b"]);
