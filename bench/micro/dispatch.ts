@@ -6,6 +6,7 @@ import { CatalogLocations } from "../../src/coordinator/fleet/catalog-locations.
 import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
 import { FleetScheduler } from "../../src/coordinator/fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
+import { LayerOrigins } from "../../src/coordinator/fleet/layer-origins.ts";
 import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
 import { TaskPlanner } from "../../src/coordinator/fleet/task-planner.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
@@ -101,6 +102,8 @@ async function measure(
       shareOf: () => ({ build: "", tenant: "", priority: 0, weight: 1 }),
       logger: silentLogger,
     }),
+    origins: new LayerOrigins(await buckets.open("lineage"), silentLogger),
+    coordinatorLives: () => true,
     sessions: new TaskSessions(),
     cacheMounts,
     sessionIsLive: () => false,

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentLinkServer } from "../agent-link/index.ts";
-import { CheckedKeyValueStore, MemoryKeyValueStore } from "../bus/index.ts";
+import { CheckedKeyValueStore, LiveCoordinators, MemoryKeyValueStore } from "../bus/index.ts";
 import {
   LocalCacheExporter,
   LocalCacheImporter,
@@ -57,6 +57,7 @@ import { CatalogLocations } from "./fleet/catalog-locations.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { FleetScheduler } from "./fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
+import { isLayerOrigin, LayerOrigins } from "./fleet/layer-origins.ts";
 import { LayerUseReports } from "./fleet/layer-use-reports.ts";
 import { openCacheMounts } from "./fleet/open-cache-mounts.ts";
 import { TaskPlanner } from "./fleet/task-planner.ts";
@@ -147,6 +148,8 @@ export class Coordinator implements AsyncDisposable {
     });
     const layers = await keyValues.open("layers");
     const catalog: LayerCatalog = owned.use(await LayerCatalog.open(layers, (id) => held.has(id)));
+    const origins = new LayerOrigins(await keyValues.open("lineage"), logger);
+    const coordinators = owned.use(new LiveCoordinators(bus));
     const sessionIsLive = (id: string) => id === "" || sessions.ids.includes(id);
     // With the only agent in this process nobody else takes a lock, and none outlives the process.
     const lockStore = options.agentLink === undefined ? new MemoryKeyValueStore() : keyValues;
@@ -194,6 +197,8 @@ export class Coordinator implements AsyncDisposable {
         catalog,
         scheduler,
         planner,
+        origins,
+        coordinatorLives: (id) => coordinators.unsettledMs > 0 || coordinators.ids.includes(id),
         sessions: taskSessions,
         cacheMounts,
         holdLayers: (ids) => held.pin(ids),
@@ -211,8 +216,8 @@ export class Coordinator implements AsyncDisposable {
     const index = await openIndex(
       {
         ...{ coordinatorId: options.id, bus, keyValues, registry, catalog, held, cacheMounts },
-        ...{ clock, logger, sessionIsLive },
-        isAvailable: (info) => dispatcher.isAvailable(info),
+        ...{ origins, coordinators, clock, logger, sessionIsLive },
+        canBeHad: (info) => dispatcher.canBeHad(info),
       },
       owned,
     );
@@ -359,6 +364,7 @@ export class Coordinator implements AsyncDisposable {
 /** What the buckets of the index hold. */
 const bucketChecks = {
   layers: (value: Uint8Array) => isLayerInfo(decode(value)),
+  lineage: (value: Uint8Array) => isLayerOrigin(decode(value)),
   results: (value: Uint8Array) => isLayerIds(decode(value)),
   "cache-keys": isCacheKeyEntry,
   "cache-mounts": (value: Uint8Array) => isCacheMountInfo(decode(value)),

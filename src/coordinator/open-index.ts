@@ -1,4 +1,4 @@
-import { LiveCoordinators } from "../bus/index.ts";
+import type { LiveCoordinators } from "../bus/index.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { KeyValueStore } from "../core/seams/key-value.ts";
 import type { Logger } from "../core/seams/logger.ts";
@@ -13,6 +13,7 @@ import { FleetResultStorage } from "./fleet/fleet-result-storage.ts";
 import { IndexCleaner } from "./fleet/index-cleaner.ts";
 import { KnownAgents } from "./fleet/known-agents.ts";
 import type { LayerCatalog } from "./fleet/layer-catalog.ts";
+import type { LayerOrigins } from "./fleet/layer-origins.ts";
 import { LayerReleases } from "./fleet/layer-releases.ts";
 import type { HeldLayers } from "./ops/held-layers.ts";
 
@@ -24,7 +25,9 @@ export interface IndexOptions {
   readonly catalog: LayerCatalog;
   readonly held: HeldLayers;
   readonly cacheMounts: FleetCacheMounts;
-  readonly isAvailable: (info: LayerInfo) => boolean;
+  readonly origins: LayerOrigins;
+  readonly coordinators: LiveCoordinators;
+  readonly canBeHad: (info: LayerInfo) => Promise<boolean>;
   readonly sessionIsLive: (id: string) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -35,28 +38,28 @@ const catchUpMs = 1000;
 
 /** The cache index of the fleet as one coordinator sees it. Its parts belong to `owned`. */
 export async function openIndex(options: IndexOptions, owned: AsyncDisposableStack) {
-  const { coordinatorId, bus, keyValues, registry, catalog, held, clock, logger } = options;
+  const { coordinatorId, bus, keyValues, registry, catalog, origins, coordinators, held, clock, logger } = options;
   const results = owned.use(
     await FleetResultStorage.open(
       await keyValues.open("results"),
       (id) => catalog.find(id),
-      (info) => options.isAvailable(info),
+      (info) => options.canBeHad(info),
     ),
   );
   const keys = owned.use(await KeyValueCacheKeyStorage.open(await keyValues.open("cache-keys")));
-  const coordinators = owned.use(new LiveCoordinators(bus));
   const holds = owned.use(
     new FleetHolds({
       coordinatorId,
       bus,
       clock,
       coordinators,
-      held: () => [...held.layers, ...catalog.recent],
+      held: () => [...held.layers.flatMap((id) => [id, catalog.current(id)]), ...catalog.recent],
     }),
   );
   const cleaner = owned.use(
     new IndexCleaner({
       catalog,
+      origins,
       results,
       keys,
       holds,
@@ -72,7 +75,7 @@ export async function openIndex(options: IndexOptions, owned: AsyncDisposableSta
       coordinatorId,
       bus,
       catalog,
-      isHeld: (id) => held.has(id),
+      isHeld: (id) => catalog.namesOf(id).some((name) => held.has(name)),
       forgetLayers: (gone) => cleaner.forgetLayers(gone),
       logger,
     }),

@@ -232,7 +232,6 @@ export class TaskServer implements AsyncDisposable {
         progress: reporter,
       },
       this.#options.agentId,
-      task.layerIds,
     );
     const running = this.#running.get(task.id);
     if (running !== undefined) running.layers = layers;

@@ -3,9 +3,10 @@ import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../src/bus/i
 import { AgentRegistry } from "../../src/coordinator/fleet/agent-registry.ts";
 import { CatalogLocations } from "../../src/coordinator/fleet/catalog-locations.ts";
 import type { FleetCacheMounts } from "../../src/coordinator/fleet/fleet-cache-mounts.ts";
-import { FleetDispatcher } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
+import { FleetDispatcher, type FleetDispatcherOptions } from "../../src/coordinator/fleet/fleet-dispatcher.ts";
 import { FleetScheduler } from "../../src/coordinator/fleet/fleet-scheduler.ts";
 import { LayerCatalog } from "../../src/coordinator/fleet/layer-catalog.ts";
+import { LayerOrigins } from "../../src/coordinator/fleet/layer-origins.ts";
 import { openCacheMounts } from "../../src/coordinator/fleet/open-cache-mounts.ts";
 import { TaskPlanner } from "../../src/coordinator/fleet/task-planner.ts";
 import { TaskSessions } from "../../src/coordinator/fleet/task-sessions.ts";
@@ -43,10 +44,11 @@ export class FakeFleet implements AsyncDisposable {
   readonly #owned: AsyncDisposableStack;
 
   private constructor(
-    parts: Pick<FakeFleet, "bus" | "registry" | "catalog" | "cacheMounts" | "buckets" | "history" | "scheduler">,
+    parts: Pick<FakeFleet, "bus" | "registry" | "catalog" | "cacheMounts" | "buckets" | "history" | "scheduler"> &
+      Pick<FleetDispatcherOptions, "coordinatorId" | "origins">,
     owned: AsyncDisposableStack,
   ) {
-    const { bus, registry, catalog, cacheMounts, history, scheduler } = parts;
+    const { coordinatorId, bus, registry, catalog, origins, cacheMounts, history, scheduler } = parts;
     this.history = history;
     this.scheduler = scheduler;
     this.bus = bus;
@@ -56,7 +58,7 @@ export class FakeFleet implements AsyncDisposable {
     this.buckets = parts.buckets;
     this.#owned = owned;
     this.dispatcher = new FleetDispatcher({
-      coordinatorId: "c",
+      coordinatorId,
       agentLinkAddress: () => "",
       bus,
       clock: this.clock,
@@ -71,21 +73,27 @@ export class FakeFleet implements AsyncDisposable {
         shareOf: () => ({ build: "", tenant: "", priority: 0, weight: 1 }),
         logger: silentLogger,
       }),
+      origins,
+      coordinatorLives: (id) => id !== "dead",
       sessions: new TaskSessions(),
       cacheMounts,
       sessionIsLive: () => false,
     });
   }
 
-  static async start(): Promise<FakeFleet> {
+  /** Coordinators with the same bus and buckets are of one fleet. */
+  static async start(
+    bus = new MemoryMessageBus(),
+    buckets = new MemoryKeyValueStore(),
+    coordinatorId = "c",
+  ): Promise<FakeFleet> {
     await using owned = new AsyncDisposableStack();
-    const bus = owned.use(new MemoryMessageBus());
-    const buckets = new MemoryKeyValueStore();
-    const registry = owned.use(new AgentRegistry({ coordinatorId: "c", bus, logger: silentLogger }));
+    owned.use(bus);
+    const registry = owned.use(new AgentRegistry({ coordinatorId, bus, logger: silentLogger }));
     const catalog = owned.use(await LayerCatalog.open(await buckets.open("layers")));
     const cacheMounts = await openCacheMounts(
       {
-        coordinatorId: "c",
+        coordinatorId,
         bus,
         registry,
         index: await buckets.open("cache-mounts"),
@@ -97,8 +105,12 @@ export class FakeFleet implements AsyncDisposable {
     );
     const history = owned.use(await StepHistory.open(await buckets.open("step-history")));
     const locations = new CatalogLocations(catalog);
-    const scheduler = owned.use(new FleetScheduler({ coordinatorId: "c", registry, clock: hastyClock, locations }));
-    return new FakeFleet({ bus, registry, catalog, cacheMounts, buckets, history, scheduler }, owned.move());
+    const scheduler = owned.use(new FleetScheduler({ coordinatorId, registry, clock: hastyClock, locations }));
+    const origins = new LayerOrigins(await buckets.open("lineage"), silentLogger);
+    return new FakeFleet(
+      { coordinatorId, bus, registry, catalog, origins, cacheMounts, buckets, history, scheduler },
+      owned.move(),
+    );
   }
 
   /** Adds an agent; its tasks go to `run`. */

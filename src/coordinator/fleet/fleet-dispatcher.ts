@@ -21,11 +21,12 @@ import type { HeldLocks } from "./cache-mount-locks.ts";
 import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
 import type { FleetScheduler, Ticket } from "./fleet-scheduler.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
+import type { LayerOrigins } from "./layer-origins.ts";
 import { Lineage } from "./lineage.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
-import { cacheMountsOfTask, layersOfTask } from "./task-layers.ts";
+import { cacheMountsOfTask, layersOfTask, withLayers } from "./task-layers.ts";
 import type { TaskPlanner } from "./task-planner.ts";
 import type { TaskSessions } from "./task-sessions.ts";
 
@@ -40,6 +41,9 @@ export interface FleetDispatcherOptions {
   readonly catalog: LayerCatalog;
   readonly scheduler: FleetScheduler;
   readonly planner: TaskPlanner;
+  readonly origins: LayerOrigins;
+  /** False for a coordinator that has gone. */
+  readonly coordinatorLives: (id: string) => boolean;
   readonly sessions: TaskSessions;
   readonly cacheMounts: FleetCacheMounts;
   /** Keeps agents from removing layers, until the answer is called; default: nothing does. */
@@ -84,12 +88,20 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
 
   constructor(options: FleetDispatcherOptions) {
     this.#options = options;
+    const { coordinatorId, catalog, origins, clock, coordinatorLives } = options;
     this.#lineage = new Lineage({
-      info: (id) => options.catalog.require(id),
+      ...{ coordinatorId, catalog, origins, clock, coordinatorLives },
       isAvailable: (info) => this.isAvailable(info),
-      reset: (ids) => options.catalog.reset(ids),
-      rerun: async ({ kind, body, produced }, context) => {
-        await this.run(kind, body, { ...context, layerIds: produced });
+      rerun: async ({ kind, body, placing }, context) => {
+        const { signal, progress, sessions, vertex, builds, work, traceparent } = context;
+        const result = await this.run(kind, body, {
+          ...{ signal, progress, sessions, ...placing },
+          ...(vertex && { vertex }),
+          ...(builds && { builds }),
+          ...(work && { work: { rank: work.rank } }),
+          ...(traceparent && { traceparent }),
+        });
+        return (result as TaskResult<"file">).layers;
       },
     });
     this.#running = new RunningTasks(options.bus, options.registry);
@@ -105,6 +117,11 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       kind === "registry" ? true : "sessionId" in where && this.#options.sessionIsLive(where.sessionId),
     );
     return origin || info.holders.some((holder) => this.#options.registry.get(holder) !== undefined);
+  }
+
+  /** It is available or can be made again. */
+  canBeHad(info: LayerInfo): Promise<boolean> {
+    return this.#lineage.canBeHad(info);
   }
 
   async run<K extends TaskKind>(kind: K, body: TaskBody<K>, context: DispatchContext): Promise<TaskResult<K>> {
@@ -133,17 +150,20 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
 
   async #attempt<K extends TaskKind>(
     kind: K,
-    body: TaskBody<K>,
+    given: TaskBody<K>,
     context: DispatchContext,
     avoided: Set<string>,
   ): Promise<TaskResult<K>> {
-    const ids = layersOfTask(kind, body);
-    const { holdLayers = () => () => {} } = this.#options;
+    const named = layersOfTask(kind, given);
+    const { catalog, origins, holdLayers = () => () => {} } = this.#options;
     const held = new DisposableStack();
-    held.defer(holdLayers(ids));
+    held.defer(holdLayers(named));
     // What takes over the result holds it before this lets go.
     using _released = { [Symbol.dispose]: () => void setImmediate(() => held.dispose()) };
-    await this.#lineage.ensureAvailable(ids, context);
+    await this.#lineage.ensureAvailable(named, context);
+    const body = withLayers(kind, given, (id) => catalog.current(id));
+    const ids = layersOfTask(kind, body);
+    held.defer(holdLayers(ids));
     const attempt = new TaskAttempt(this.#options.bus, randomBytes(12).toString("hex"), context.progress, (made) =>
       held.defer(holdLayers(made)),
     );
@@ -186,11 +206,11 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       try {
         const { result, fetched } = await withSignal(attempt.outcome, context.signal);
         const { layers = [], cacheMounts: published = [] } = result as Partial<TaskResult<"exec">>;
-        await this.#record(agent.id, layers, fetched);
+        // From then on the layers can be had again, whatever happens to the agent.
+        await Promise.all([this.#record(agent.id, layers, fetched), origins.remember(kind, body, layers, context)]);
         this.#options.onFetched?.(this.#infos(fetched).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
         await cacheMounts.publish(agent.id, published, uses, locks);
         planner.learn(context, result);
-        this.#lineage.remember(kind, body, layers);
         return result as TaskResult<K>;
       } catch (error) {
         // How the step failed is what counts.
@@ -272,7 +292,6 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       sessionIds: context.sessions.ids,
       demand,
       coordinator: { id: this.#options.coordinatorId, address: this.#options.agentLinkAddress(), token },
-      ...(context.layerIds === undefined ? {} : { layerIds: context.layerIds }),
       ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
     };
     try {

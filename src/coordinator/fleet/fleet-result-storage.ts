@@ -10,18 +10,18 @@ import { decode, encode } from "../../util/msgpack.ts";
 export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
   readonly #bucket: KeyValue;
   readonly #layer: (id: LayerId) => Promise<LayerInfo | undefined>;
-  readonly #isAvailable: (info: LayerInfo) => boolean;
+  readonly #canBeHad: (info: LayerInfo) => Promise<boolean>;
   readonly #results = new Map<string, readonly LayerId[]>();
   readonly #watch: KeyValueWatch;
 
   private constructor(
     bucket: KeyValue,
     layer: (id: LayerId) => Promise<LayerInfo | undefined>,
-    isAvailable: (info: LayerInfo) => boolean,
+    canBeHad: (info: LayerInfo) => Promise<boolean>,
   ) {
     this.#bucket = bucket;
     this.#layer = layer;
-    this.#isAvailable = isAvailable;
+    this.#canBeHad = canBeHad;
     this.#watch = bucket.watch("", ({ key, value }) => {
       if (value === undefined) this.#results.delete(key);
       else this.#results.set(key, decode<LayerId[]>(value));
@@ -31,9 +31,9 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
   static async open(
     bucket: KeyValue,
     layer: (id: LayerId) => Promise<LayerInfo | undefined>,
-    isAvailable: (info: LayerInfo) => boolean,
+    canBeHad: (info: LayerInfo) => Promise<boolean>,
   ): Promise<FleetResultStorage> {
-    const storage = new FleetResultStorage(bucket, layer, isAvailable);
+    const storage = new FleetResultStorage(bucket, layer, canBeHad);
     await storage.#watch.ready;
     return storage;
   }
@@ -52,16 +52,21 @@ export class FleetResultStorage implements CacheResultStorage<Ref>, Disposable {
     return { id, createdAt };
   }
 
-  /** @throws BuildError Unavailable while no living agent holds one of its layers: the record stays, its holder may return */
+  /**
+   * Layers that no living agent holds are made again when somebody needs them.
+   * @throws BuildError Unavailable when one of them cannot be: the record stays, its holder may return
+   */
   async load(record: CacheResultRecord): Promise<Ref | undefined> {
     const layers = await this.#find(record.id);
     if (layers === undefined) return undefined;
+    const current: LayerId[] = [];
     for (const id of layers) {
       const info = await this.#layer(id);
       if (info === undefined) return undefined;
-      if (!this.#isAvailable(info)) throw new BuildError(Code.Unavailable, `no living agent holds layer ${id}`);
+      if (!(await this.#canBeHad(info))) throw new BuildError(Code.Unavailable, `no living agent holds layer ${id}`);
+      current.push(info.id);
     }
-    return { layers };
+    return { layers: current };
   }
 
   async exists(id: string): Promise<boolean> {

@@ -9,9 +9,11 @@ import type { FleetHolds } from "./fleet-holds.ts";
 import type { FleetResultStorage } from "./fleet-result-storage.ts";
 import type { KnownAgents } from "./known-agents.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
+import type { LayerOrigins } from "./layer-origins.ts";
 
 export interface IndexCleanerOptions {
   readonly catalog: LayerCatalog;
+  readonly origins: LayerOrigins;
   readonly results: FleetResultStorage;
   readonly keys: CacheKeyStorage;
   readonly holds: Pick<FleetHolds, "all">;
@@ -53,8 +55,9 @@ export class IndexCleaner implements AsyncDisposable {
 
   /** Nobody has the layers any more. */
   async forgetLayers(gone: ReadonlySet<LayerId>): Promise<void> {
-    await this.#forgetResults((layers) => layers.some((id) => gone.has(id)));
-    await this.#options.catalog.forget([...gone]);
+    const { catalog, origins } = this.#options;
+    await this.#forgetResults((layers) => layers.some((id) => gone.has(id) || gone.has(catalog.current(id))));
+    await origins.forget(await catalog.forget([...gone]));
   }
 
   /** @param thorough also drops results of which a layer is on no agent, though it could be had from outside again */
@@ -89,7 +92,7 @@ export class IndexCleaner implements AsyncDisposable {
   }
 
   async #clean(thorough: boolean): Promise<void> {
-    const { catalog, results, keys, holds, clock, logger } = this.#options;
+    const { catalog, origins, results, keys, holds, clock, logger } = this.#options;
     await this.#forgetAgents();
     const held = await holds.all(this.#stop.signal);
     const saved = await this.#newestKeys();
@@ -111,7 +114,7 @@ export class IndexCleaner implements AsyncDisposable {
     for (const id of saved.keys()) if (!(await results.exists(id))) await keys.release(id);
     await keys.releaseUnreferenced();
     const unused = this.#layersWithoutUse(held);
-    await catalog.discard(unused);
+    await origins.forget(await catalog.discard(unused));
     if (forgotten + unused.length > 0) {
       logger.info("cleaned the index", { results: forgotten, layers: unused.length });
     }
@@ -168,7 +171,7 @@ export class IndexCleaner implements AsyncDisposable {
   #layersWithoutUse(held: ReadonlySet<LayerId>): readonly LayerId[] {
     const { catalog, results } = this.#options;
     const used = new Set(held);
-    for (const [, layers] of results.all()) for (const id of layers) used.add(id);
+    for (const [, layers] of results.all()) for (const id of layers) used.add(id).add(catalog.current(id));
     return [...catalog.all()].filter(({ id, holders }) => holders.length === 0 && !used.has(id)).map(({ id }) => id);
   }
 

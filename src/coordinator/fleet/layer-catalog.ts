@@ -12,11 +12,13 @@ const recentMs = 60_000;
 /**
  * What the fleet knows of each layer: a bucket shared by all coordinators, mirrored here by a watch, so that reading is local.
  * Facts are only added (a diffId, a blob, an origin, a holder), except holders, which are also taken away; concurrent writers
- * merge.
+ * merge. A layer that was lost is replaced by one that was made in its stead: who asks for the lost one gets the other.
  */
 export class LayerCatalog implements AsyncDisposable {
   readonly #bucket: KeyValue;
   readonly #layers = new Map<LayerId, LayerInfo>();
+  /** Lost layers by what has replaced them. */
+  readonly #replaced = new Map<LayerId, Set<LayerId>>();
   /** Agents that are about to remove a layer, with the time until when. */
   readonly #hidden = new Map<LayerId, Map<string, number>>();
   /** Lazy layers recorded here a short while ago, with the time: a build is about to hold them. */
@@ -29,7 +31,7 @@ export class LayerCatalog implements AsyncDisposable {
     this.#isHeld = isHeld;
     this.#watch = bucket.watch("", ({ key, value }) => {
       const id = key as LayerId;
-      if (value !== undefined) this.#layers.set(id, decode<LayerInfo>(value));
+      if (value !== undefined) this.#keep(decode<LayerInfo>(value));
       else if (this.#isHeld(id) || this.#recent.has(id)) this.#restore(id);
       else this.#layers.delete(id);
     });
@@ -57,9 +59,24 @@ export class LayerCatalog implements AsyncDisposable {
     this.#recent.delete(id);
   }
 
+  /** The layer itself, or what has replaced it. */
+  current(id: LayerId): LayerId {
+    let current = id;
+    for (let next = this.#layers.get(id)?.replacedBy; next !== undefined; next = this.#layers.get(next)?.replacedBy) {
+      current = next;
+    }
+    return current;
+  }
+
+  /** The layer itself and all that it has replaced. */
+  namesOf(id: LayerId): readonly LayerId[] {
+    return [id, ...[...(this.#replaced.get(id) ?? [])].flatMap((lost) => this.namesOf(lost))];
+  }
+
   get(id: LayerId): LayerInfo | undefined {
-    const info = this.#layers.get(id);
-    const hidden = this.#hidden.get(id);
+    const current = this.current(id);
+    const info = this.#layers.get(current);
+    const hidden = this.#hidden.get(current);
     if (info === undefined || hidden === undefined) return info;
     const now = performance.now();
     return { ...info, holders: info.holders.filter((holder) => (hidden.get(holder) ?? 0) < now) };
@@ -78,15 +95,15 @@ export class LayerCatalog implements AsyncDisposable {
 
   /** With holders that are about to remove it. */
   recorded(id: LayerId): LayerInfo | undefined {
-    return this.#layers.get(id);
+    return this.#layers.get(this.current(id));
   }
 
   /** As `get`, but asks the bucket for what the watch has not told yet. */
   async find(id: LayerId): Promise<LayerInfo | undefined> {
     const known = this.get(id);
     if (known !== undefined) return known;
-    const entry = await this.#bucket.get(id);
-    return entry && decode<LayerInfo>(entry.value);
+    const info = await this.#read(this.current(id));
+    return info?.replacedBy === undefined ? info : this.find(info.replacedBy);
   }
 
   /** Adds what is new. Durable when it resolves. */
@@ -105,14 +122,28 @@ export class LayerCatalog implements AsyncDisposable {
     );
   }
 
-  /** Forgets holders, blobs and diffId: the layers are about to be made anew and may come out different. */
-  async reset(ids: readonly LayerId[]): Promise<void> {
-    const blank = (known: LayerInfo | undefined) => {
-      if (known === undefined) return undefined;
-      const { diffId: _, ...rest } = known;
-      return { ...rest, blobs: [], holders: [] };
-    };
-    await Promise.all(ids.map((id) => this.#change(id, blank)));
+  /**
+   * A coordinator takes it on itself to make a lost layer again. Of several only one may.
+   * @param mayClaim decides on what the bucket holds now
+   */
+  async claim(id: LayerId, coordinatorId: string, mayClaim: (known: LayerInfo) => boolean): Promise<boolean> {
+    // The mirror may be behind; whether the write goes through is decided by the bucket.
+    const known = await this.#read(id);
+    if (known !== undefined) this.#keep(known);
+    if (known?.remadeBy === coordinatorId) return mayClaim(known);
+    return this.#change(id, (info) => (info && mayClaim(info) ? { ...info, remadeBy: coordinatorId } : undefined));
+  }
+
+  /** The layer could not be made again: others may try. */
+  async unclaim(id: LayerId): Promise<void> {
+    await this.#change(id, (known) => known && withoutClaim(known));
+  }
+
+  /** The lost layers were made again as these. Ends the claim. */
+  async replace(lost: readonly LayerId[], made: readonly LayerId[]): Promise<void> {
+    const replacement = (known: LayerInfo | undefined, replacedBy: LayerId | undefined) =>
+      known && replacedBy && { ...withoutClaim(known), replacedBy, holders: [], blobs: [] };
+    await Promise.all(lost.map((id, i) => this.#change(id, (known) => replacement(known, made[i]))));
   }
 
   /** From now on the agent is no holder of the layers, here and for a while: it is about to remove them. */
@@ -138,27 +169,31 @@ export class LayerCatalog implements AsyncDisposable {
     const without = (known: LayerInfo | undefined) =>
       known && { ...known, holders: known.holders.filter((holder) => holder !== agentId) };
     await Promise.all(ids.map((id) => this.#change(id, without)));
-    return ids.filter((id) => !isKept(this.#layers.get(id)));
+    return ids.filter((id) => !isKept(this.recorded(id)));
   }
 
-  /** Removes the layers that nobody has. */
-  async forget(ids: readonly LayerId[]): Promise<void> {
-    await this.#delete(ids.filter((id) => !isKept(this.#layers.get(id))));
+  /** Removes the layers that nobody has. @returns those removed */
+  async forget(ids: readonly LayerId[]): Promise<readonly LayerId[]> {
+    return this.#delete(ids.filter((id) => !isKept(this.recorded(id))));
   }
 
-  /** Removes layers that no agent has, though they could be had from outside again. */
-  async discard(ids: readonly LayerId[]): Promise<void> {
-    await this.#delete(ids.filter((id) => (this.#layers.get(id)?.holders ?? []).length === 0));
+  /** Removes layers that no agent has, though they could be had from outside again. @returns those removed */
+  async discard(ids: readonly LayerId[]): Promise<readonly LayerId[]> {
+    return this.#delete(ids.filter((id) => (this.#layers.get(id)?.holders ?? []).length === 0));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
   }
 
-  async #delete(ids: readonly LayerId[]): Promise<void> {
+  async #delete(ids: readonly LayerId[]): Promise<readonly LayerId[]> {
     const unwanted = ids.filter((id) => this.#layers.has(id) && !this.#isHeld(id) && !this.#recent.has(id));
-    for (const id of unwanted) this.#layers.delete(id);
+    for (const id of unwanted) {
+      this.#layers.delete(id);
+      this.#replaced.delete(id);
+    }
     await Promise.all(unwanted.map((id) => this.#bucket.delete(id)));
+    return unwanted;
   }
 
   /** Another coordinator took for unused what a build here has just begun to use. */
@@ -181,19 +216,31 @@ export class LayerCatalog implements AsyncDisposable {
     }
   }
 
-  /** Reads, changes and writes until nobody interferes. */
-  async #change(id: LayerId, change: (known: LayerInfo | undefined) => LayerInfo | undefined): Promise<void> {
+  #keep(info: LayerInfo): void {
+    this.#layers.set(info.id, info);
+    if (info.replacedBy === undefined) return;
+    const lost = this.#replaced.get(info.replacedBy) ?? new Set<LayerId>();
+    this.#replaced.set(info.replacedBy, lost.add(info.id));
+  }
+
+  async #read(id: LayerId): Promise<LayerInfo | undefined> {
+    const entry = await this.#bucket.get(id);
+    return entry && decode<LayerInfo>(entry.value);
+  }
+
+  /** Reads, changes and writes until nobody interferes. @returns false when there was nothing to change */
+  async #change(id: LayerId, change: (known: LayerInfo | undefined) => LayerInfo | undefined): Promise<boolean> {
     let known = this.#layers.get(id);
     let revision: number | undefined;
     for (;;) {
       const wanted = change(known);
-      if (wanted === undefined || (known !== undefined && sameInfo(wanted, known))) return;
+      if (wanted === undefined || (known !== undefined && sameInfo(wanted, known))) return false;
       try {
         if (revision !== undefined) await this.#bucket.update(id, encode(wanted), revision);
         else if (known === undefined) await this.#bucket.create(id, encode(wanted));
         else throw new BuildError(Code.Aborted, "revision not known yet");
-        this.#layers.set(id, wanted);
-        return;
+        this.#keep(wanted);
+        return true;
       } catch (error) {
         if (!(error instanceof BuildError) || (error.code !== Code.Aborted && error.code !== Code.AlreadyExists))
           throw error;
@@ -207,6 +254,10 @@ export class LayerCatalog implements AsyncDisposable {
 
 function isKept(info: LayerInfo | undefined): boolean {
   return info !== undefined && info.holders.length + info.origins.length > 0;
+}
+
+function withoutClaim({ remadeBy: _, ...info }: LayerInfo): LayerInfo {
+  return info;
 }
 
 function merge(known: LayerInfo, more: LayerInfo): LayerInfo {
@@ -257,6 +308,8 @@ function sameInfo(a: LayerInfo, b: LayerInfo): boolean {
     a.holders.length === b.holders.length &&
     a.createdAt === b.createdAt &&
     a.description === b.description &&
-    a.sizeBytes === b.sizeBytes
+    a.sizeBytes === b.sizeBytes &&
+    a.replacedBy === b.replacedBy &&
+    a.remadeBy === b.remadeBy
   );
 }

@@ -1,83 +1,129 @@
+import { SourceOp } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import type { Clock } from "../../core/seams/clock.ts";
 import type { DispatchContext } from "../../core/seams/task-dispatcher.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import type { TaskBody, TaskKind } from "../../core/values/task.ts";
+import type { TaskBody } from "../../core/values/task.ts";
 import { FlightControl } from "../../util/flight-control.ts";
-
-/** How a layer came to be: the task to run again when nobody has it any more. */
-export interface LayerOrigin<K extends TaskKind = TaskKind> {
-  readonly kind: K;
-  readonly body: TaskBody<K>;
-  /** All layers the task made, in the order it made them. */
-  readonly produced: readonly LayerId[];
-}
+import type { LayerCatalog } from "./layer-catalog.ts";
+import type { LayerOrigin, LayerOrigins } from "./layer-origins.ts";
+import { layersOfTask } from "./task-layers.ts";
 
 export interface LineageOptions {
+  readonly coordinatorId: string;
+  readonly catalog: LayerCatalog;
+  readonly origins: LayerOrigins;
+  readonly clock: Clock;
   /** True when some living agent holds the layer or it can be had from outside. */
   readonly isAvailable: (info: LayerInfo) => boolean;
-  readonly info: (id: LayerId) => LayerInfo;
-  /** Forgets holders, blobs and diffId of layers about to be made anew. */
-  readonly reset: (ids: readonly LayerId[]) => Promise<void>;
-  /** Runs the task again; its layers get the ids of `produced`. */
-  readonly rerun: (origin: LayerOrigin, context: DispatchContext) => Promise<void>;
+  /** False for a coordinator that has gone. */
+  readonly coordinatorLives: (id: string) => boolean;
+  /** Runs the task again. @returns the layers it made, in order */
+  readonly rerun: (origin: LayerOrigin, context: DispatchContext) => Promise<readonly LayerInfo[]>;
 }
 
-/** Kinds whose layers can be made again from the same body. */
-const repeatable: ReadonlySet<TaskKind> = new Set(["exec", "file", "diff", "source.fetch"]);
-/** Origins remembered; each holds one op and some ids, about 2 KB. */
-const maxOrigins = 50_000;
+/** Between looks at what another coordinator is doing. */
+const checkEveryMs = 200;
 
 /**
- * Remembers which task made each layer, and makes lost ones again: under the same ids, so that whatever names them stays
- * right. What the lost layers stood on is looked after by the same way.
+ * Makes lost layers again, with what they stood on: once for all builds of all coordinators. The new layers have ids of their
+ * own and replace the lost ones in the catalog, so that an agent which comes back with its copy of a lost one confuses nobody.
  */
 export class Lineage {
   readonly #options: LineageOptions;
-  readonly #origins = new Map<LayerId, LayerOrigin>();
   readonly #rebuilds = new FlightControl<void>();
 
   constructor(options: LineageOptions) {
     this.#options = options;
   }
 
-  remember<K extends TaskKind>(kind: K, body: TaskBody<K>, made: readonly LayerInfo[]): void {
-    if (!repeatable.has(kind)) return;
-    const produced = made.map((info) => info.id);
-    for (const id of produced) {
-      this.#origins.delete(id);
-      this.#origins.set(id, { kind, body, produced });
-    }
-    for (const id of this.#origins.keys()) {
-      if (this.#origins.size <= maxOrigins) break;
-      this.#origins.delete(id);
-    }
-  }
-
   /** @throws BuildError Unavailable when a lost layer cannot be made again */
   async ensureAvailable(ids: readonly LayerId[], context: DispatchContext): Promise<void> {
-    const lost = ids.filter((id) => !this.#options.isAvailable(this.#options.info(id)));
-    await Promise.all(lost.map((id) => this.#rebuild(id, context)));
+    const { isAvailable, catalog } = this.#options;
+    const lost = ids.map((id) => catalog.require(id)).filter((info) => !isAvailable(info));
+    await Promise.all(lost.map(({ id }) => this.#rebuild(id, context)));
+  }
+
+  /** True for a layer that is there, or can be made again for any build, with all that it stands on. */
+  async canBeHad(info: LayerInfo): Promise<boolean> {
+    const { isAvailable, catalog, origins } = this.#options;
+    // Stacks share most of their layers.
+    const answers = new Map<LayerId, Promise<boolean>>();
+    const canBeMade = async ({ id }: LayerInfo): Promise<boolean> => {
+      const origin = await origins.get(id);
+      if (origin === undefined || isLocal(origin)) return false;
+      const inputs = layersOfTask(origin.kind, origin.body).map((input) => ask(catalog.get(input)));
+      return (await Promise.all(inputs)).every(Boolean);
+    };
+    const ask = async (layer: LayerInfo | undefined): Promise<boolean> => {
+      if (layer === undefined || isAvailable(layer)) return layer !== undefined;
+      const answer = answers.get(layer.id) ?? canBeMade(layer);
+      answers.set(layer.id, answer);
+      return answer;
+    };
+    return ask(info);
   }
 
   async #rebuild(id: LayerId, context: DispatchContext): Promise<void> {
-    const origin = this.#origins.get(id);
-    if (origin === undefined) {
+    const origin = await this.#options.origins.get(id);
+    const [key] = origin?.produced ?? [];
+    if (origin === undefined || key === undefined || !mayRun(origin, context)) {
       throw new BuildError(
         Code.Unavailable,
-        `layer ${id} is lost: no living agent holds it and how it was made is not known; run the build again`,
+        `layer ${id} is lost: no living agent holds it and it cannot be made again for this build alone; run the build again`,
       );
     }
-    const [key = id] = origin.produced;
-    await this.#rebuilds.do(
-      key,
-      async (signal) => {
-        const note = `[fleet] making ${origin.produced.length} lost layer(s) again: their holders are gone\n`;
-        context.progress.log(2, new TextEncoder().encode(note));
-        await this.#options.reset(origin.produced);
-        await this.#options.rerun(origin, { ...context, signal });
-      },
-      context.signal,
-    );
+    await this.#rebuilds.do(key, (signal) => this.#replace(key, origin, { ...context, signal }), context.signal);
   }
+
+  /** Until the layer can be had: makes it, or waits for the coordinator that does. */
+  async #replace(key: LayerId, origin: LayerOrigin, context: DispatchContext): Promise<void> {
+    const { catalog, isAvailable, coordinatorLives, coordinatorId, clock } = this.#options;
+    const isLost = (id: LayerId) => {
+      const info = catalog.get(id);
+      return info !== undefined && !isAvailable(info);
+    };
+    const mayClaim = ({ replacedBy, remadeBy }: LayerInfo) =>
+      replacedBy === undefined &&
+      (remadeBy === undefined || remadeBy === coordinatorId || !coordinatorLives(remadeBy)) &&
+      origin.produced.some(isLost);
+    while (origin.produced.some(isLost)) {
+      if (await catalog.claim(key, coordinatorId, mayClaim)) return this.#remake(key, origin, context);
+      await clock.sleep(checkEveryMs, context.signal);
+    }
+  }
+
+  async #remake(key: LayerId, origin: LayerOrigin, context: DispatchContext): Promise<void> {
+    const { catalog, rerun } = this.#options;
+    const { produced } = origin;
+    const note = `[fleet] making ${produced.length} lost layer(s) again: their holders are gone\n`;
+    context.progress.log(2, new TextEncoder().encode(note));
+    try {
+      const made = await rerun(origin, context);
+      if (made.length !== produced.length) {
+        throw new BuildError(
+          Code.Unavailable,
+          `layer ${key} is lost: the step that made it makes ${made.length} layers now, not ${produced.length}; run the build again`,
+        );
+      }
+      await catalog.replace(
+        produced,
+        made.map((info) => info.id),
+      );
+    } catch (error) {
+      await catalog.unclaim(key).catch(() => {});
+      throw error;
+    }
+  }
+}
+
+/** A client's directory is another one in another session. */
+function mayRun(origin: LayerOrigin, { sessions }: DispatchContext): boolean {
+  return !isLocal(origin) || origin.sessionIds.some((id) => sessions.ids.includes(id));
+}
+
+function isLocal({ kind, body }: LayerOrigin): boolean {
+  if (kind !== "source.fetch") return false;
+  return SourceOp.decode((body as TaskBody<"source.fetch">).source).identifier.startsWith("local://");
 }

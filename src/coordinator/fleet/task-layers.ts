@@ -1,11 +1,17 @@
 import type { CacheMountUse } from "../../core/values/cache-mount.ts";
-import type { LayerId } from "../../core/values/layer.ts";
-import type { TaskBody, TaskKind } from "../../core/values/task.ts";
+import type { LayerId, Ref } from "../../core/values/layer.ts";
+import type { LayerBlob, TaskBody, TaskKind } from "../../core/values/task.ts";
+
+type Replace = (id: LayerId) => LayerId;
 
 /** Layers a task names: what its agent needs, or is told of. */
 export function layersOfTask<K extends TaskKind>(kind: K, body: TaskBody<K>): LayerId[] {
-  const layers = collectors[kind](body);
-  return [...new Set(layers)];
+  const layers = new Set<LayerId>();
+  withLayers(kind, body, (id) => {
+    layers.add(id);
+    return id;
+  });
+  return [...layers];
 }
 
 /** Cache mounts a task names. */
@@ -13,20 +19,47 @@ export function cacheMountsOfTask(body: TaskBody<TaskKind>): readonly CacheMount
   return "cacheMounts" in body ? body.cacheMounts : [];
 }
 
-const collectors: { readonly [K in TaskKind]: (body: TaskBody<K>) => readonly LayerId[] } = {
-  exec: (body) => body.inputs.flatMap((ref) => ref.layers),
-  file: (body) => body.inputs.flatMap((ref) => ref.layers),
-  diff: (body) => [...body.lower.layers, ...body.upper.layers],
-  "source.resolve": () => [],
-  "source.fetch": () => [],
-  checksum: (body) => body.ref.layers,
-  pack: (body) => body.layers,
-  push: (body) => body.blobs.flatMap((blob) => blob.layer ?? []),
-  "export.archive": (body) => body.entries.flatMap((entry) => ("blob" in entry ? (entry.blob.layer ?? []) : [])),
-  "export.content": (body) => body.blobs.flatMap((blob) => blob.layer ?? []),
-  "export.files": (body) => body.roots.flatMap((root) => root.ref.layers),
-  read: (body) => body.ref.layers,
-  container: (body) => body.inputs.flatMap((ref) => ref.layers),
-  "list.files": (body) => body.ref.layers,
-  materialize: (body) => body.ref.layers,
+/** The task with other layers in the place of those it names. */
+export function withLayers<K extends TaskKind>(kind: K, body: TaskBody<K>, replace: Replace): TaskBody<K> {
+  return replacers[kind](body, replace);
+}
+
+const replacers: { readonly [K in TaskKind]: (body: TaskBody<K>, replace: Replace) => TaskBody<K> } = {
+  exec: (body, replace) => ({ ...body, inputs: refs(body.inputs, replace) }),
+  file: (body, replace) => ({ ...body, inputs: refs(body.inputs, replace) }),
+  diff: (body, replace) => ({ ...body, lower: ref(body.lower, replace), upper: ref(body.upper, replace) }),
+  "source.resolve": (body) => body,
+  "source.fetch": (body) => body,
+  checksum: (body, replace) => ({ ...body, ref: ref(body.ref, replace) }),
+  pack: (body, replace) => ({ ...body, layers: body.layers.map(replace) }),
+  push: (body, replace) => ({ ...body, blobs: blobs(body.blobs, replace) }),
+  "export.archive": (body, replace) => ({
+    ...body,
+    entries: body.entries.map((entry) => ("blob" in entry ? { ...entry, blob: blob(entry.blob, replace) } : entry)),
+  }),
+  "export.content": (body, replace) => ({ ...body, blobs: blobs(body.blobs, replace) }),
+  "export.files": (body, replace) => ({
+    ...body,
+    roots: body.roots.map((root) => ({ ...root, ref: ref(root.ref, replace) })),
+  }),
+  read: (body, replace) => ({ ...body, ref: ref(body.ref, replace) }),
+  container: (body, replace) => ({ ...body, inputs: refs(body.inputs, replace) }),
+  "list.files": (body, replace) => ({ ...body, ref: ref(body.ref, replace) }),
+  materialize: (body, replace) => ({ ...body, ref: ref(body.ref, replace) }),
 };
+
+function ref({ layers }: Ref, replace: Replace): Ref {
+  return { layers: layers.map(replace) };
+}
+
+function refs(all: readonly Ref[], replace: Replace): readonly Ref[] {
+  return all.map((one) => ref(one, replace));
+}
+
+function blob(one: LayerBlob, replace: Replace): LayerBlob {
+  return one.layer === undefined ? one : { ...one, layer: replace(one.layer) };
+}
+
+function blobs(all: readonly LayerBlob[], replace: Replace): readonly LayerBlob[] {
+  return all.map((one) => blob(one, replace));
+}

@@ -1,4 +1,3 @@
-import type { LayerId } from "../values/layer.ts";
 import type { Platform } from "../values/platform.ts";
 import type { TaskBody, TaskKind, TaskResult } from "../values/task.ts";
 import type { ProgressWriter } from "./progress.ts";
@@ -30,8 +29,6 @@ export interface DispatchContext {
   readonly onChannel?: ChannelHandler;
   /** Same value → same agent when it lives: local contexts, git mirrors. */
   readonly affinity?: string;
-  /** Ids for the layers the task makes: they are made again (lineage). */
-  readonly layerIds?: readonly LayerId[];
   readonly traceparent?: string;
 }
 

@@ -40,6 +40,10 @@ export interface LayerInfo {
   readonly description?: string;
   /** The layer it was made on; none at the bottom, and for what was made on a merge of stacks the uppermost. */
   readonly parent?: LayerId;
+  /** It was lost, and this one was made in its stead; its files may differ. Nobody uses the lost one any more. */
+  readonly replacedBy?: LayerId;
+  /** Coordinator that is making it again. */
+  readonly remadeBy?: string;
   /** BuildKit record type: regular, internal, frontend, source.local, source.git.checkout (map h12). */
   readonly recordType?: string;
 }

@@ -28,8 +28,6 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly coordinator: { readonly id: string; readonly address: string; readonly token: string };
   /** What it is expected to need while it runs. */
   readonly demand: Resources;
-  /** Ids for the layers this task makes, in order: set when lost layers are made again. */
-  readonly layerIds?: readonly LayerId[];
   /** W3C traceparent. */
   readonly traceparent?: string;
 }

@@ -182,7 +182,11 @@ export class LayerManager {
   async #fetch(id: LayerId, stack: readonly LayerId[], sources: LayerSources, signal: AbortSignal): Promise<void> {
     if (this.#options.snapshotter.has(id)) return;
     const info = sources.infos.get(id);
-    if (info === undefined) throw new BuildError(Code.Internal, `task names layer ${id} without saying where it is`);
+    if (info === undefined) {
+      // Another one has replaced it since the task was made; the next try names that one.
+      const options = { infrastructure: true };
+      throw new BuildError(Code.Internal, `task names layer ${id} without saying where it is`, options);
+    }
     const lower = async () => {
       const below = stack.slice(0, stack.indexOf(id));
       await this.ensure(below, sources, signal);

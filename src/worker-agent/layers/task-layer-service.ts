@@ -13,17 +13,14 @@ export class TaskLayerService implements LayerService {
   readonly #sources: LayerSources;
   readonly #agentId: string;
   readonly #fetched = new Set<LayerId>();
-  readonly #givenIds: LayerId[];
   readonly #made = new Set<LayerId>();
   /** What layers made here stand on. */
   readonly #parents = new Map<LayerId, LayerId>();
 
-  /** @param givenIds for the first layers born here; after them ids are fresh */
-  constructor(manager: LayerManager, sources: LayerSources, agentId: string, givenIds: readonly LayerId[] = []) {
+  constructor(manager: LayerManager, sources: LayerSources, agentId: string) {
     this.#manager = manager;
     this.#sources = sources;
     this.#agentId = agentId;
-    this.#givenIds = [...givenIds];
   }
 
   /** Layers this task brought here, as files or as a blob; the coordinator learns a new holder. */
@@ -59,7 +56,7 @@ export class TaskLayerService implements LayerService {
   }
 
   newId(): LayerId {
-    const id = this.#givenIds.shift() ?? (randomId() as LayerId);
+    const id = randomId() as LayerId;
     this.#made.add(id);
     return id;
   }

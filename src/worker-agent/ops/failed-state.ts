@@ -19,7 +19,7 @@ export async function withFailedState(
 ): Promise<BuildError> {
   const failure = BuildError.from(error);
   const { signal, logger } = context;
-  if (signal.aborted || failure.infrastructure || task.layerIds !== undefined) return failure;
+  if (signal.aborted || failure.infrastructure) return failure;
   if (isOutOfSpace(failure, task.kind) || LayerLostError.is(failure)) return failure;
   try {
     return new StepFailedError(failure, await commit());

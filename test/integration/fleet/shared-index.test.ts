@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { image, merge, type State } from "../../../src/llb/builder/index.ts";
-import { directoryOutput, Sandbox, type SandboxAgent } from "../../helpers/sandbox/index.ts";
+import { directoryOutput, Sandbox, type SandboxAgent, waitFor } from "../../helpers/sandbox/index.ts";
 
 describe("the index of a fleet", () => {
   let sandbox: Sandbox;
@@ -54,6 +54,15 @@ describe("the index of a fleet", () => {
     return readFile(join(path, file), "utf8");
   }
 
+  /** Waits until a coordinator sees these agents alone. */
+  async function workersOf(head: number, ids: readonly string[]): Promise<void> {
+    const { control } = await sandbox.connect(head);
+    await waitFor("a coordinator to see what agents there are", async () => {
+      const seen = (await control.workers([], AbortSignal.timeout(10_000))).map(({ ID }) => ID);
+      return seen.sort().join() === [...ids].sort().join();
+    });
+  }
+
   it("gives to any coordinator what was complete when its build began", async () => {
     const names = Array.from({ length: 8 }, (_, i) => `complete-${i}`);
     const states = names.map((_, i) => names.slice(0, i + 1).reduce((state, name) => step(state, name), base()));
@@ -100,17 +109,32 @@ describe("the index of a fleet", () => {
     assert.equal(runs.get("coordinator"), 1);
   });
 
-  it("has a result made again once that nobody holds any more, for all builds that want it", async () => {
-    const [, holder] = sandbox.agents as [SandboxAgent, SandboxAgent];
-    const lost = step(base(), "lost", holder);
-    const onIt = (name: string) => step(lost, name);
-    await built(lost, "lost", 0);
-    await holder.process.stop("SIGKILL");
-    const lostAgain = step(base(), "lost", holder);
-    const outcome = Promise.all([built(onIt("lost-a"), "lost", 0), built(onIt("lost-b"), "lost", 0)]);
-    await sandbox.restartAgent(holder);
-    const [a, b] = await outcome;
-    assert.equal(a, b);
-    assert.ok(lostAgain);
-  });
+  for (const [where, heads, known] of [
+    ["one coordinator", [0, 0], false],
+    ["two coordinators", [0, 1], false],
+    ["two coordinators that know of the loss", [1, 0], true],
+  ] as const) {
+    it(`has a result made again once that nobody holds any more, for builds of ${where}`, async () => {
+      const [holder, other] = sandbox.agents as [SandboxAgent, SandboxAgent];
+      const name = `lost-${heads.join("")}-${known}`;
+      const lost = step(base(), name);
+      await other.process.stop();
+      const first = await built(lost, name, 0);
+      await sandbox.restartAgent(other);
+      await holder.process.stop("SIGKILL");
+      if (known) for (const head of heads) await workersOf(head, [other.id]);
+      // Both find it in the index, perhaps with a holder; neither can have it.
+      const both = await Promise.all(heads.map((head, i) => built(step(lost, `${name}-${i}`), name, head)));
+      assert.notEqual(both[0], first);
+      assert.equal(both[0], both[1]);
+      assert.equal(runs.get(name), 2);
+      // What comes back with the first holder is not what the others mean.
+      await sandbox.restartAgent(holder);
+      for (const agent of [holder, other]) {
+        const copied = lost.run({ args: ["cp", `/${name}`, "/copy"], filters: [`id==${agent.id}`] });
+        assert.equal(await built(copied, "copy", 1), both[0], `the layer as ${agent.name} has it`);
+      }
+      assert.equal(runs.get(name), 2);
+    });
+  }
 });

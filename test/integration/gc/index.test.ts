@@ -8,7 +8,7 @@ import { NatsKeyValueStore } from "../../../src/bus/index.ts";
 import { image, merge, type State } from "../../../src/llb/builder/index.ts";
 import { type BuildClient, directoryOutput, pushOutput, Sandbox, waitFor } from "../../helpers/sandbox/index.ts";
 
-const buckets = ["layers", "results", "cache-keys", "cache-mounts", "cache-mount-locks"];
+const buckets = ["layers", "lineage", "results", "cache-keys", "cache-mounts", "cache-mount-locks"];
 
 describe("the index of a fleet", () => {
   let sandbox: Sandbox;

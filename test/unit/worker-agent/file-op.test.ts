@@ -6,7 +6,7 @@ import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { type FileAction, Op } from "../../../src/api/gen/ops.ts";
 import { encodeTarHeader, TarType, tarHeader, tarTrailer } from "../../../src/archive/tar/index.ts";
 import { StepFailedError } from "../../../src/core/errors/step-failed-error.ts";
-import { type LayerId, type Ref, scratchRef } from "../../../src/core/values/layer.ts";
+import { type Ref, scratchRef } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
 import { byteString } from "../../../src/util/sys/index.ts";
 import { FileOpRunner } from "../../../src/worker-agent/ops/file-op.ts";
@@ -215,17 +215,6 @@ describe("FileOpRunner", () => {
       const [source, target] = results;
       assert.deepEqual(readdirSync(layers.path(source ?? scratchRef)), ["d"]);
       assert.deepEqual(target?.layers.slice(0, 1), base.layers);
-    });
-
-    it("keeps nothing when it makes lost layers again", async () => {
-      const body = {
-        op: opOf([{ input: -1, output: 0, action: { rm: { path: "/no" } } }]),
-        inputs: [],
-        platform: hostPlatform(),
-        description: "",
-      };
-      const task = { ...taskOf("file", body), layerIds: ["lost" as LayerId] };
-      await assert.rejects(runner.run(task, runContext(layers)), { name: "BuildError" });
     });
   });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { subjects } from "../../../../src/bus/index.ts";
+import { SourceOp } from "../../../../src/api/gen/ops.ts";
+import { MemoryKeyValueStore, MemoryMessageBus, subjects } from "../../../../src/bus/index.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import { StepFailedError } from "../../../../src/core/errors/step-failed-error.ts";
@@ -8,6 +9,7 @@ import type { ProgressStatus } from "../../../../src/core/seams/progress.ts";
 import type { CacheMountsForgotten, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
 import type { LayerId } from "../../../../src/core/values/layer.ts";
 import { parsePlatform } from "../../../../src/core/values/platform.ts";
+import type { Task } from "../../../../src/core/values/task.ts";
 import { decode, encode } from "../../../../src/util/msgpack.ts";
 import { FakeFleet, layerInfo } from "../../../helpers/fake-fleet.ts";
 import { FakeSession, FakeSessionGroup } from "../../../helpers/fake-session.ts";
@@ -420,27 +422,119 @@ describe("lost layers", () => {
     description: "",
   });
 
-  it("are made again under their ids by the task that made them, and what they stood on too", async () => {
-    await using fleet = await FakeFleet.start();
+  /** Agents make layers `l0`, `l1`, … and read what they are asked to. */
+  function maker() {
     const made: string[] = [];
-    const maker = (agentId: string) => async (task: { kind: string; layerIds?: readonly LayerId[] }) => {
-      if (task.kind !== "file") return { data: new Uint8Array([7]) };
-      const id = task.layerIds?.[0] ?? (`l${made.length}` as LayerId);
+    const seen: string[][] = [];
+    const on = (agentId: string) => async (task: Task) => {
+      if (task.kind !== "file") {
+        seen.push(task.layers.map(({ id }) => id));
+        return { data: new Uint8Array([7]) };
+      }
+      // Long enough for others to want the same.
+      await new Promise(setImmediate);
+      const id = `l${made.length}` as LayerId;
       made.push(`${id}@${agentId}`);
       return { outputs: [{ layers: [id] }], layers: [layerInfo(id, { holders: [agentId] })] };
     };
-    const a = await fleet.agent("a", maker("a"));
+    return { made, seen, on };
+  }
+
+  it("are made again with what they stood on, and others take their place", async () => {
+    await using fleet = await FakeFleet.start();
+    const { made, seen, on } = maker();
+    const a = await fleet.agent("a", on("a"));
     await fleet.dispatcher.run("file", file(), fleet.context());
     await fleet.dispatcher.run("file", file("l0"), fleet.context());
     assert.deepEqual(made, ["l0@a", "l1@a"]);
-    await fleet.agent("b", maker("b"));
+    await fleet.agent("b", on("b"));
     // Agent a comes back empty: it tells that it has dropped everything.
     a.refuse = true;
-    await fleet.catalog.reset(["l0", "l1"] as LayerId[]);
+    await fleet.catalog.dropHolder(["l0", "l1"] as LayerId[], "a");
     const { data } = await fleet.dispatcher.run("read", read("l0", "l1"), fleet.context());
     assert.deepEqual([...data], [7]);
-    assert.deepEqual(made.slice(2).sort(), ["l0@b", "l1@b"]);
+    assert.deepEqual(made.slice(2), ["l2@b", "l3@b"]);
+    assert.deepEqual(seen, [["l2", "l3"]]);
     assert.match(fleet.logs.join(""), /making 1 lost layer\(s\) again/);
+    // Its old copies are of no interest any more, and the new ones can be lost in their turn.
+    await fleet.catalog.addHolder("l0" as LayerId, "a");
+    await fleet.catalog.dropHolder(["l2", "l3"] as LayerId[], "b");
+    await fleet.dispatcher.run("read", read("l0", "l1"), fleet.context());
+    assert.deepEqual(seen[1], ["l4", "l5"]);
+  });
+
+  it("are made again once for all coordinators, by any of them", async () => {
+    const [bus, store] = [new MemoryMessageBus(), new MemoryKeyValueStore()];
+    await using one = await FakeFleet.start(bus, store, "one");
+    await using two = await FakeFleet.start(bus, store, "two");
+    const { made, seen, on } = maker();
+    await one.agent("a", on("a"));
+    await one.dispatcher.run("file", file(), one.context());
+    await one.catalog.dropHolder(["l0"] as LayerId[], "a");
+    await bus.flush();
+    const reads = [two, one, two].map((fleet) => fleet.dispatcher.run("read", read("l0"), fleet.context()));
+    await Promise.all(reads);
+    assert.deepEqual(made, ["l0@a", "l1@a"]);
+    assert.deepEqual(seen, [["l1"], ["l1"], ["l1"]]);
+  });
+
+  it("are not left to a coordinator that is gone", async () => {
+    await using fleet = await FakeFleet.start();
+    const { made, on } = maker();
+    await fleet.agent("a", on("a"));
+    await fleet.dispatcher.run("file", file(), fleet.context());
+    await fleet.catalog.dropHolder(["l0"] as LayerId[], "a");
+    assert.ok(await fleet.catalog.claim("l0" as LayerId, "dead", () => true));
+    await fleet.dispatcher.run("read", read("l0"), fleet.context());
+    assert.deepEqual(made, ["l0@a", "l1@a"]);
+  });
+
+  it("are tried again after a failure", async () => {
+    await using fleet = await FakeFleet.start();
+    const { made, on } = maker();
+    let fails = false;
+    await fleet.agent("a", async (task) => {
+      if (fails && task.kind === "file") throw new BuildError(Code.Unknown, "the step fails");
+      return on("a")(task);
+    });
+    await fleet.dispatcher.run("file", file(), fleet.context());
+    await fleet.catalog.dropHolder(["l0"] as LayerId[], "a");
+    fails = true;
+    await assert.rejects(fleet.dispatcher.run("read", read("l0"), fleet.context()), /the step fails/);
+    fails = false;
+    await fleet.dispatcher.run("read", read("l0"), fleet.context());
+    assert.deepEqual(made, ["l0@a", "l1@a"]);
+  });
+
+  it("count as there while all they stand on can be made again, too", async () => {
+    await using fleet = await FakeFleet.start();
+    const { on } = maker();
+    await fleet.agent("a", on("a"));
+    await fleet.dispatcher.run("file", file(), fleet.context());
+    await fleet.dispatcher.run("file", file("l0"), fleet.context());
+    await fleet.catalog.dropHolder(["l0", "l1"] as LayerId[], "a");
+    const canBeHad = (id: string) => fleet.dispatcher.canBeHad(fleet.catalog.require(id as LayerId));
+    assert.equal(await canBeHad("l1"), true);
+    await fleet.catalog.record([layerInfo("unknown", { holders: ["dead"] })]);
+    assert.equal(await canBeHad("unknown"), false);
+  });
+
+  it("of a client's directory are only made again with that client", async () => {
+    await using fleet = await FakeFleet.start();
+    const { made, on } = maker();
+    const source = SourceOp.encode(SourceOp.fromPartial({ identifier: "local://context" })).finish();
+    await fleet.agent("a", async (task) =>
+      on("a")({ ...task, kind: task.kind === "source.fetch" ? "file" : task.kind }),
+    );
+    const body = { source, platform: parsePlatform("linux/amd64"), description: "" };
+    const mine = fleet.context({ sessions: new FakeSessionGroup(new FakeSession("mine", {})) });
+    const others = fleet.context({ sessions: new FakeSessionGroup(new FakeSession("other", {})) });
+    await fleet.dispatcher.run("source.fetch", body, mine);
+    await fleet.catalog.dropHolder(["l0"] as LayerId[], "a");
+    assert.equal(await fleet.dispatcher.canBeHad(fleet.catalog.require("l0" as LayerId)), false);
+    await assert.rejects(fleet.dispatcher.run("read", read("l0"), others), /layer l0 is lost/);
+    await fleet.dispatcher.run("read", read("l0"), mine);
+    assert.deepEqual(made, ["l0@a", "l1@a"]);
   });
 
   it("fail the task with a sentence when nobody knows how they were made", async () => {

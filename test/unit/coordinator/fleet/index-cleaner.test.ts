@@ -6,6 +6,7 @@ import { FleetResultStorage } from "../../../../src/coordinator/fleet/fleet-resu
 import { IndexCleaner } from "../../../../src/coordinator/fleet/index-cleaner.ts";
 import { KnownAgents } from "../../../../src/coordinator/fleet/known-agents.ts";
 import { LayerCatalog } from "../../../../src/coordinator/fleet/layer-catalog.ts";
+import { LayerOrigins } from "../../../../src/coordinator/fleet/layer-origins.ts";
 import { HeldLayers } from "../../../../src/coordinator/ops/held-layers.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
 import { type Digest, sha256 } from "../../../../src/core/values/digest.ts";
@@ -36,7 +37,7 @@ async function openCoordinator(
     await FleetResultStorage.open(
       await store.open("results"),
       (layer) => catalog.find(layer),
-      () => true,
+      async () => true,
     ),
   );
   const mountHolders = new Set<string>();
@@ -45,6 +46,7 @@ async function openCoordinator(
   const cleaner = owned.use(
     new IndexCleaner({
       catalog,
+      origins: new LayerOrigins(await store.open("lineage"), silentLogger),
       results,
       keys,
       holds: owned.use(
