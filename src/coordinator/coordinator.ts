@@ -76,6 +76,7 @@ import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 import { loadProvenanceEnvironment } from "./provenance/index.ts";
 import { debuggedVertices } from "./scheduler-debug.ts";
 import { openPlanning } from "./scheduling/open-planning.ts";
+import { isStepOutcomes } from "./scheduling/step-history.ts";
 
 const defaultKeepFailedMs = 600_000;
 /** Steps whose files are kept at the same time, whatever their size: clean-up takes them when room is short. */
@@ -369,6 +370,7 @@ const bucketChecks = {
   "cache-keys": isCacheKeyEntry,
   "cache-mounts": (value: Uint8Array) => isCacheMountInfo(decode(value)),
   "cache-mount-locks": (value: Uint8Array) => isCacheMountOwner(decode(value)),
+  "step-history": (value: Uint8Array) => isStepOutcomes(decode(value)),
   agents: (value: Uint8Array) => typeof decode(value) === "number",
 };
 

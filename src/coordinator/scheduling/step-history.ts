@@ -11,6 +11,17 @@ export interface StepOutcome {
   readonly outOfMemory?: boolean;
 }
 
+/** True for a list of outcomes. */
+export function isStepOutcomes(value: unknown): value is readonly StepOutcome[] {
+  return Array.isArray(value) && value.every(isStepOutcome);
+}
+
+function isStepOutcome(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { seconds, cpuSeconds, peakMemoryBytes } = value as Partial<StepOutcome>;
+  return [seconds, cpuSeconds, peakMemoryBytes].every((number) => typeof number === "number");
+}
+
 export interface StepEstimate {
   readonly expectedSeconds: number;
   readonly demand: Resources;
