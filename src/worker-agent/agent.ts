@@ -211,6 +211,7 @@ export class Agent implements AsyncDisposable {
       }),
     );
     const gcPolicy = config.gcEnabled ? config.gcRules.map(pruneOptions) : [];
+    await inventory.recover();
     if (config.gcEnabled) {
       collector = owned.use(new GarbageCollector({ inventory, rules: gcPolicy, root, clock, logger }));
     }

@@ -84,6 +84,12 @@ export class AgentInventory {
     await this.#options.layers.put(info.id, encode(info));
   }
 
+  /** Forgets layers that an earlier process had begun to remove, or that were damaged. Before the first task. */
+  async recover(): Promise<void> {
+    const ids = [...(await this.#infos()).keys()] as LayerId[];
+    await this.#forget(ids.filter((id) => !this.#options.snapshotter.has(id)));
+  }
+
   async usage(): Promise<readonly UsageRecord[]> {
     const { items } = await this.#survey(await this.#options.cacheMounts.list());
     return items.map(({ record }) => record);
@@ -126,8 +132,11 @@ export class AgentInventory {
       removed: [],
       mounts: await this.#options.cacheMounts.list(),
     };
-    for (const rule of rules) await this.#apply(rule, round, state);
-    if (state.removed.length > 0) await this.#options.blobs.forgetGone(new Set(state.removed.map(({ id }) => id)));
+    try {
+      for (const rule of rules) await this.#apply(rule, round, state);
+    } finally {
+      if (state.removed.length > 0) await this.#forget(state.removed.map(({ id }) => id as LayerId));
+    }
     const freed = await this.#removeStrayBlobs(await this.#options.blobs.survey());
     if (state.removed.length + freed > 0) await this.#forgetGone();
     const { usedBytes } = freed > 0 || state.survey === undefined ? await this.#survey(state.mounts) : state.survey;
@@ -308,14 +317,20 @@ export class AgentInventory {
   }
 
   async #removeLayer(id: LayerId, recordType: string, itsBlobs: readonly LayerBlob[]): Promise<boolean> {
-    const { tasksInHand, snapshotter, layers, blobs } = this.#options;
+    const { tasksInHand, snapshotter, blobs } = this.#options;
     const tasks = tasksInHand();
     if (tasks.layers.has(id) || (tasks.fetchSources && recordType.startsWith("source."))) return false;
     if (!(await snapshotter.remove(id))) return false;
-    await layers.delete(id);
     const own = itsBlobs.filter(({ shared }) => !shared);
     await blobs.remove(own, 0);
     return true;
+  }
+
+  /** What is known of layers that were removed. Their records go last: a process killed before that finds them in `recover`. */
+  async #forget(removed: readonly LayerId[]): Promise<void> {
+    const { blobs, layers, snapshotter } = this.#options;
+    await blobs.forgetGone(new Set(removed));
+    for (const id of removed) if (!snapshotter.has(id)) await layers.delete(id);
   }
 
   async #infos(): Promise<ReadonlyMap<string, LayerInfo>> {

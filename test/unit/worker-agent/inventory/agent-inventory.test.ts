@@ -191,6 +191,21 @@ describe("an agent's inventory", () => {
     assert.deepEqual(await left(), ["base", "child", "in-hand"]);
   });
 
+  it("forgets layers whose removal was cut short, so that their blobs go too", async () => {
+    coordinator("one");
+    const { digest, size } = await content.write(bytes("blob of a removed layer"));
+    const minuteAgo = new Date(Date.now() - 60_000);
+    await utimes(content.path(digest), minuteAgo, minuteAgo);
+    const [packs, layers] = [await keyValues.open("packs"), await keyValues.open("layers")];
+    await packs.put("removed/gzip", encode({ mediaType: "m", digest, size }));
+    const info = { id: "removed", blobs: [], origins: [], holders: ["a"], sizeBytes: 1, createdAt: 1 };
+    await layers.put("removed", encode(info));
+    await inventory.recover();
+    await inventory.collect([all], round());
+    assert.equal(await content.stat(digest), undefined);
+    assert.equal(await layers.get("removed"), undefined);
+  });
+
   it("takes the blobs of a layer away with it, and those of none", async () => {
     coordinator("one");
     await layer("packed");
