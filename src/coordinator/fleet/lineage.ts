@@ -1,6 +1,7 @@
 import { SourceOp } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { LayerLostError } from "../../core/errors/layer-lost-error.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { DispatchContext } from "../../core/seams/task-dispatcher.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
@@ -38,7 +39,7 @@ export class Lineage {
     this.#options = options;
   }
 
-  /** @throws BuildError Unavailable when a lost layer cannot be made again */
+  /** @throws LayerLostError when a lost layer cannot be made again */
   async ensureAvailable(ids: readonly LayerId[], context: DispatchContext): Promise<void> {
     const { isAvailable, catalog } = this.#options;
     const lost = ids.map((id) => catalog.require(id)).filter((info) => !isAvailable(info));
@@ -69,10 +70,7 @@ export class Lineage {
     const origin = await this.#options.origins.get(id);
     const [key] = origin?.produced ?? [];
     if (origin === undefined || key === undefined || !mayRun(origin, context)) {
-      throw new BuildError(
-        Code.Unavailable,
-        `layer ${id} is lost: no living agent holds it and it cannot be made again for this build alone; run the build again`,
-      );
+      throw lost(id, "no living agent holds it and how it was made is not known, or is another client's affair");
     }
     await this.#rebuilds.do(key, (signal) => this.#replace(key, origin, { ...context, signal }), context.signal);
   }
@@ -102,10 +100,7 @@ export class Lineage {
     try {
       const made = await rerun(origin, context);
       if (made.length !== produced.length) {
-        throw new BuildError(
-          Code.Unavailable,
-          `layer ${key} is lost: the step that made it makes ${made.length} layers now, not ${produced.length}; run the build again`,
-        );
+        throw lost(key, `the step that made it makes ${made.length} layers now, not ${produced.length}`);
       }
       await catalog.replace(
         produced,
@@ -116,6 +111,10 @@ export class Lineage {
       throw error;
     }
   }
+}
+
+function lost(id: LayerId, why: string): LayerLostError {
+  return new LayerLostError(new BuildError(Code.Unavailable, `layer ${id} is lost: ${why}; run the build again`));
 }
 
 /** A client's directory is another one in another session. */
