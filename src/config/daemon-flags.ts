@@ -16,6 +16,7 @@ export interface FrontDoorFlags {
   readonly allowInsecureEntitlement?: readonly string[];
   readonly metricsAddr?: string;
   readonly keepFailed?: string;
+  readonly keepFailedSteps?: number;
 }
 
 export interface NatsFlags {

@@ -16,6 +16,8 @@ export interface FrontDoorConfig {
   readonly provenanceEnvDir?: string;
   /** How long the files of failed steps are kept for a look at them; default 10 minutes. */
   readonly keepFailedMs?: number;
+  /** Of how many at most; default 20. */
+  readonly keepFailedSteps?: number;
   /** `host:port` where Prometheus gets figures; absent: nowhere. */
   readonly metricsListen?: string;
   /** Longest gRPC message accepted. */

@@ -139,6 +139,7 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
     ...(group === undefined ? {} : { socketGroup: group }),
     ...(metricsListen === undefined ? {} : { metricsListen }),
     ...(keepFailedMs === undefined ? {} : { keepFailedMs }),
+    ...(flags.keepFailedSteps === undefined ? {} : { keepFailedSteps: flags.keepFailedSteps }),
     ...(settings.provenanceEnvDir === undefined ? {} : { provenanceEnvDir: settings.provenanceEnvDir }),
   };
 }

@@ -79,8 +79,8 @@ import { openPlanning } from "./scheduling/open-planning.ts";
 import { isStepOutcomes } from "./scheduling/step-history.ts";
 
 const defaultKeepFailedMs = 600_000;
-/** Steps whose files are kept at the same time, whatever their size: clean-up takes them when room is short. */
-const maxFailedSteps = 20;
+/** Whatever their size: clean-up takes them when room is short. */
+const defaultKeepFailedSteps = 20;
 
 export interface CoordinatorOptions {
   readonly id: string;
@@ -253,7 +253,7 @@ export class Coordinator implements AsyncDisposable {
       new FailedSteps({
         clock,
         keepMs: frontDoor.keepFailedMs ?? defaultKeepFailedMs,
-        maxSteps: maxFailedSteps,
+        maxSteps: frontDoor.keepFailedSteps ?? defaultKeepFailedSteps,
         pin: (layers) => held.pin(layers),
         drop: (layers) => usage.drop(layers, stopped.signal).catch(() => {}),
       }),

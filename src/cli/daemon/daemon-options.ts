@@ -34,6 +34,11 @@ export function addFrontDoorOptions(command: Command): void {
   );
   command.option("--metrics-addr <host:port>", "serve figures for Prometheus here, at /metrics (default: nowhere)");
   command.option("--keep-failed <time>", "keep the files of failed steps, for `debug shell`; 0 for not (default: 10m)");
+  command.option(
+    "--keep-failed-steps <n>",
+    "keep those of so many steps at most (default: 20)",
+    wholeNumber("--keep-failed-steps"),
+  );
 }
 
 /** Flags of what runs steps. */

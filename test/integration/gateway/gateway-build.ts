@@ -22,8 +22,9 @@ export interface SolveDetail {
 export class GatewayBuild implements AsyncDisposable {
   /** Ends when the build does. */
   readonly solve: Promise<SolveResponse>;
+  /** Ref of the build. */
+  readonly id = randomBytes(12).toString("hex");
   readonly #grpc: GrpcClient;
-  readonly #ref = randomBytes(12).toString("hex");
   readonly #abort = new AbortController();
   #containers = 0;
 
@@ -33,7 +34,7 @@ export class GatewayBuild implements AsyncDisposable {
       "/moby.buildkit.v1.Control/Solve",
       SolveRequest,
       SolveResponse,
-      SolveRequest.fromPartial({ Ref: this.#ref, Entitlements: [...entitlements] }),
+      SolveRequest.fromPartial({ Ref: this.id, Entitlements: [...entitlements] }),
       { signal: this.#abort.signal },
     );
     this.solve.catch(() => {});
@@ -109,7 +110,7 @@ export class GatewayBuild implements AsyncDisposable {
   }
 
   get #metadata() {
-    return { "buildkit-controlapi-buildid": [this.#ref] };
+    return { "buildkit-controlapi-buildid": [this.id] };
   }
 }
 

@@ -55,7 +55,14 @@ describe("resolving a configuration", () => {
     assert.equal((await resolveStandalone({ config: file, logLevel: "warn" }, {})).config.log.level, "warn");
   });
 
+  it("says how long failed steps are kept, and how many", async () => {
+    const flags = { config: file, keepFailed: "90s", keepFailedSteps: 3 };
+    const { keepFailedMs, keepFailedSteps } = (await resolveStandalone(flags, {})).config;
+    assert.deepEqual([keepFailedMs, keepFailedSteps], [90_000, 3]);
+  });
+
   for (const [flags, message] of [
+    [{ keepFailed: "long" }, /^--keep-failed must be a time such as 10m, not "long"/],
     [{ config: "/nowhere.toml" }, /^cannot read \/nowhere\.toml/],
     [{ snapshotter: "zfs" }, /^snapshotter "zfs" is not supported/],
     [{ tlscert: "/c" }, /^a certificate needs its key/],
