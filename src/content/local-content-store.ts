@@ -7,6 +7,8 @@ import type { BlobStat, FileContentStore } from "../core/seams/content-store.ts"
 import { type Digest, digestHex, isDigest, parseDigest, Sha256 } from "../core/values/digest.ts";
 
 export interface LocalContentStoreOptions {
+  /** Called with the size of each blob stored; must be quick. */
+  readonly onStored?: (sizeBytes: number) => void;
   /** Bytes read at once; default 1 MiB (measured best for hashing and sending). */
   readonly chunkBytes?: number;
   /** False skips fsync before a blob becomes visible: faster, but a power cut may leave an empty blob. Default true. */
@@ -28,12 +30,14 @@ export class LocalContentStore implements FileContentStore {
   readonly root: string;
   readonly #chunkBytes: number;
   readonly #durable: boolean;
+  readonly #onStored: (sizeBytes: number) => void;
   #nextIngest = 0;
 
   private constructor(root: string, options: LocalContentStoreOptions) {
     this.root = resolve(root);
     this.#chunkBytes = options.chunkBytes ?? 1024 * 1024;
     this.#durable = options.durable ?? true;
+    this.#onStored = options.onStored ?? (() => {});
   }
 
   static async open(root: string, options: LocalContentStoreOptions = {}): Promise<LocalContentStore> {
@@ -183,6 +187,7 @@ export class LocalContentStore implements FileContentStore {
     const now = new Date();
     await file.utimes(now, now);
     await rename(path, this.path(blob.digest));
+    this.#onStored(blob.size);
     if (this.#durable) {
       await using dir = await open(join(this.root, "blobs", "sha256"), constants.O_RDONLY | constants.O_DIRECTORY);
       await dir.sync();

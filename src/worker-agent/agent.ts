@@ -161,10 +161,9 @@ export class Agent implements AsyncDisposable {
       await openSnapshotter(join(root, "snapshots"), config.snapshotter, { workers, clock, logger }),
     );
     let collector: GarbageCollector | undefined;
-    const snapshotter = new NotingSnapshotter(new TracingSnapshotter(stored), uses, (bytes) =>
-      collector?.stored(bytes),
-    );
-    const content = await LocalContentStore.open(join(root, "content"));
+    const onStored = (bytes: number) => collector?.stored(bytes);
+    const snapshotter = new NotingSnapshotter(new TracingSnapshotter(stored), uses, onStored);
+    const content = await LocalContentStore.open(join(root, "content"), { onStored });
     const packer = new LayerPacker({ workers, store: content });
     const mountsGone = (agentId: string, entryIds: readonly string[]) =>
       bus.publish(subjects.cacheMountsDropped, encode({ agentId, entryIds } satisfies CacheMountsDropped));

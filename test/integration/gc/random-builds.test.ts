@@ -1,5 +1,8 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { PruneRequest } from "../../../src/api/gen/control.ts";
 import { CacheSharingOpt } from "../../../src/api/gen/ops.ts";
 import { diff, FileAction, image, local, merge, type State, scratch } from "../../../src/llb/builder/index.ts";
 import {
@@ -22,38 +25,72 @@ for (const standalone of [true, false]) {
     randomBuilds(standalone));
 }
 
+/** A fleet has two coordinators, each with builds. */
 function randomBuilds(standalone: boolean): void {
   let sandbox: Sandbox;
+  let clients: readonly BuildClient[];
   let client: BuildClient;
 
   before(async () => {
     sandbox = await Sandbox.start({
       standalone,
       agents: 2,
+      coordinators: 2,
       gcPolicy: `[[worker.oci.gcpolicy]]\nall = true\nmaxUsedSpace = ${limitBytes}\n`,
     });
-    client = await sandbox.connect();
+    clients = await Promise.all(sandbox.heads.map((_, head) => sandbox.connect(head)));
+    [client = assert.fail()] = clients;
   });
   afterEach(() => sandbox.idle());
   after(() => sandbox?.[Symbol.asyncDispose]());
+
+  const run = async (random: () => number, prefix: string) => {
+    const directory = await client.writeContext({ f: "context" });
+    const lane = async (name: number) => {
+      const builder = clients[name % clients.length] ?? client;
+      for (let build = 0; build < buildsEach; build++) {
+        await builder.build(randomBuild(random, sandbox, directory, `${prefix}-${name}-${build}`));
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, (_, name) => lane(name)));
+  };
 
   it("all succeed, and leave no more than the limit", async (test) => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     test.diagnostic(`seed ${seed}`);
     const random = randomNumbers(seed);
-    const directory = await client.writeContext({ f: "context" });
-    const lane = async (name: number) => {
-      for (let build = 0; build < buildsEach; build++) {
-        await client.build(randomBuild(random, sandbox, directory, `${name}-${build}`));
-      }
-    };
-    await Promise.all(Array.from({ length: lanes }, (_, name) => lane(name)));
+    await run(random, "limit");
     for (const { id } of await client.control.workers([], AbortSignal.timeout(10_000)).then(agentsOf)) {
       await waitFor(`agent ${id} to be under its limit`, async () => {
         const records = await client.control.diskUsage([`agent==${id}`], AbortSignal.timeout(30_000));
         return records.reduce((sum, { Size }) => sum + Size, 0) <= limitBytes;
       });
     }
+  });
+
+  it("all succeed while everything is pruned again and again, and leave nothing then", async (test) => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    test.diagnostic(`seed ${seed}`);
+    const random = randomNumbers(seed);
+    const ended = new AbortController();
+    const prune = async (pruner: BuildClient) => {
+      const request = PruneRequest.fromPartial({ all: true });
+      for await (const _ of pruner.control.prune(request, AbortSignal.timeout(60_000)));
+    };
+    const pruning = (async () => {
+      for (let round = 0; !ended.signal.aborted; round++) {
+        await prune(clients[round % clients.length] ?? client);
+        await setTimeout(random() * 200);
+      }
+    })();
+    try {
+      await run(random, "prune");
+    } finally {
+      ended.abort();
+      await pruning;
+    }
+    await prune(client);
+    assert.deepEqual(await client.control.diskUsage([], AbortSignal.timeout(30_000)), []);
   });
 }
 

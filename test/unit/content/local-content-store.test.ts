@@ -36,6 +36,18 @@ const digest = sha256(text);
 const hasCode = (code: number) => (e: unknown) => e instanceof BuildError && e.code === code;
 
 describe("LocalContentStore", () => {
+  it("tells how much was stored, of whole blobs only", () =>
+    withRoot(async (root) => {
+      const sizes: number[] = [];
+      const store = await LocalContentStore.open(root, { onStored: (size) => void sizes.push(size) });
+      const bytes = async function* () {
+        yield new TextEncoder().encode(text);
+      };
+      await store.write(bytes());
+      await assert.rejects(store.write(bytes(), { size: 1 }), hasCode(Code.DataLoss));
+      assert.deepEqual(sizes, [text.length]);
+    }));
+
   it("drops half-written blobs of an earlier process", () =>
     withRoot(async (root) => {
       await LocalContentStore.open(root);
