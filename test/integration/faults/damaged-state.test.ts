@@ -14,11 +14,19 @@ import {
 } from "../../helpers/sandbox/index.ts";
 import { treeDigest } from "../../helpers/tree-digest.ts";
 
+const context = { file: "context", "below/other": "other" };
 let outputs = 0;
 
 /** @returns what came out */
 async function build(sandbox: Sandbox, client: BuildClient): Promise<string> {
   const path = join(sandbox.root, `output-${outputs++}`);
+  // Wants a layer that was never packed: what is damaged of it is nowhere else.
+  const inside = `FROM ${sandbox.image()} AS made
+COPY . /context/
+RUN cp -a /context /made && echo made > /made/file
+RUN cat /made/file; : ${outputs}
+`;
+  assert.match((await client.build({ dockerfile: inside, context })).log, /^made$/m);
   await client.build({
     dockerfile: `FROM ${sandbox.image()} AS made
 COPY . /context/
@@ -26,7 +34,7 @@ RUN cp -a /context /made && echo made > /made/file
 FROM scratch
 COPY --from=made --chmod=0755 /made /
 `,
-    context: { file: "context", "below/other": "other" },
+    context,
     outputs: [directoryOutput(path), pushOutput(sandbox.image(`damaged:${outputs}`))],
   });
   return treeDigest(path);
