@@ -6,5 +6,6 @@ export { MemoryMessageBus } from "./memory/memory-message-bus.ts";
 export { connectNats, type NatsAddress } from "./nats/connect-nats.ts";
 export { NatsKeyValueStore } from "./nats/nats-key-value.ts";
 export { NatsMessageBus } from "./nats/nats-message-bus.ts";
+export { type PatientKeyValueOptions, PatientKeyValueStore } from "./patient-key-value.ts";
 export { SqliteKeyValueStore } from "./sqlite/sqlite-key-value.ts";
 export { subjects } from "./subjects.ts";

@@ -1,8 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { ChunkingMessageBus, connectNats, NatsKeyValueStore, NatsMessageBus } from "../bus/index.ts";
+import {
+  ChunkingMessageBus,
+  connectNats,
+  NatsKeyValueStore,
+  NatsMessageBus,
+  PatientKeyValueStore,
+} from "../bus/index.ts";
 import { type CoordinatorConfig, readFleetTls } from "../config/index.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import { weighBuffersWithHeap } from "../util/process/index.ts";
+import { systemClock } from "../util/system-clock.ts";
 import { Coordinator } from "./coordinator.ts";
 
 /** A running coordinator and its connection to NATS; dispose to end both. */
@@ -17,6 +24,7 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
   await using owned = new AsyncDisposableStack();
   const id = randomUUID();
   const tls = config.fleetTls && (await readFleetTls(config.fleetTls));
+  let over = false;
   const connection = await connectNats(config.nats, `buildfleet-coordinator-${id}`);
   const bus = owned.use(
     new ChunkingMessageBus(
@@ -31,7 +39,10 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
       frontDoor: config,
       registries: config.registries,
       bus,
-      keyValues: new NatsKeyValueStore(connection),
+      keyValues: new PatientKeyValueStore(new NatsKeyValueStore(connection), {
+        clock: systemClock,
+        isOver: () => over,
+      }),
       stateDir: config.stateDir,
       ...(config.metricsListen === undefined ? {} : { metricsListen: config.metricsListen }),
       agentLink: { ...config.agentLink, ...(tls === undefined ? {} : { tls }) },
@@ -42,6 +53,9 @@ export async function startCoordinator(config: CoordinatorConfig, logger: Logger
   return {
     addresses: coordinator.addresses,
     agentLinkAddress: coordinator.agentLinkAddress,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    [Symbol.asyncDispose]: () => {
+      over = true;
+      return running.disposeAsync();
+    },
   };
 }

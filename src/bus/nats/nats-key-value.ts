@@ -1,4 +1,4 @@
-import { JetStreamApiError } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
 import type { NatsConnection, QueuedIterator } from "@nats-io/nats-core";
 import { BuildError } from "../../core/errors/build-error.ts";
@@ -13,6 +13,9 @@ import type {
 import { keyExists, revisionMismatch } from "../memory/memory-key-value.ts";
 import { DeletionMarkers } from "./deletion-markers.ts";
 
+/** A request that was under way when NATS ended is not answered: the sooner that is noticed, the better. */
+const answerTimeoutMs = 2000;
+
 /** JetStream KV buckets, kept on disk by the NATS servers. */
 export class NatsKeyValueStore implements KeyValueStore {
   readonly #connection: NatsConnection;
@@ -26,7 +29,7 @@ export class NatsKeyValueStore implements KeyValueStore {
    */
   constructor(connection: NatsConnection, prefix = "buildfleet", markerAgeMs = 3_600_000) {
     this.#connection = connection;
-    this.#kvm = new Kvm(connection);
+    this.#kvm = new Kvm(jetstream(connection, { timeout: answerTimeoutMs }));
     this.#prefix = prefix;
     this.#markerAgeMs = markerAgeMs;
   }

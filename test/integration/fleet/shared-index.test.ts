@@ -98,6 +98,27 @@ describe("the index of a fleet", () => {
     assert.deepEqual([runs.get("before-kill"), runs.get("after-kill")], [1, 1]);
   });
 
+  it("takes what is made while NATS is away", async () => {
+    const names = Array.from({ length: 6 }, (_, i) => `away-${i}`);
+    const chain = names.reduce((state, name) => step(state, name), base());
+    const last = names.at(-1) ?? "";
+    const away: Promise<void>[] = [];
+    const first = await built(chain, last, 0, (name) => {
+      if (name !== names[0] && name !== names[3]) return;
+      // What comes next ends while there is no NATS.
+      away.push(
+        (async () => {
+          await sandbox.nats.stop("SIGKILL");
+          await new Promise((resolve) => setTimeout(resolve, 1500));
+          await sandbox.nats.start();
+        })(),
+      );
+    });
+    await Promise.all(away);
+    assert.equal(await built(chain, last, 1), first);
+    for (const name of names) assert.equal(runs.get(name), 1, `${name} ran again`);
+  });
+
   it("stays when a coordinator is killed, for it and for the others", async () => {
     const first = await built(step(base(), "coordinator"), "coordinator", 0);
     const [head] = sandbox.heads;
