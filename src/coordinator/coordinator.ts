@@ -327,7 +327,7 @@ export class Coordinator implements AsyncDisposable {
       evaluate: (edge, signal) => evaluateEdge(solver, edge, signal),
       layer: (id) => catalog.get(id),
       isAvailable: (info) => dispatcher.isAvailable(info),
-      agentIsThere: (id) => registry.get(id) !== undefined,
+      agentTakesTasks: (id) => registry.get(id)?.draining === false,
       sessionIsLive: (id) => sessions.ids.includes(id),
       sessions: sessionGroup,
     });

@@ -26,7 +26,7 @@ export interface DebugServiceOptions {
   readonly layer: (id: LayerId) => LayerInfo | undefined;
   /** An agent has it, or it can be had from elsewhere. */
   readonly isAvailable: (layer: LayerInfo) => boolean;
-  readonly agentIsThere: (id: string) => boolean;
+  readonly agentTakesTasks: (id: string) => boolean;
   readonly sessionIsLive: (id: string) => boolean;
   readonly sessions: (ids: readonly string[]) => SessionGroup;
 }
@@ -74,16 +74,15 @@ export class DebugService {
     const { dispatcher, failedSteps, history, sessionIsLive, sessions } = this.#options;
     const { build, step } = await findFailedStep(query, failedSteps, history, signal);
     const use = failedSteps.use(step);
-    if (use === undefined) throw removed(step);
-    owned.use(use);
+    if (use !== undefined) owned.use(use);
     const clients = build.sessionIds.filter(sessionIsLive);
     const plan = shellPlan(step, { inputs: query.inputs, hasClient: clients.length > 0 });
-    if (!query.inputs) this.#checkLayers(step);
     const refs: (Ref | undefined)[] = [];
     for (const ref of plan.refs) {
+      if (ref !== undefined && "layers" in ref) this.#checkLayers(ref, step);
       refs.push(ref !== undefined && "vertex" in ref ? owned.use(await this.#evaluate(ref, signal)).ref : ref);
     }
-    const agent = step.layers.flatMap(({ holders }) => holders).find((holder) => this.#options.agentIsThere(holder));
+    const agent = step.layers.flatMap(({ holders }) => holders).find((holder) => this.#options.agentTakesTasks(holder));
     const { platform } = step.vertex.payload as LlbPayload;
     const container = await FleetContainer.open(
       {
@@ -117,23 +116,23 @@ export class DebugService {
     }
   }
 
-  /** @throws BuildError when what the step left is gone before its time */
-  #checkLayers(step: SolveError): void {
-    for (const { id, holders } of step.layers) {
+  /** @throws BuildError when a ref of the step is gone before its time */
+  #checkLayers(ref: Ref, step: SolveError): void {
+    const made = new Map(step.layers.map(({ id, holders }) => [id, holders]));
+    for (const id of ref.layers) {
       const info = this.#options.layer(id);
-      if (info === undefined) throw removed(step);
-      if (this.#options.isAvailable(info)) continue;
-      const lost = `agent ${holders.join(", ")}, which ran the step, is not in the fleet`;
+      if (info === undefined) {
+        const what = `what ${JSON.stringify(step.vertex.name)} left or began with was removed by clean-up`;
+        throw new BuildError(Code.FailedPrecondition, what);
+      }
+      const holders = made.get(id);
+      if (holders === undefined || this.#options.isAvailable(info)) continue;
       throw new BuildError(
         Code.Unavailable,
-        `what the step left is lost: ${lost}; its inputs may be had (--on inputs)`,
+        `what the step left is lost: agent ${holders.join(", ")}, which ran it, is not in the fleet; its inputs may be had (--on inputs)`,
       );
     }
   }
-}
-
-function removed({ vertex }: SolveError): BuildError {
-  return new BuildError(Code.FailedPrecondition, `what ${JSON.stringify(vertex.name)} left was removed by clean-up`);
 }
 
 async function* execMessages(messages: AsyncIterable<ShellInput>): AsyncGenerator<ExecMessage, void, undefined> {

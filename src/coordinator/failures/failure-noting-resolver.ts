@@ -70,8 +70,8 @@ class FailureNotingOp implements Op<Ref> {
       // Of nested builds the inner step counts.
       if (findCause(error, SolveError) !== undefined) throw error;
       const failure = failureOf(error);
-      this.#onFailure(failure);
-      // A cancelled step has not failed.
+      // A cancelled step has not failed; but what it left all the same is somebody's.
+      if (!signal.aborted || failure.layers.length > 0) this.#onFailure(failure);
       throw signal.aborted ? error : failure;
     }
   }

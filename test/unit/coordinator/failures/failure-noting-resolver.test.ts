@@ -5,9 +5,10 @@ import { FailureNotingResolver } from "../../../../src/coordinator/failures/fail
 import { SolveError } from "../../../../src/coordinator/failures/solve-error.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
+import { StepFailedError } from "../../../../src/core/errors/step-failed-error.ts";
 import type { Op, OpContext, Vertex } from "../../../../src/core/seams/op.ts";
 import { sha256 } from "../../../../src/core/values/digest.ts";
-import type { Ref } from "../../../../src/core/values/layer.ts";
+import type { LayerId, LayerInfo, Ref } from "../../../../src/core/values/layer.ts";
 
 const vertex = { payload: { op: PbOp.fromPartial({}) } } as unknown as Vertex;
 const contextOf = (signal: AbortSignal) => ({ signal }) as OpContext;
@@ -53,4 +54,12 @@ it("a cancelled run is no failure, and of a nested build the inner step counts",
   assert.deepEqual(noted, []);
   const reason = new Error("cancelled");
   await assert.rejects(resolve(reason).exec([], contextOf(AbortSignal.abort())), (error) => error === reason);
+  assert.deepEqual(noted, []);
+  const state = { results: [], layers: [{ id: "left" as LayerId } as LayerInfo] };
+  const late = new StepFailedError(new BuildError(Code.Unknown, "no"), state);
+  await assert.rejects(resolve(late).exec([], contextOf(AbortSignal.abort())), (error) => error === late);
+  assert.deepEqual(
+    noted.map(({ layers }) => layers),
+    [state.layers],
+  );
 });
