@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { BuildError, isInfrastructureError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
+import { LayerLostError } from "../../../../src/core/errors/layer-lost-error.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
+import { sha256 } from "../../../../src/core/values/digest.ts";
 import type { LayerId, LayerInfo } from "../../../../src/core/values/layer.ts";
+import { RegistryError } from "../../../../src/registry/index.ts";
 import { LayerManager, type LayerManagerOptions } from "../../../../src/worker-agent/layers/layer-manager.ts";
 import { noSessions } from "../../../helpers/no-sessions.ts";
 
@@ -39,5 +42,67 @@ async function reported(): Promise<readonly string[]> {
 describe("LayerManager", () => {
   it("tells of holders that do not have the layer, not of those it cannot reach", async () => {
     assert.deepEqual(await reported(), ["l@a", "l@c"]);
+  });
+
+  const bytes = Buffer.from("layer");
+  const descriptor = { mediaType: "", digest: sha256(bytes), size: bytes.length };
+
+  /** Fetches a layer that several repositories have; what each gives, and what was unpacked. */
+  async function fetchFrom(repositories: Readonly<Record<string, Uint8Array | Error>>): Promise<string> {
+    let unpacked = "";
+    const manager = new LayerManager({
+      agentId: "c",
+      logger: silentLogger,
+      snapshotter: {
+        has: () => false,
+        ingest: async () => ({ path: "/", commit: async () => {}, [Symbol.asyncDispose]: async () => {} }),
+      },
+      content: {
+        stat: async () => undefined,
+        write: async (blob: AsyncIterable<Uint8Array>) => {
+          for await (const _ of blob);
+        },
+      },
+      onStored: async () => {},
+      codec: {
+        apply: async (blob: AsyncIterable<Uint8Array>) => {
+          const chunks: Uint8Array[] = [];
+          for await (const chunk of blob) chunks.push(chunk);
+          unpacked = Buffer.concat(chunks).toString();
+          return undefined;
+        },
+      },
+      origins: {
+        async *open({ repository }: { repository: string }) {
+          const answer = repositories[repository];
+          if (answer instanceof Error) throw answer;
+          if (answer !== undefined) yield answer;
+        },
+      },
+    } as unknown as LayerManagerOptions);
+    const origins = Object.keys(repositories).map((repository) => ({
+      kind: "registry" as const,
+      repository,
+      descriptor,
+    }));
+    const info: LayerInfo = { id, blobs: [], origins, holders: [], sizeBytes: 1, createdAt: 1 };
+    const sources = { infos: new Map([[id, info]]), peers: {}, sessions: noSessions, progress };
+    await manager.ensure([id], sources, new AbortController().signal);
+    return unpacked;
+  }
+
+  const damaged = Buffer.from("liar!");
+  const gone = new RegistryError("no such blob", { status: 404, host: "host", path: "/" });
+
+  it("takes a layer from another repository when the first one's is damaged or gone", async () => {
+    assert.equal(await fetchFrom({ bad: damaged, good: bytes }), "layer");
+    assert.equal(await fetchFrom({ bad: gone, worse: damaged, good: bytes }), "layer");
+  });
+
+  it("says that a layer is lost when all that have it have it no more, or damaged", async () => {
+    await assert.rejects(fetchFrom({ bad: damaged }), (error) => LayerLostError.is(error));
+    await assert.rejects(fetchFrom({ bad: gone }), (error) => LayerLostError.is(error));
+    const unreachable = new BuildError(Code.Unavailable, "connection refused", { infrastructure: true });
+    await assert.rejects(fetchFrom({ bad: unreachable }), (error) => !LayerLostError.is(error));
   });
 });
