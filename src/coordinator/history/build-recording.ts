@@ -67,11 +67,13 @@ export class BuildRecording {
     const CompletedAt = timestampFromMs(clock.now());
     const status = outcome.error === undefined ? undefined : errorToStatus(outcome.error);
     const steps = new StepCounter();
-    const recorded = this.#recordSteps(outcome.steps ?? []);
-    const logs = await this.#write(statusLogType, statusLog(progress, steps));
-    const externalError = status && (await this.#write(errorType, once(Status.encode(status).finish())));
-    const attestations = await this.#attestations(outcome.provenance);
-    await recorded;
+    // The client waits for the record, and each part of it for the disk.
+    const [logs, externalError, attestations] = await Promise.all([
+      this.#write(statusLogType, statusLog(progress, steps)),
+      status && this.#write(errorType, once(Status.encode(status).finish())),
+      this.#attestations(outcome.provenance),
+      this.#recordSteps(outcome.steps ?? []),
+    ]);
     try {
       await store(
         fitRecord({
