@@ -58,6 +58,7 @@ export class Fleet implements AsyncDisposable {
             root: join(this.#directory, name),
             capacity: { slots: 1, cpu: 1, memoryBytes: 4e9 },
             blobServer: { listen: "127.0.0.1:0" },
+            drainTimeoutMs: 60_000,
           },
           join(this.#directory, `${name}.log`),
         ),

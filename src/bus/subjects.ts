@@ -22,6 +22,8 @@ export const subjects = {
   layerRelease: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.release`,
   /** Request of a coordinator: empty → ids of layers that running builds hold. */
   layersHeld: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.held`,
+  /** Request of a draining agent, repeated until all is done: HandoverRequest → HandoverReply. */
+  handover: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.handover`,
   /** What became of layers an agent wanted to remove: LayersDropped. */
   layersDropped: "bf.layers.dropped",
   /** Layers that a build has used, published when it lets go of them: their ids. */

@@ -49,6 +49,8 @@ export interface AgentConfig extends WorkerConfig {
   readonly coordinator?: string;
   /** Ends the process after this long without a task; undefined = never. */
   readonly idleExitMs?: number;
+  /** From the signal to end until it leaves, whatever still runs. */
+  readonly drainTimeoutMs: number;
   readonly log: LogConfig;
   readonly debug: boolean;
 }

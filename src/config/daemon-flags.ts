@@ -55,6 +55,7 @@ export interface AgentFlags extends DaemonFlags, NatsFlags, FleetTlsFlags, Worke
   readonly blobServerAdvertise?: string;
   readonly coordinator?: string;
   readonly idleExit?: string;
+  readonly drainTimeout?: string;
 }
 
 export interface StandaloneFlags extends DaemonFlags, FrontDoorFlags, WorkerFlags {}

@@ -31,6 +31,8 @@ export interface Resolved<T> {
 }
 
 const defaultMaxMessageBytes = 16 << 20;
+/** Less than service managers wait for an agent: see deploy/. */
+const defaultDrainTimeoutMs = 600_000;
 const defaultNatsUrl = "nats://127.0.0.1:4222";
 
 /** Flags over file over defaults. @throws ConfigError */
@@ -74,6 +76,7 @@ export async function resolveAgent(
       ...(fleetTls === undefined ? {} : { fleetTls }),
       ...(flags.coordinator === undefined ? {} : { coordinator: flags.coordinator }),
       ...(idleExitMs === undefined ? {} : { idleExitMs }),
+      drainTimeoutMs: duration("--drain-timeout", flags.drainTimeout) ?? defaultDrainTimeoutMs,
     },
   };
 }

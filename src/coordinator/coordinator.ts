@@ -56,7 +56,9 @@ import { isCacheMountOwner } from "./fleet/cache-mount-locks.ts";
 import { CatalogLocations } from "./fleet/catalog-locations.ts";
 import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { FleetScheduler } from "./fleet/fleet-scheduler.ts";
+import { HandoverServer } from "./fleet/handover-server.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
+import { LayerHandover } from "./fleet/layer-handover.ts";
 import { isLayerOrigin, LayerOrigins } from "./fleet/layer-origins.ts";
 import { LayerUseReports } from "./fleet/layer-use-reports.ts";
 import { openCacheMounts } from "./fleet/open-cache-mounts.ts";
@@ -246,6 +248,14 @@ export class Coordinator implements AsyncDisposable {
       entitlements: () => [...entitlements],
     });
     const agentControl = new AgentControl(bus, registry, logger);
+    const handover = new LayerHandover({
+      ...{ registry, catalog, dispatcher, logger },
+      agents: agentControl,
+      results: index.results,
+      holds: index.holds,
+      sessions: new ManagedSessionGroup(sessions, []),
+    });
+    owned.use(new HandoverServer({ coordinatorId: options.id, bus, clock, logger, registry, handover }));
     const usage = new FleetUsage({ agents: agentControl, holds: index.holds, index: index.cleaner });
     const stopped = new AbortController();
     owned.defer(() => stopped.abort());

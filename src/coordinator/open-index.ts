@@ -88,5 +88,5 @@ export async function openIndex(options: IndexOptions, owned: AsyncDisposableSta
     });
   };
   const cache = new CacheManager<Ref>({ id: "local", keys, results: held.results(results) });
-  return { cache, holds, cleaner, caughtUp };
+  return { cache, results, holds, cleaner, caughtUp };
 }

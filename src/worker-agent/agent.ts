@@ -35,6 +35,8 @@ import { version } from "../version.ts";
 import { agentId } from "./agent-id.ts";
 import { ContainerRunner } from "./containers/container-runner.ts";
 import { ControlServer } from "./control-server.ts";
+import { Departure } from "./departure.ts";
+import { HandoverRequests } from "./handover-requests.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { AgentInventory } from "./inventory/agent-inventory.ts";
 import { BlobInventory } from "./inventory/blob-inventory.ts";
@@ -90,20 +92,20 @@ export class Agent implements AsyncDisposable {
   readonly id: string;
   readonly blobUrl: string;
   readonly #tasks: TaskServer;
-  readonly #heartbeat: Heartbeat;
+  readonly #departure: Departure;
   readonly #owned: AsyncDisposableStack;
 
   private constructor(
     id: string,
     blobUrl: string,
     tasks: TaskServer,
-    heartbeat: Heartbeat,
+    departure: Departure,
     owned: AsyncDisposableStack,
   ) {
     this.id = id;
     this.blobUrl = blobUrl;
     this.#tasks = tasks;
-    this.#heartbeat = heartbeat;
+    this.#departure = departure;
     this.#owned = owned;
   }
 
@@ -112,11 +114,9 @@ export class Agent implements AsyncDisposable {
     return this.#tasks.running.length;
   }
 
-  /** Takes no new task; resolves when what runs has ended. */
-  async drain(): Promise<void> {
-    const drained = this.#tasks.drain();
-    this.#heartbeat.beat();
-    await drained;
+  /** Takes no new task; resolves when what runs has ended and others have the layers that only it had, or time is up. */
+  async drain(limitMs: number): Promise<void> {
+    await this.#departure.prepare(limitMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,6 +184,7 @@ export class Agent implements AsyncDisposable {
     const listings = owned.use(await ContentListings.open({ directory: join(root, "content-listings"), logger }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
 
+    const coordinators = owned.use(new LiveCoordinators(bus));
     const mirrorDirectory = join(root, "git");
     const inventory = new AgentInventory({
       agentId: id,
@@ -194,7 +195,7 @@ export class Agent implements AsyncDisposable {
       gitMirrors: new GitMirrorInventory(mirrorDirectory),
       uses,
       layers: layerRecords,
-      poll: new ReleasePoll({ agentId: id, bus, clock, coordinators: owned.use(new LiveCoordinators(bus)) }),
+      poll: new ReleasePoll({ agentId: id, bus, clock, coordinators }),
       tasksInHand: () => tasks.inHand,
       forgetGone: async () => {
         await local.forgetGone();
@@ -332,6 +333,14 @@ export class Agent implements AsyncDisposable {
       version,
     });
     const heartbeat: Heartbeat = owned.use(new Heartbeat(bus, record, () => tasks.checkCoordinators()));
+    const departure = new Departure({
+      tasks,
+      heartbeat,
+      handover: new HandoverRequests({ agentId: id, bus, clock, coordinators, logger }),
+      hasLayers: () => [...snapshotter.list()].length > 0,
+      clock,
+      logger,
+    });
     logger.info("agent started", {
       root,
       snapshotter: snapshotter.name,
@@ -339,7 +348,7 @@ export class Agent implements AsyncDisposable {
       slots: config.capacity.slots,
       blobUrl,
     });
-    return new Agent(id, blobUrl, tasks, heartbeat, owned.move());
+    return new Agent(id, blobUrl, tasks, departure, owned.move());
   }
 }
 

@@ -13,8 +13,8 @@ export interface StartedAgent extends AsyncDisposable {
   readonly blobUrl: string;
   /** Tasks running now. */
   readonly running: number;
-  /** Takes nothing new; resolves when all that runs has ended. */
-  drain(): Promise<void>;
+  /** Takes nothing new; resolves when all that runs has ended and is with others what only it had, or time is up. */
+  drain(limitMs: number): Promise<void>;
 }
 
 /** An agent of a fleet on NATS. */
@@ -54,7 +54,7 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
     get running() {
       return agent.running;
     },
-    drain: () => agent.drain(),
+    drain: (limitMs) => agent.drain(limitMs),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -21,16 +21,21 @@ export function defineAgentCommand(command: Command, { signal, stderr }: CliCont
   addFleetTlsOptions(command);
   command.option("--coordinator <host:port>", "agent link of a coordinator, tried once at the start");
   command.option("--idle-exit <time>", "end after this long without work, e.g. 10m");
+  command.option(
+    "--drain-timeout <time>",
+    "when told to end, leave after this long at the latest; what still runs goes elsewhere (default: 10m)",
+  );
   addWorkerOptions(command);
   addDaemonOptions(command, "/var/lib/buildfleet-agent");
   command.optionsGroup("Options:");
   command.addHelpText(
     "after",
-    "\nRuns build steps for the coordinators on the same NATS. At SIGTERM it takes no more and finishes what runs.",
+    "\nRuns build steps for the coordinators on the same NATS. At SIGTERM it takes no more, finishes what runs and gives layers " +
+      "that nobody else has to other agents.",
   );
   command.action(async (flags: AgentFlags) => {
     const resolved = await resolveAgent(flags);
-    const { coordinator, idleExitMs } = resolved.config;
+    const { coordinator, idleExitMs, drainTimeoutMs } = resolved.config;
     if (coordinator !== undefined && !(await reachable(coordinator))) {
       stderr.write(`warning: no coordinator answers at ${coordinator}; tasks name the one to use\n`);
     }
@@ -41,7 +46,7 @@ export function defineAgentCommand(command: Command, { signal, stderr }: CliCont
       stateDirectory: resolved.config.root,
       start: startAgent,
       describe: ({ id, blobUrl }) => ({ id, blobUrl }),
-      drain: (agent) => agent.drain(),
+      drain: (agent) => agent.drain(drainTimeoutMs),
       ...(idleExitMs === undefined ? {} : { finished: (agent, stop) => idle(agent, idleExitMs, stop) }),
       signal,
     });

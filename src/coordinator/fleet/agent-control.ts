@@ -7,7 +7,7 @@ import type { AgentControlReplies, AgentControlRequest } from "../../core/values
 import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 
-/** Asks all agents at once; one that is lost or does not answer in time is left out, with a warning. */
+/** Asks agents: one, or all at once; then one that is lost or does not answer in time is left out, with a warning. */
 export class AgentControl {
   readonly #bus: MessageBus;
   readonly #registry: AgentRegistry;
@@ -36,6 +36,16 @@ export class AgentControl {
       }
     });
     return (await Promise.all(answers)).flat(1) as AgentControlReplies[K][];
+  }
+
+  /** @throws BuildError Unavailable when the agent is lost, DeadlineExceeded when it does not answer; what it answers with */
+  async askOne<K extends AgentControlRequest["op"]>(
+    id: string,
+    request: AgentControlRequest & { readonly op: K },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<AgentControlReplies[K]> {
+    return this.#askOne(id, encode(request), timeoutMs, signal);
   }
 
   async #askOne<R extends object>(id: string, data: Uint8Array, timeoutMs: number, signal: AbortSignal): Promise<R> {

@@ -32,6 +32,23 @@ export interface LayersDropped {
   readonly missing?: boolean;
 }
 
+/** A draining agent wants others to have what the cache counts on and only it has. */
+export interface HandoverRequest {
+  readonly agentId: string;
+}
+
+/** Not done: to be asked again at once. */
+export type HandoverReply = { readonly done: false } | ({ readonly done: true } & HandedOver);
+
+/** What became of the layers of which a draining agent had the only copy. */
+export interface HandedOver {
+  readonly layers: number;
+  /** Unpacked. */
+  readonly bytes: number;
+  /** Layers that nobody else has now. */
+  readonly left: number;
+}
+
 /** What a coordinator asks an agent on its control subject; answered with what AgentControlReplies says. */
 export type AgentControlRequest =
   | { readonly op: "usage" }

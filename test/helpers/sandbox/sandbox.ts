@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly snapshotter?: SnapshotterName;
   /** Data directory; default one of its own under the sandbox. */
   readonly root?: string;
+  /** `1s`; default as the daemon's. */
+  readonly drainTimeout?: string;
 }
 
 export interface SandboxOptions {
@@ -326,6 +328,7 @@ export class Sandbox implements AsyncDisposable {
         ...["--config", this.#configFile, "--root", root, "--nats", this.#natsUrl],
         ...["--blob-server", `${host?.address ?? "127.0.0.1"}:0`],
         ...this.#tlsFlags.agent,
+        ...(options.drainTimeout === undefined ? [] : ["--drain-timeout", options.drainTimeout]),
         ...workerFlags(options),
       ],
       directory: this.root,

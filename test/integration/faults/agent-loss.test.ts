@@ -112,7 +112,7 @@ describe("agents that are lost", () => {
     await next;
   });
 
-  it("finishes its step when an agent is told to end; what it alone held is made again", async () => {
+  it("finishes its step when an agent is told to end", async () => {
     const { placed, done, path } = start(slow("drained"), "drained");
     const agent = await placed;
     assert.equal(await agent.process.stop("SIGTERM"), "code 0");

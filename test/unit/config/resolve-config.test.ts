@@ -78,5 +78,6 @@ describe("resolving a configuration", () => {
   it("refuses addresses that are no host:port", async () => {
     await assert.rejects(resolveCoordinator({ config: file, agentLink: "4222" }, {}), /--agent-link must be host:port/);
     await assert.rejects(resolveAgent({ config: file, idleExit: "soon" }, {}), /--idle-exit must be a time/);
+    await assert.rejects(resolveAgent({ config: file, drainTimeout: "soon" }, {}), /--drain-timeout must be a time/);
   });
 });
