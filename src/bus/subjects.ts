@@ -36,6 +36,8 @@ export const subjects = {
   cacheMountsForgotten: "bf.cache-mounts.forgotten",
   /** Builds that run at a coordinator, now and then and when one begins or ends: `{ coordinatorId, ref, record? }`. */
   activeBuilds: "bf.builds.active",
+  /** Request of another coordinator for the log of a build: `{ ref, reader }` → the next piece. */
+  runningLog: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.log`,
   /** Broadcast by a coordinator that has just started: the others announce their builds at once. */
   activeBuildsWanted: "bf.builds.wanted",
 } as const;

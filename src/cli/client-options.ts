@@ -20,7 +20,10 @@ export const defaultAddress = "unix:///run/buildkit/buildkitd.sock";
 const defaultTimeoutSeconds = 5;
 
 const flags: readonly (readonly [flags: string, help: string])[] = [
-  ["--addr <address>", `daemon to use (env BUILDFLEET_ADDR, BUILDKIT_HOST; default: ${defaultAddress})`],
+  [
+    "--addr <address>",
+    `daemon to use, or several with commas between them (env BUILDFLEET_ADDR, BUILDKIT_HOST; default: ${defaultAddress})`,
+  ],
   ["--tlsservername <name>", "name the daemon's certificate must carry (default: host of the address)"],
   ["--tlscacert <file>", "CA certificate to check the daemon with (PEM)"],
   ["--tlscert <file>", "client certificate (PEM)"],

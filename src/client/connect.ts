@@ -5,7 +5,7 @@ import { connectGrpc, type GrpcClient } from "../grpc/index.ts";
 
 /** Where a daemon listens, and how to reach it. */
 export interface DaemonAddress {
-  /** `unix:///path` or `tcp://host:port`. */
+  /** `unix:///path` or `tcp://host:port`; several with commas between them: the first that answers is used. */
   readonly address: string;
   /** PEM files; any of them turns TLS on. */
   readonly tls?: {
@@ -15,7 +15,7 @@ export interface DaemonAddress {
     /** Name the daemon's certificate must carry; default: the host of the address. */
     readonly serverName?: string;
   };
-  /** How long connecting may take; 0 = as long as the system allows. */
+  /** How long connecting to one address may take; 0 = as long as the system allows. */
   readonly timeoutMs: number;
 }
 
@@ -27,6 +27,22 @@ const helperSchemes = ["docker-container", "podman-container", "nerdctl-containe
  * @throws BuildError InvalidArgument for addresses nobody can dial, Unavailable when nobody answers
  */
 export async function connectDaemon(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
+  const failures: BuildError[] = [];
+  for (const address of daemon.address.split(/,(?=[a-z][a-z0-9+.-]*:)/)) {
+    try {
+      return await connectOne({ ...daemon, address }, signal);
+    } catch (thrown) {
+      const error = BuildError.from(thrown);
+      if (signal?.aborted || error.code === Code.InvalidArgument) throw error;
+      failures.push(error);
+    }
+  }
+  const [first, ...others] = failures as [BuildError, ...BuildError[]];
+  if (others.length === 0) throw first;
+  throw new BuildError(Code.Unavailable, failures.map(({ message }) => message).join("; "), { cause: first });
+}
+
+async function connectOne(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
   const scheme = schemeOf(daemon.address);
   const tls = daemon.tls === undefined || scheme === "unix" ? undefined : await readTls(daemon.tls);
   const limit = daemon.timeoutMs > 0 ? AbortSignal.timeout(daemon.timeoutMs) : undefined;

@@ -19,6 +19,8 @@ import {
 import {
   SolveRequest as BridgeSolveRequest,
   SolveResponse as BridgeSolveResponse,
+  PingRequest,
+  PongResponse,
   ReturnRequest,
   ReturnResponse,
 } from "../api/gen/gateway.ts";
@@ -121,6 +123,11 @@ export class BridgeClient {
   async solve(request: BridgeSolveRequest, signal: AbortSignal): Promise<BridgeSolveResponse> {
     const options = { signal, metadata: this.#metadata };
     return this.#client.unary(`${bridge}/Solve`, BridgeSolveRequest, BridgeSolveResponse, request, options);
+  }
+
+  /** Resolves once the build runs. */
+  async ping(signal: AbortSignal): Promise<void> {
+    await this.#client.unary(`${bridge}/Ping`, PingRequest, PongResponse, {}, { signal, metadata: this.#metadata });
   }
 
   async return(request: ReturnRequest, signal: AbortSignal): Promise<void> {

@@ -4,6 +4,8 @@ export { connectDaemon, type DaemonAddress } from "./connect.ts";
 export { BridgeClient, ControlClient } from "./control-client.ts";
 export { DockerConfig } from "./docker-config/docker-config.ts";
 export { policyDenials } from "./policy-denials.ts";
+export { withReconnects } from "./reconnect.ts";
 export { type RunBuildOptions, runBuild } from "./run-build.ts";
+export { type ResumedBuildOptions, runResumedBuild } from "./run-resumed-build.ts";
 export { ShellCall, type ShellIo } from "./shell-call.ts";
 export { sourceExcerpts } from "./source-excerpts.ts";

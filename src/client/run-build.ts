@@ -18,6 +18,8 @@ export interface RunBuildOptions {
   /** Aborting cancels the build in the daemon. */
   readonly signal: AbortSignal;
   readonly onStatus: (status: StatusResponse) => void;
+  /** Told where bytes of an output have gone that no second build could take back, before they go. */
+  readonly onIrrevocable?: (where: string) => void;
 }
 
 /** When the bridge fails, Solve fails too and says more; it gets this long to. */
@@ -40,7 +42,7 @@ export async function runBuild(
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   await using session = new ClientSession(control, {
-    services: sessionServices(request, sender, receiver),
+    services: sessionServices(request, sender, receiver, options.onIrrevocable),
     logger: options.logger,
   });
   session.closed.then(
@@ -71,13 +73,18 @@ export async function runBuild(
   }
 }
 
-function sessionServices(request: BuildRequest, sender: FileSender, receiver: FileReceiver): SessionService[] {
+function sessionServices(
+  request: BuildRequest,
+  sender: FileSender,
+  receiver: FileReceiver,
+  onIrrevocable: RunBuildOptions["onIrrevocable"],
+): SessionService[] {
   const services = [...request.services];
   if (request.localDirectories.size > 0) services.push(new LocalDirectories(request.localDirectories, sender));
   const targets = new Map(
     request.outputs.flatMap((output, index) => (output.target === undefined ? [] : [[index, output.target] as const])),
   );
-  if (targets.size > 0) services.push(new ExportTargets(targets, receiver));
+  if (targets.size > 0) services.push(new ExportTargets(targets, receiver, onIrrevocable));
   return services;
 }
 
@@ -190,6 +197,8 @@ class ProgressReader implements Disposable {
 
   async #read(control: ControlClient, ref: string, onStatus: (status: StatusResponse) => void): Promise<void> {
     try {
+      // From here on the ref is this build's, and not that of an earlier one in the history.
+      await control.bridge(ref).ping(this.#abort.signal);
       for await (const status of control.status(ref, this.#abort.signal)) {
         this.#lastAt = Date.now();
         onStatus(status);

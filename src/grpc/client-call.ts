@@ -148,10 +148,10 @@ function errorFromHttpStatus(status: number, contentType: string): BuildError {
     503: Code.Unavailable,
     504: Code.Unavailable,
   };
-  return new BuildError(
-    codes[status] ?? Code.Unknown,
-    `unexpected HTTP status ${status} with content-type ${JSON.stringify(contentType)}`,
-  );
+  const code = codes[status] ?? Code.Unknown;
+  const message = `unexpected HTTP status ${status} with content-type ${JSON.stringify(contentType)}`;
+  // It comes from a proxy on the way.
+  return new BuildError(code, message, { infrastructure: code === Code.Unavailable });
 }
 
 /** grpc/grpc, doc/PROTOCOL-HTTP2.md, "HTTP2 Transport Mapping: Errors" */

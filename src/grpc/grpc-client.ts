@@ -104,7 +104,11 @@ export class GrpcClient implements AsyncDisposable {
     });
     return new ClientCall(stream, {
       maxMessageBytes: this.#options.maxMessageBytes ?? maxMessageBytes,
-      connectionError: () => this.#error,
+      connectionError: () => {
+        // A broken connection resets its calls before it says why.
+        if (this.#session.destroyed) this.#error ??= lost("the connection was closed");
+        return this.#error;
+      },
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     });

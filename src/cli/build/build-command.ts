@@ -1,16 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { createWriteStream } from "node:fs";
 import type { Command } from "commander";
-import type { StatusResponse } from "../../api/gen/control.ts";
 import {
   type BuildOutcome,
   type BuildRequest,
-  ControlClient,
   connectDaemon,
   DockerConfig,
-  runBuild,
+  runResumedBuild,
 } from "../../client/index.ts";
-import { openDisplay, type ProgressMode, progressModes, statusJson } from "../../client/progress/index.ts";
+import { progressModes } from "../../client/progress/index.ts";
 import {
   AuthService,
   SecretsService,
@@ -22,6 +19,7 @@ import { createLogger } from "../../telemetry/index.ts";
 import { collect } from "../client-command.ts";
 import { clientFlags, daemonAddress } from "../client-options.ts";
 import type { CliContext } from "../context.ts";
+import { progressMode, ShownProgress, type ShownProgressOptions, speaks } from "../shown-progress.ts";
 import { UsageError } from "../usage-error.ts";
 import { ContentStores } from "./content-stores.ts";
 import { type DockerfileFlags, dockerfileRequest, wantsDockerfile, withTags } from "./dockerfile-request.ts";
@@ -162,44 +160,46 @@ async function build(
   { signal, stdout, stderr, stdin }: CliContext,
 ): Promise<void> {
   const mode = progressMode(flags.progress);
-  const address = await daemonAddress(clientFlags(command));
   const stores = new ContentStores((text) => stderr.write(text));
   await using context = path === "-" ? await StdinContext.read(stdin) : undefined;
   const request = await buildRequest(path, flags, { stores, context, stdin });
   const isRequest = request.frontendOptions["requestid"] !== undefined;
-  if (
-    request.outputs.length + request.cacheExports.length === 0 &&
-    !isRequest &&
-    mode !== "quiet" &&
-    mode !== "rawjson"
-  ) {
+  if (request.outputs.length + request.cacheExports.length === 0 && !isRequest && speaks(mode)) {
     stderr.write("note: no --output: the result stays in the build cache\n");
   }
-  const display = openDisplay(mode, stderr);
-  const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace, { flags: "a", mode: 0o600 });
-  await using client = await connectDaemon(address, signal);
-  const ticker = setInterval(() => display.refresh(), 150);
-  let outcome: BuildOutcome;
-  try {
-    outcome = await runBuild(new ControlClient(client), request, {
-      logger: createLogger({ level: clientFlags(command).debug === true ? "debug" : "error", format: "text" }),
-      signal,
-      onStatus: (status: StatusResponse) => {
-        display.update(status);
-        trace?.write(`${statusJson(status)}\n`);
-      },
-    });
-  } finally {
-    clearInterval(ticker);
-    display.finish();
-    trace?.end();
-    if (flags.refFile !== undefined) await writeFileAtomically(flags.refFile, request.ref);
-  }
+  const { trace, refFile } = flags;
+  const shown = { mode, stream: stderr, ...(trace === undefined ? {} : { trace }) };
+  const outcome = await run(request, { ...shown, command, signal, refFile });
   await stores.finish(outcome.exporterResponse);
   if (flags.metadataFile !== undefined) {
     await writeFileAtomically(flags.metadataFile, metadataJson(outcome.exporterResponse));
   }
   if (isRequest) stdout.write(answerText(outcome.resultMetadata));
+}
+
+interface RunParts extends ShownProgressOptions {
+  readonly command: Command;
+  readonly signal: AbortSignal;
+  readonly refFile: string | undefined;
+}
+
+/** Builds over as many connections as it takes, and shows it. */
+async function run(request: BuildRequest, parts: RunParts): Promise<BuildOutcome> {
+  const { command, signal } = parts;
+  const flags = clientFlags(command);
+  const address = await daemonAddress(flags);
+  try {
+    using progress = new ShownProgress(parts);
+    return await runResumedBuild(request, {
+      connect: (during) => connectDaemon(address, during),
+      logger: createLogger({ level: flags.debug === true ? "debug" : "error", format: "text" }),
+      signal,
+      onStatus: (status) => progress.update(status),
+      onNotice: (text) => progress.notice(text),
+    });
+  } finally {
+    if (parts.refFile !== undefined) await writeFileAtomically(parts.refFile, request.ref);
+  }
 }
 
 /** What the daemon checks (its frontend options `buildfleet.*`). */
@@ -218,15 +218,6 @@ function answerText(metadata: BuildOutcome["resultMetadata"]): string {
     .filter(([key]) => key.startsWith("result."))
     .map(([key, value]) => `${key}\n${Buffer.from(value).toString("utf8")}\n`)
     .join("");
-}
-
-function progressMode(flag: string | undefined): ProgressMode {
-  const text = flag ?? (process.env["BUILDKIT_PROGRESS"] || "auto");
-  const mode = progressModes.find((name) => name === text);
-  if (mode === undefined) {
-    throw new UsageError(`invalid progress mode ${JSON.stringify(text)}: expected one of ${progressModes.join(", ")}`);
-  }
-  return mode;
 }
 
 interface RequestParts {

@@ -44,7 +44,8 @@ export class StdinContext implements AsyncDisposable {
     const input = await buffer(stdin);
     if (isArchive(input)) {
       const upload = new UploadService();
-      return new StdinContext({ context: upload.add(new Blob([new Uint8Array(input)]).stream()) }, [upload], undefined);
+      const archive = new Blob([new Uint8Array(input)]);
+      return new StdinContext({ context: upload.add(() => archive.stream()) }, [upload], undefined);
     }
     const directory = await mkdtemp(join(tmpdir(), "buildfleet-"));
     await mkdir(join(directory, "context"));

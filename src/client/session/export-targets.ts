@@ -1,4 +1,5 @@
 import { createWriteStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
@@ -20,14 +21,21 @@ export type ExportTarget =
 export class ExportTargets implements SessionService {
   readonly #targets: ReadonlyMap<number, ExportTarget>;
   readonly #receiver: FileReceiver;
+  readonly #onIrrevocable: (where: string) => void;
 
   /**
    * @param targets by position of the output in the request
    * @param receiver stays the caller's
+   * @param onIrrevocable told before bytes go where they cannot be overwritten: to stdout, or into a pipe
    */
-  constructor(targets: ReadonlyMap<number, ExportTarget>, receiver: FileReceiver) {
+  constructor(
+    targets: ReadonlyMap<number, ExportTarget>,
+    receiver: FileReceiver,
+    onIrrevocable: (where: string) => void = () => {},
+  ) {
     this.#targets = targets;
     this.#receiver = receiver;
+    this.#onIrrevocable = onIrrevocable;
   }
 
   register(server: GrpcServer): void {
@@ -36,8 +44,10 @@ export class ExportTargets implements SessionService {
       const target = this.#targets.get(id);
       if (target === undefined || target.kind === "layout")
         throw new BuildError(Code.Unknown, `exporter ${id} not found`);
-      if (target.kind === "file") return receiveStream(call, createWriteStream(target.path));
-      if (target.kind === "stdout") return receiveStream(call, process.stdout);
+      if (target.kind === "file") return this.#receiveFile(call, target.path);
+      if (target.kind === "stdout") {
+        return receiveStream(call, process.stdout, () => this.#onIrrevocable("stdout"));
+      }
       if (target.deleteOthers && !call.metadata["buildkit-exporter-multi-platform"]?.includes("1")) {
         throw new BuildError(
           Code.Unknown,
@@ -47,11 +57,28 @@ export class ExportTargets implements SessionService {
       await receiveDirectory(call, this.#receiver, target);
     });
   }
+
+  async #receiveFile(call: ServerCall, path: string): Promise<void> {
+    const found = await stat(path).catch(() => undefined);
+    const rewritable = found === undefined || found.isFile();
+    const file = createWriteStream(path);
+    try {
+      await receiveStream(call, file, () => {
+        if (!rewritable) this.#onIrrevocable(path);
+      });
+    } finally {
+      // What is still on its way must not get into a file that is written anew.
+      file.on("error", () => {}).destroy();
+      if (!file.closed) await new Promise<void>((resolve) => file.once("close", () => resolve()));
+    }
+  }
 }
 
-async function receiveStream(call: ServerCall, stream: Writable): Promise<void> {
+/** @param onFirst called before the first bytes are written */
+async function receiveStream(call: ServerCall, stream: Writable, onFirst: () => void): Promise<void> {
   let failure: Error | undefined;
   let wake: (() => void) | undefined;
+  let begun = false;
   const onError = (error: Error) => {
     failure = error;
     wake?.();
@@ -60,6 +87,8 @@ async function receiveStream(call: ServerCall, stream: Writable): Promise<void> 
   stream.on("error", onError).on("drain", onDrain);
   try {
     for await (const message of call.messages) {
+      if (!begun) onFirst();
+      begun = true;
       if (!stream.write(decodeBytesMessage(message)) && failure === undefined) {
         await new Promise<void>((resolve) => {
           wake = resolve;

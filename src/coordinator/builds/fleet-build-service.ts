@@ -43,6 +43,7 @@ import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
 import { requestedShare } from "./requested-share.ts";
 import { SessionPolicy } from "./session-policy.ts";
+import { jobProgress } from "./solve-progress.ts";
 import type { SourceMetaResolver } from "./source-meta-resolver.ts";
 
 export interface FleetBuildServiceOptions {
@@ -149,7 +150,9 @@ export class FleetBuildService implements BuildService {
     const sessionExports = params.enableSessionExporter
       ? this.#sessionExports(new SessionExporters(sessions, params.sessionId), exporters.length)
       : undefined;
-    const recording = params.internal ? undefined : this.#options.history.record(params);
+    const recording = params.internal
+      ? undefined
+      : this.#options.history.record(params, (reader) => jobProgress(job, reader));
     const caching = { exports: this.#options.cacheExports, exporters: cacheExporters };
     return new FleetBuild({
       params,

@@ -33,7 +33,7 @@ import {
 } from "../provenance/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
-import { toSolveProgress } from "./solve-progress.ts";
+import { jobProgress } from "./solve-progress.ts";
 
 export interface FleetBuildOptions {
   readonly params: SolveParams;
@@ -122,8 +122,8 @@ export class FleetBuild implements ActiveBuild {
     await this.#end({ error });
   }
 
-  async *progress(signal: AbortSignal): AsyncGenerator<SolveProgress, void, undefined> {
-    for await (const event of this.#options.job.progress(signal)) yield toSolveProgress(event);
+  progress(signal: AbortSignal): AsyncIterable<SolveProgress> {
+    return jobProgress(this.#options.job, signal);
   }
 
   async #end(outcome: BuildOutcome): Promise<void> {

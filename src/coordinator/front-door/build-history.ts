@@ -7,7 +7,7 @@ export interface BuildHistory {
   listen(query: HistoryQuery, signal: AbortSignal): AsyncIterable<BuildHistoryEvent>;
   /** @throws BuildError NotFound */
   update(ref: string, change: HistoryChange, signal: AbortSignal): Promise<void>;
-  /** @returns undefined when no finished build has that ref */
+  /** @returns undefined when no finished build has that ref, and none that runs at another coordinator */
   progress(ref: string, signal: AbortSignal): Promise<AsyncIterable<SolveProgress> | undefined>;
 }
 

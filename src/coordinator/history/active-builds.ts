@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { BuildHistoryRecord } from "../../api/gen/control.ts";
 import { subjects } from "../../bus/index.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import { decode, encode } from "../../util/msgpack.ts";
+import type { ProgressSource } from "./running-logs.ts";
 
 const announceEveryMs = 5000;
 /** Three missed announcements. */
@@ -13,6 +15,17 @@ interface Announcement {
   readonly coordinatorId: string;
   readonly ref: string;
   readonly record?: Uint8Array;
+}
+
+interface OwnBuild {
+  readonly record: BuildHistoryRecord;
+  readonly progress: ProgressSource;
+}
+
+interface OthersBuild {
+  readonly coordinatorId: string;
+  readonly record: BuildHistoryRecord;
+  readonly heardAt: number;
 }
 
 export interface ActiveBuildsOptions {
@@ -29,8 +42,8 @@ export interface ActiveBuildsOptions {
  */
 export class ActiveBuilds implements Disposable {
   readonly #options: ActiveBuildsOptions;
-  readonly #own = new Map<string, BuildHistoryRecord>();
-  readonly #others = new Map<string, { readonly record: BuildHistoryRecord; readonly heardAt: number }>();
+  readonly #own = new Map<string, OwnBuild>();
+  readonly #others = new Map<string, OthersBuild>();
   readonly #subscriptions: readonly Disposable[];
   readonly #timer: NodeJS.Timeout;
 
@@ -46,19 +59,34 @@ export class ActiveBuilds implements Disposable {
   }
 
   all(): BuildHistoryRecord[] {
-    return [...this.#own.values(), ...[...this.#others.values()].map(({ record }) => record)];
+    return [...this.#own.values(), ...this.#others.values()].map(({ record }) => record);
   }
 
-  start(record: BuildHistoryRecord): void {
-    this.#own.set(record.Ref, record);
+  /** Progress of a build that runs here. */
+  progress(ref: string): ProgressSource | undefined {
+    return this.#own.get(ref)?.progress;
+  }
+
+  /** The other coordinator that a build runs at. */
+  ownerOf(ref: string): string | undefined {
+    return this.#own.has(ref) ? undefined : this.#others.get(ref)?.coordinatorId;
+  }
+
+  start(record: BuildHistoryRecord, progress: ProgressSource): void {
+    this.#own.set(record.Ref, { record, progress });
     this.#publish(record.Ref, record);
     this.#options.onStarted(record);
   }
 
-  /** The build has ended, here or elsewhere. */
+  /** A build here has ended. */
   end(ref: string): void {
-    this.#others.delete(ref);
     if (this.#own.delete(ref)) this.#publish(ref, undefined);
+  }
+
+  /** There is the record of a build that has ended; one that its client began again under the same ref goes on. */
+  ended({ Ref, CreatedAt }: BuildHistoryRecord): void {
+    const other = this.#others.get(Ref);
+    if (isDeepStrictEqual(other?.record.CreatedAt, CreatedAt)) this.#others.delete(Ref);
   }
 
   [Symbol.dispose](): void {
@@ -68,13 +96,14 @@ export class ActiveBuilds implements Disposable {
 
   #hear({ coordinatorId, ref, record }: Announcement): void {
     if (coordinatorId === this.#options.coordinatorId) return;
+    const known = this.#others.get(ref);
     if (record === undefined) {
-      this.#others.delete(ref);
+      if (known?.coordinatorId === coordinatorId) this.#others.delete(ref);
       return;
     }
-    const isNew = !this.#others.has(ref);
+    const isNew = known?.coordinatorId !== coordinatorId;
     const heard = BuildHistoryRecord.decode(record);
-    this.#others.set(ref, { record: heard, heardAt: this.#options.clock.now() });
+    this.#others.set(ref, { coordinatorId, record: heard, heardAt: this.#options.clock.now() });
     if (isNew) this.#options.onStarted(heard);
   }
 
@@ -85,7 +114,7 @@ export class ActiveBuilds implements Disposable {
   }
 
   #announce(): void {
-    for (const [ref, record] of this.#own) this.#publish(ref, record);
+    for (const [ref, { record }] of this.#own) this.#publish(ref, record);
   }
 
   #publish(ref: string, record: BuildHistoryRecord | undefined): void {

@@ -12,6 +12,7 @@ import type { ActiveBuilds } from "./active-builds.ts";
 import { fitRecord } from "./fit-record.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
 import type { HistorySteps } from "./history-steps.ts";
+import type { ProgressSource } from "./running-logs.ts";
 import { encodeStatusLog, statusLogType } from "./status-log.ts";
 import { StepCounter } from "./step-counter.ts";
 import type { StepRecord } from "./step-record.ts";
@@ -40,6 +41,8 @@ export interface RecordedProvenance {
 
 export interface BuildRecordingOptions {
   readonly started: BuildHistoryRecord;
+  /** Of the build while it runs. */
+  readonly progress: ProgressSource;
   readonly active: ActiveBuilds;
   readonly blobs: HistoryBlobs;
   readonly steps: HistorySteps;
@@ -54,7 +57,7 @@ export class BuildRecording {
 
   constructor(options: BuildRecordingOptions) {
     this.#options = options;
-    options.active.start(options.started);
+    options.active.start(options.started, options.progress);
   }
 
   /**

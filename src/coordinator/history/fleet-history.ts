@@ -19,6 +19,7 @@ import { historyFilter } from "./history-filter.ts";
 import { HistoryRecords, noRecord, type RecordChange } from "./history-records.ts";
 import { HistorySteps } from "./history-steps.ts";
 import { redactAttributes } from "./redact-attributes.ts";
+import { type ProgressSource, RunningLogs } from "./running-logs.ts";
 import { decodeStatusLog } from "./status-log.ts";
 import type { StepRecord } from "./step-record.ts";
 
@@ -51,6 +52,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   readonly #blobs: HistoryBlobs;
   readonly #steps: HistorySteps;
   readonly #active: ActiveBuilds;
+  readonly #logs: RunningLogs;
   readonly #listeners = new Set<Listener>();
   /** Readers by the ref they asked for: its record stays until they have gone. */
   readonly #readers = new Map<string, number>();
@@ -68,6 +70,11 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       bus: options.bus,
       clock: options.clock,
       onStarted: (record) => this.#notify(BuildHistoryEventType.STARTED, record),
+    });
+    this.#logs = new RunningLogs({
+      coordinatorId: options.coordinatorId,
+      bus: options.bus,
+      find: (ref) => this.#active.progress(ref),
     });
     this.#records.listen((change) => this.#changed(change));
     this.#collecting = this.#collectForever();
@@ -91,10 +98,17 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
     return this.#blobs;
   }
 
-  /** Begins the record of a build; it is listed as running until the recording ends. */
-  record(build: Pick<SolveParams, "ref" | "frontend" | "frontendOpt" | "exporters">): BuildRecording {
+  /**
+   * Begins the record of a build; it is listed as running until the recording ends.
+   * @param progress of it while it runs, for readers at other coordinators
+   */
+  record(
+    build: Pick<SolveParams, "ref" | "frontend" | "frontendOpt" | "exporters">,
+    progress: ProgressSource,
+  ): BuildRecording {
     const { clock, logger } = this.#options;
     return new BuildRecording({
+      progress,
       started: fitRecord(
         BuildHistoryRecord.fromPartial({
           Ref: build.ref,
@@ -153,6 +167,8 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   }
 
   async progress(ref: string, signal: AbortSignal): Promise<AsyncIterable<SolveProgress> | undefined> {
+    const owner = this.#active.ownerOf(ref);
+    if (owner !== undefined) return this.#logs.read(owner, ref, signal);
     const record = this.#records.get(ref);
     if (record === undefined) return undefined;
     if (record.logs === undefined) return decodeStatusLog(nothing());
@@ -179,6 +195,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#collecting;
+    this.#logs[Symbol.dispose]();
     this.#active[Symbol.dispose]();
     this.#records[Symbol.dispose]();
   }
@@ -231,7 +248,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       this.#notify(BuildHistoryEventType.DELETED, BuildHistoryRecord.fromPartial({ Ref: ref }));
       return;
     }
-    this.#active.end(ref);
+    this.#active.ended(record);
     this.#notify(BuildHistoryEventType.COMPLETE, record);
   }
 

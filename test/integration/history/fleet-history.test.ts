@@ -49,7 +49,7 @@ describe("history of a fleet on NATS", () => {
     const stop = new AbortController();
     const seen = two.listen(everything, stop.signal);
     const first = next(seen);
-    const recording = one.record(build("a"));
+    const recording = one.record(build("a"), () => progressOf(0));
     assert.equal(await first, "STARTED a");
     assert.deepEqual(await listed(two, { activeOnly: true }), ["STARTED a"]);
 
@@ -76,7 +76,7 @@ describe("history of a fleet on NATS", () => {
 
   it("outlives its coordinators", async (t) => {
     const one = await open(t, server, "one");
-    await one.record(build("b")).end({}, progressOf(0));
+    await one.record(build("b"), () => progressOf(0)).end({}, progressOf(0));
     await one[Symbol.asyncDispose]();
     assert.deepEqual(await listed(await open(t, server, "later")), ["COMPLETE b"]);
   });

@@ -65,8 +65,10 @@ describe("stock clients read the history", async () => {
     });
     owned.defer(() => server.close());
     address = owned.use(await listenGrpc(server, "tcp://127.0.0.1:0")).address;
-    await history.record(build("good", { target: "app" })).end({}, progressOf(1 << 20));
-    await history.record(build("bad")).end({ error: new BuildError(Code.NotFound, "no such stage") }, progressOf(0));
+    await history.record(build("good", { target: "app" }), () => progressOf(0)).end({}, progressOf(1 << 20));
+    await history
+      .record(build("bad"), () => progressOf(0))
+      .end({ error: new BuildError(Code.NotFound, "no such stage") }, progressOf(0));
   });
   after(() => owned.disposeAsync());
 
@@ -96,7 +98,7 @@ describe("stock clients read the history", async () => {
     });
 
     it("pins and deletes", async () => {
-      await history.record(build("spare")).end({}, progressOf(0));
+      await history.record(build("spare"), () => progressOf(0)).end({}, progressOf(0));
       await buildctl("ctl", "--pin", "spare");
       assert.match(await buildctl("histories"), /spare\s.*\*/);
       await buildctl("ctl", "--delete", "spare");

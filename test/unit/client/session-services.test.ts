@@ -201,10 +201,13 @@ describe("SshService", () => {
 });
 
 describe("UploadService", () => {
-  it("gives each stream once", async () => {
+  it("gives each stream once in a session", async () => {
     const service = new UploadService();
-    const url = new URL(service.add(new Blob(["hello ", "world"]).stream()));
-    await withService(service, async (daemon) => {
+    const archive = new Blob(["hello ", "world"]);
+    const url = new URL(service.add(() => archive.stream()));
+    for (let session = 0; session < 2; session++) await withService(service, pullTwice);
+
+    async function pullTwice(daemon: GrpcClient): Promise<void> {
       const pull = async () => {
         await using call = daemon.open("/moby.upload.v1.Upload/Pull", { metadata: { urlpath: [url.pathname] } });
         call.closeSend();
@@ -214,7 +217,7 @@ describe("UploadService", () => {
       };
       assert.equal(await pull(), "hello world");
       await assert.rejects(pull(), /no http response from session/);
-    });
+    }
   });
 });
 

@@ -5,6 +5,7 @@ import type { FleetHistory } from "../../../../src/coordinator/history/index.ts"
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import { parseDigest, sha256 } from "../../../../src/core/values/digest.ts";
+import type { SolveProgress } from "../../../../src/core/values/solve-progress.ts";
 import { step } from "../explain/recorded-builds.ts";
 import {
   build,
@@ -25,7 +26,7 @@ describe("FleetHistory", () => {
   it("records how a build went", async (t) => {
     const fleet = new HistoryFleet();
     const { history } = await fleet.open(t, { coordinatorId: "c1" });
-    const recording = history.record(build("a", { target: "app", "build-arg:X": "1" }));
+    const recording = history.record(build("a", { target: "app", "build-arg:X": "1" }), () => progressOf(0));
     assert.deepEqual(await listed(history), ["STARTED a"]);
     assert.deepEqual(await listed(history, { activeOnly: true }), ["STARTED a"]);
     fleet.clock.advance(1234);
@@ -55,7 +56,7 @@ describe("FleetHistory", () => {
     const error = new BuildError(Code.InvalidArgument, "no such flag", {
       details: [{ typeUrl: "some/thing", value: Buffer.from("{}") }],
     });
-    await history.record(build("a")).end({ error }, progressOf(0));
+    await history.record(build("a"), () => progressOf(0)).end({ error }, progressOf(0));
     const found = await only(history, "a");
     assert.deepEqual(found.error, { code: Code.InvalidArgument, message: "no such flag", details: [] });
     assert.equal(found.externalError?.mediaType, "application/vnd.googeapis.google.rpc.status+proto");
@@ -70,8 +71,10 @@ describe("FleetHistory", () => {
     const { history } = await new HistoryFleet().open(t, { coordinatorId: "c1" });
     const provenance = (...platforms: readonly string[]) =>
       new Map(platforms.map((name) => [name, { predicateType: "some/type", data: Buffer.from(`{"of":"${name}"}`) }]));
-    await history.record(build("one")).end({ provenance: provenance("") }, progressOf(0));
-    await history.record(build("two")).end({ provenance: provenance("linux/b", "linux/a") }, progressOf(0));
+    await history.record(build("one"), () => progressOf(0)).end({ provenance: provenance("") }, progressOf(0));
+    await history
+      .record(build("two"), () => progressOf(0))
+      .end({ provenance: provenance("linux/b", "linux/a") }, progressOf(0));
     const one = (await only(history, "one")).Result?.Attestations ?? [];
     assert.deepEqual(
       one.map(({ mediaType, annotations }) => [mediaType, annotations]),
@@ -84,9 +87,62 @@ describe("FleetHistory", () => {
     assert.equal((await read(history, two.Results["linux/b"]?.Attestations[0]?.digest)).toString(), '{"of":"linux/b"}');
   });
 
+  it("reads the log of a build that runs at another coordinator", async (t) => {
+    const fleet = new HistoryFleet();
+    const one = await fleet.open(t, { coordinatorId: "c1" });
+    const two = await fleet.open(t, { coordinatorId: "c2" });
+    const finish = Promise.withResolvers<void>();
+    const recording = one.history.record(build("a"), async function* () {
+      yield* progressOf(3 << 20);
+      await finish.promise;
+      yield* progressOf(0);
+    });
+    await fleet.bus.flush();
+    const progress = await two.history.progress("a", never);
+    assert.ok(progress);
+    const read = progress[Symbol.asyncIterator]();
+    const logs: Uint8Array[] = [];
+    for (let bytes = 0; bytes < 3 << 20; ) {
+      const { value, done } = await read.next();
+      assert.ok(!done);
+      for (const { data } of value.logs) logs.push(data);
+      bytes = Buffer.concat(logs).length;
+    }
+    finish.resolve();
+    let last: SolveProgress | undefined;
+    for (let next = await read.next(); !next.done; next = await read.next()) last = next.value;
+    assert.equal(last?.vertexes[0]?.completedAt, 2000);
+    await recording.end({}, progressOf(0));
+  });
+
+  it("says that a build's coordinator is lost", async (t) => {
+    const fleet = new HistoryFleet();
+    const one = await fleet.open(t, { coordinatorId: "c1" });
+    const two = await fleet.open(t, { coordinatorId: "c2" });
+    one.history.record(build("a"), () => progressOf(0));
+    await fleet.bus.flush();
+    await one.history[Symbol.asyncDispose]();
+    const progress = await two.history.progress("a", never);
+    await assert.rejects(collect(progress), { code: Code.Unavailable });
+  });
+
+  it("keeps a build that another coordinator has begun again as running", async (t) => {
+    const fleet = new HistoryFleet();
+    const one = await fleet.open(t, { coordinatorId: "c1" });
+    const two = await fleet.open(t, { coordinatorId: "c2" });
+    const three = await fleet.open(t, { coordinatorId: "c3" });
+    const lost = one.history.record(build("a"), () => progressOf(0));
+    fleet.clock.advance(1000);
+    const again = two.history.record(build("a"), () => progressOf(0));
+    await lost.end({ error: new BuildError(Code.Canceled, "context canceled") }, progressOf(0));
+    for (const { history } of [two, three]) assert.deepEqual(await listed(history), ["STARTED a", "COMPLETE a"]);
+    await again.end({}, progressOf(0));
+    for (const { history } of [two, three]) assert.deepEqual(await listed(history), ["COMPLETE a"]);
+  });
+
   it("plays a build's progress back", async (t) => {
     const { history } = await new HistoryFleet().open(t, { coordinatorId: "c1" });
-    await history.record(build("a")).end({}, progressOf(5));
+    await history.record(build("a"), () => progressOf(0)).end({}, progressOf(5));
     const batches = await collect(await history.progress("a", never));
     const expected = await collect(progressOf(5));
     assert.deepEqual(structuredClone(batches), structuredClone(expected));
@@ -96,7 +152,7 @@ describe("FleetHistory", () => {
   it("is the same at every coordinator and after a restart", async (t) => {
     const fleet = new HistoryFleet();
     const one = await fleet.open(t, { coordinatorId: "c1" });
-    const recording = one.history.record(build("a"));
+    const recording = one.history.record(build("a"), () => progressOf(0));
     const two = await fleet.open(t, { coordinatorId: "c2" });
     await fleet.bus.flush();
     await fleet.bus.flush();
@@ -117,7 +173,7 @@ describe("FleetHistory", () => {
     const fleet = new HistoryFleet();
     const one = await fleet.open(t, { coordinatorId: "c1" });
     const two = await fleet.open(t, { coordinatorId: "c2" });
-    await one.history.record(build("a")).end({}, progressOf(1 << 20));
+    await one.history.record(build("a"), () => progressOf(0)).end({}, progressOf(1 << 20));
     const { logs } = await only(one.history, "a");
     assert.equal((await read(one.history, logs?.digest)).length, logs?.size);
     assert.equal((await collect(await one.history.progress("a", never))).length, 18);
@@ -133,10 +189,10 @@ describe("FleetHistory", () => {
     const { history } = await fleet.open(t, { coordinatorId: "c1" });
     const { history: other } = await fleet.open(t, { coordinatorId: "c2" });
     const steps = [step("RUN one", { command: "one" }), step("RUN two", { command: "two" }, [0])];
-    await history.record(build("a/1")).end({ steps }, progressOf(0));
+    await history.record(build("a/1"), () => progressOf(0)).end({ steps }, progressOf(0));
     assert.deepEqual(await history.steps("a/1"), steps);
     assert.deepEqual(await other.steps("a/1"), steps);
-    await history.record(build("a/1")).end({ steps: steps.slice(0, 1) }, progressOf(0));
+    await history.record(build("a/1"), () => progressOf(0)).end({ steps: steps.slice(0, 1) }, progressOf(0));
     assert.equal((await other.steps("a/1"))?.length, 1, "those of the later build with the same ref");
     await history.update("a/1", "delete");
     assert.equal(await other.steps("a/1"), undefined);
@@ -144,9 +200,9 @@ describe("FleetHistory", () => {
 
   it("does without steps when there are too many", async (t) => {
     const { history } = await new HistoryFleet().open(t, { coordinatorId: "c1" });
-    await history.record(build("a")).end({ steps: [step("RUN", {})] }, progressOf(0));
+    await history.record(build("a"), () => progressOf(0)).end({ steps: [step("RUN", {})] }, progressOf(0));
     const steps = Array.from({ length: 20_000 }, (_, at) => step(`RUN ${at}`, { command: `${at}` }));
-    await history.record(build("a")).end({ steps }, progressOf(0));
+    await history.record(build("a"), () => progressOf(0)).end({ steps }, progressOf(0));
     assert.deepEqual(await listed(history), ["COMPLETE a"]);
     assert.equal(await history.steps("a"), undefined);
   });
@@ -183,7 +239,7 @@ describe("FleetHistory", () => {
       await record(history, ref);
       fleet.clock.advance(1000);
     }
-    history.record(build("running"));
+    history.record(build("running"), () => progressOf(0));
     assert.deepEqual(await listed(history), ["STARTED running", "COMPLETE b", "COMPLETE c", "COMPLETE a"]);
     assert.deepEqual(await listed(history, { limit: 1 }), ["STARTED running", "COMPLETE b"]);
     assert.deepEqual(await listed(history, { ref: "a" }), ["COMPLETE a"]);
@@ -264,7 +320,7 @@ describe("FleetHistory", () => {
       yield* progressOf(1 << 20);
       throw new Error(`lost ${digestB}`);
     })();
-    await history.record(build("a")).end({}, broken);
+    await history.record(build("a"), () => progressOf(0)).end({}, broken);
     assert.equal((await only(history, "a")).logs, undefined);
     assert.deepEqual(await collect(await history.progress("a", never)), []);
   });

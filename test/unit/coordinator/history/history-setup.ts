@@ -139,5 +139,5 @@ function eventText(event: BuildHistoryEvent): string {
 }
 
 export async function record(history: FleetHistory, ref: string, frontendOpt: Record<string, string> = {}) {
-  await history.record(build(ref, frontendOpt)).end({}, progressOf(0));
+  await history.record(build(ref, frontendOpt), () => progressOf(0)).end({}, progressOf(0));
 }

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, afterEach, before, describe, it } from "node:test";
+import { CliProcess, Sandbox, type SandboxHead, waitFor } from "../../helpers/sandbox/index.ts";
+
+describe("a coordinator that dies", () => {
+  let sandbox: Sandbox;
+  let first: SandboxHead;
+  let second: SandboxHead;
+  let contexts = 0;
+
+  before(async () => {
+    sandbox = await Sandbox.start({ agents: 1, coordinators: 2 });
+    [first, second] = sandbox.heads as [SandboxHead, SandboxHead];
+  });
+  afterEach(() => sandbox.idle());
+  after(() => sandbox?.[Symbol.asyncDispose]());
+
+  const buildfleet = (address: string, ...args: readonly string[]) =>
+    new CliProcess(args, { BUILDFLEET_ADDR: address, HOME: sandbox.root, XDG_STATE_HOME: join(sandbox.root, "state") });
+
+  /** A context whose first step says a number it makes up, and whose second takes a while. */
+  async function slowContext(): Promise<string> {
+    const directory = join(sandbox.root, `slow-${contexts++}`);
+    await mkdir(directory);
+    const dockerfile = [
+      `FROM ${sandbox.image()} AS made`,
+      `RUN echo ${contexts} && cat /proc/sys/kernel/random/uuid > /first && echo "number $(cat /first)"`,
+      "RUN echo slow step && sleep 5 && echo done > /second",
+      "FROM scratch",
+      "COPY --from=made /first /second /",
+    ];
+    await writeFile(join(directory, "Dockerfile"), dockerfile.join("\n"));
+    return directory;
+  }
+
+  async function killed(head: SandboxHead, during: CliProcess): Promise<void> {
+    await during.said(/slow step\n/);
+    await waitFor("the step to run", () => sandbox.containers().some((command) => command.includes("sleep")));
+    assert.equal(await head.process.stop("SIGKILL"), "SIGKILL");
+  }
+
+  const numbers = (text: string) => [...text.matchAll(/number ([0-9a-f-]{36})/g)].map(([, number]) => number);
+
+  it("costs a build of ours nothing but time when there is another coordinator", async () => {
+    const out = join(sandbox.root, "out-other");
+    const build = buildfleet(`${first.address},${second.address}`, "build", "-o", out, await slowContext());
+    await killed(first, build);
+    const { code, stderr } = await build.ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /connecting again\n/);
+    assert.match(stderr, /CACHED/);
+    assert.deepEqual(numbers(stderr), [(await readFile(join(out, "first"), "utf8")).trim()]);
+    assert.equal(await readFile(join(out, "second"), "utf8"), "done\n");
+  });
+
+  it("costs a build of ours nothing but time when it starts again itself", async () => {
+    const tar = join(sandbox.root, "out.tar");
+    const build = buildfleet(first.address, "build", "-o", `type=tar,dest=${tar}`, await slowContext());
+    await killed(first, build);
+    await build.said(/connecting again\n/);
+    await sandbox.restartHead(first);
+    const { code, stderr } = await build.ended;
+    assert.equal(code, 0, stderr);
+    const [number = "", ...others] = numbers(stderr);
+    assert.deepEqual(others, []);
+    // One archive, whose first file has what the first step has said.
+    const archive = await readFile(tar, "latin1");
+    assert.equal(archive.split(number).length, 2);
+    assert.equal(archive.split("second\0").length, 2);
+  });
+
+  it("costs a build of ours nothing but time when it is stopped", async () => {
+    const build = buildfleet(`${first.address},${second.address}`, "build", await slowContext());
+    await build.said(/slow step\n/);
+    assert.equal(await first.process.stop(), "code 0");
+    const { code, stderr } = await build.ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 0, stderr);
+    assert.equal(numbers(stderr).length, 1);
+  });
+
+  it("ends a build whose output is on its way to stdout, and says so", async () => {
+    const big = `RUN dd if=/dev/zero of=/big bs=1M count=64 && echo ${contexts}`;
+    const directory = join(sandbox.root, `big-${contexts++}`);
+    await mkdir(directory);
+    await writeFile(join(directory, "Dockerfile"), `FROM ${sandbox.image()}\n${big}\n`);
+    const build = buildfleet(`${first.address},${second.address}`, "build", "-o", "type=tar,dest=-", directory);
+    // Nothing more is read, so the archive stays on its way.
+    await new Promise<void>((resolve) => build.child.stdout?.once("data", () => resolve()));
+    build.child.stdout?.pause();
+    assert.equal(await first.process.stop("SIGKILL"), "SIGKILL");
+    build.child.stdout?.resume();
+    const { code, stderr } = await build.ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 1);
+    assert.match(stderr, /error: cannot build again, for output has been written to stdout already: /);
+    assert.doesNotMatch(stderr, /connecting again/);
+  });
+
+  it("is a prompt and plain error for buildctl", async () => {
+    const context = await slowContext();
+    const build = new CliProcess(
+      [
+        ...["--addr", first.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0"],
+        ...["--local", `context=${context}`, "--local", `dockerfile=${context}`],
+      ],
+      { HOME: sandbox.root },
+      ["buildctl"],
+    );
+    await killed(first, build);
+    const { code, stderr } = await build.ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 1);
+    assert.match(stderr, /error: .*(Unavailable|connection|EOF)/);
+  });
+});
