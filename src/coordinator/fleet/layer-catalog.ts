@@ -139,11 +139,13 @@ export class LayerCatalog implements AsyncDisposable {
     await this.#change(id, (known) => known && withoutClaim(known));
   }
 
-  /** The lost layers were made again as these. Ends the claim. */
-  async replace(lost: readonly LayerId[], made: readonly LayerId[]): Promise<void> {
+  /** The lost layers were made again as these. The one that was claimed comes last: until then the claim holds for all. */
+  async replace(lost: readonly LayerId[], made: readonly LayerId[], claimed: LayerId): Promise<void> {
     const replacement = (known: LayerInfo | undefined, replacedBy: LayerId | undefined) =>
       known && replacedBy && { ...withoutClaim(known), replacedBy, holders: [], blobs: [] };
-    await Promise.all(lost.map((id, i) => this.#change(id, (known) => replacement(known, made[i]))));
+    const replaced = (id: LayerId) => this.#change(id, (known) => replacement(known, made[lost.indexOf(id)]));
+    await Promise.all(lost.filter((id) => id !== claimed).map(replaced));
+    await replaced(claimed);
   }
 
   /** From now on the agent is no holder of the layers, here and for a while: it is about to remove them. */

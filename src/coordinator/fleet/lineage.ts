@@ -72,11 +72,11 @@ export class Lineage {
     if (origin === undefined || key === undefined || !mayRun(origin, context)) {
       throw lost(id, "no living agent holds it and how it was made is not known, or is another client's affair");
     }
-    await this.#rebuilds.do(key, (signal) => this.#replace(key, origin, { ...context, signal }), context.signal);
+    await this.#rebuilds.do(key, (signal) => this.#replace(origin, { ...context, signal }), context.signal);
   }
 
-  /** Until the layer can be had: makes it, or waits for the coordinator that does. */
-  async #replace(key: LayerId, origin: LayerOrigin, context: DispatchContext): Promise<void> {
+  /** Until the layers can be had: makes them, or waits for the coordinator that does. */
+  async #replace(origin: LayerOrigin, context: DispatchContext): Promise<void> {
     const { catalog, isAvailable, coordinatorLives, coordinatorId, clock } = this.#options;
     const isLost = (id: LayerId) => {
       const info = catalog.get(id);
@@ -86,8 +86,11 @@ export class Lineage {
       replacedBy === undefined &&
       (remadeBy === undefined || remadeBy === coordinatorId || !coordinatorLives(remadeBy)) &&
       origin.produced.some(isLost);
-    while (origin.produced.some(isLost)) {
+    for (let waits = false; origin.produced.some(isLost); waits = true) {
+      const key = origin.produced.find((id) => catalog.get(id) !== undefined);
+      if (key === undefined) return;
       if (await catalog.claim(key, coordinatorId, mayClaim)) return this.#remake(key, origin, context);
+      if (!waits) tell(context, "waiting for another coordinator, which makes lost layers again");
       await clock.sleep(checkEveryMs, context.signal);
     }
   }
@@ -95,8 +98,7 @@ export class Lineage {
   async #remake(key: LayerId, origin: LayerOrigin, context: DispatchContext): Promise<void> {
     const { catalog, rerun } = this.#options;
     const { produced } = origin;
-    const note = `[fleet] making ${produced.length} lost layer(s) again: their holders are gone\n`;
-    context.progress.log(2, new TextEncoder().encode(note));
+    tell(context, `making ${produced.length} lost layer(s) again: their holders are gone`);
     try {
       const made = await rerun(origin, context);
       if (made.length !== produced.length) {
@@ -105,12 +107,17 @@ export class Lineage {
       await catalog.replace(
         produced,
         made.map((info) => info.id),
+        key,
       );
     } catch (error) {
       await catalog.unclaim(key).catch(() => {});
       throw error;
     }
   }
+}
+
+function tell({ progress }: DispatchContext, what: string): void {
+  progress.log(2, new TextEncoder().encode(`[fleet] ${what}\n`));
 }
 
 function lost(id: LayerId, why: string): LayerLostError {
