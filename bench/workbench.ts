@@ -26,6 +26,11 @@ export interface WorkbenchOptions {
 /** Takes the time of one step of a round. */
 export type Time = (phase: string, work: () => Promise<unknown>) => Promise<void>;
 
+export interface CompareOptions {
+  /** Without the peer: what it would take too long for. */
+  readonly alone?: boolean;
+}
+
 /** What cases work with. Data and servers are made when first asked for. */
 export class Workbench implements AsyncDisposable {
   readonly directory: string;
@@ -128,8 +133,9 @@ export class Workbench implements AsyncDisposable {
     name: string,
     rounds: number,
     round: (endpoint: Endpoint, time: Time) => Promise<void>,
+    { alone = false }: CompareOptions = {},
   ): Promise<Figure[]> {
-    const endpoints = [await this.ours(), ...(this.peer === undefined ? [] : [this.peer])];
+    const endpoints = [await this.ours(), ...(this.peer === undefined || alone ? [] : [this.peer])];
     const samples = new Map<string, { ours: number[]; peer: number[] }>();
     const note = (phase: string, endpoint: Endpoint, seconds: number) => {
       const both = samples.get(phase) ?? { ours: [], peer: [] };

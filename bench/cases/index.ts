@@ -5,7 +5,7 @@ import { fileSync } from "../micro/file-sync.ts";
 import { layerPack } from "../micro/layer-pack.ts";
 import { solverLoop } from "../micro/solver-loop.ts";
 import type { BenchCase } from "./bench-case.ts";
-import { cacheExport, cacheImportHit } from "./cache-export.ts";
+import { cacheExport, cacheExportLarge, cacheImportHit } from "./cache-export.ts";
 import { cachedGraph } from "./cached-graph.ts";
 import { cachedRebuild } from "./cached-rebuild.ts";
 import { contentDigests } from "./content-digests.ts";
@@ -27,6 +27,7 @@ export const cases: readonly BenchCase[] = [
   contentDigests,
   exportGzip,
   cacheExport,
+  cacheExportLarge,
   cacheImportHit,
   pullUnpack,
   parallelStages,
