@@ -6,3 +6,4 @@ export { RegistryError } from "./registry-error.ts";
 export type { RegistryEndpoint } from "./registry-hosts.ts";
 export { RegistryHosts } from "./registry-hosts.ts";
 export { SiblingMounts } from "./sibling-mounts.ts";
+export { parseTokenAnswer, type TokenAnswer, type TokenLogin, tokenForm, tokenGet } from "./token-messages.ts";

@@ -2,13 +2,9 @@ import type { Dispatcher } from "undici";
 import { discard, exchange, fail, type HttpResponse } from "./http-exchange.ts";
 import { RegistryError } from "./registry-error.ts";
 import type { IssuedToken } from "./session-auth.ts";
+import { parseTokenAnswer, type TokenLogin, tokenForm, tokenGet } from "./token-messages.ts";
 
-export interface TokenQuery {
-  readonly realm: string;
-  readonly service: string;
-  readonly scopes: readonly string[];
-  readonly username: string;
-  readonly secret: string;
+export interface TokenQuery extends TokenLogin {
   readonly dispatcher: Dispatcher;
   readonly userAgent: string;
   readonly signal: AbortSignal;
@@ -42,10 +38,7 @@ export async function fetchToken(query: TokenQuery): Promise<IssuedToken> {
 }
 
 async function getToken(query: TokenQuery): Promise<HttpResponse> {
-  const url = new URL(query.realm);
-  if (query.service !== "") url.searchParams.append("service", query.service);
-  for (const scope of query.scopes) url.searchParams.append("scope", scope);
-  const basic = Buffer.from(`${query.username}:${query.secret}`).toString("base64");
+  const { url, headers } = tokenGet(query);
   return exchange({
     method: "GET",
     url,
@@ -54,26 +47,14 @@ async function getToken(query: TokenQuery): Promise<HttpResponse> {
     headers: {
       "user-agent": query.userAgent,
       accept: "application/json",
-      ...(query.secret === "" ? {} : { authorization: `Basic ${basic}` }),
+      ...headers,
     },
   });
 }
 
 async function postToken(query: TokenQuery): Promise<HttpResponse> {
-  const form = new URLSearchParams({
-    service: query.service,
-    client_id: "buildkit-client",
-    scope: query.scopes.join(" "),
-  });
-  if (query.username === "") {
-    form.set("grant_type", "refresh_token");
-    form.set("refresh_token", query.secret);
-  } else {
-    form.set("grant_type", "password");
-    form.set("username", query.username);
-    form.set("password", query.secret);
-    form.set("access_type", "offline");
-  }
+  const form = tokenForm(query);
+  if (query.username !== "") form.set("access_type", "offline");
   const body = Buffer.from(form.toString());
   return exchange({
     method: "POST",
@@ -98,22 +79,15 @@ async function parseToken(response: HttpResponse, preferred: "token" | "access_t
     if (size > maxAnswerBytes) throw problem(response, "token response is too large");
     chunks.push(chunk);
   }
-  let answer: Record<string, unknown>;
+  let answer: unknown;
   try {
     answer = JSON.parse(Buffer.concat(chunks).toString("utf8"));
   } catch (error) {
     throw problem(response, "unable to decode token response", error);
   }
-  const token = answer[preferred] || answer["token"] || answer["access_token"];
-  if (typeof token !== "string" || token === "") {
-    throw problem(response, "authorization server did not include a token in the response");
-  }
-  const issuedAt = Date.parse(String(answer["issued_at"] ?? ""));
-  return {
-    token,
-    expiresInSeconds: Number(answer["expires_in"] ?? 0) || 0,
-    issuedAt: Number.isNaN(issuedAt) ? 0 : Math.floor(issuedAt / 1000),
-  };
+  const token = parseTokenAnswer(answer, preferred);
+  if (token === undefined) throw problem(response, "authorization server did not include a token in the response");
+  return token;
 }
 
 function problem(response: HttpResponse, message: string, cause?: unknown): RegistryError {

@@ -3,6 +3,7 @@ import { rootCertificates } from "node:tls";
 import { Agent } from "undici";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { parseTokenAnswer, type TokenAnswer, type TokenLogin, tokenForm, tokenGet } from "../../registry/index.ts";
 
 /** How to reach a registry's token server; PEM files. */
 export interface RegistryTls {
@@ -11,30 +12,14 @@ export interface RegistryTls {
   readonly keyPairs: readonly { readonly cert: string; readonly key: string }[];
 }
 
-export interface TokenQuery {
-  readonly realm: string;
-  readonly service: string;
-  readonly scopes: readonly string[];
-  readonly username: string;
-  readonly secret: string;
-}
-
-export interface RegistryToken {
-  readonly token: string;
-  /** 0 when the server names none. */
-  readonly expiresInSeconds: number;
-  /** Unix seconds; 0 when the server names none. */
-  readonly issuedAt: number;
-}
-
 /**
  * Gets a bearer token from a token server: with a login by POST, or GET where the server takes no POST; anonymously by GET
  * (distribution spec, token and oauth2; containerd core/remotes/docker/auth).
  */
 export async function fetchRegistryToken(
-  query: TokenQuery,
+  query: TokenLogin,
   options: { readonly signal: AbortSignal; readonly tls?: RegistryTls },
-): Promise<RegistryToken> {
+): Promise<TokenAnswer> {
   const agent = options.tls === undefined ? undefined : await tlsAgent(options.tls);
   const label = query.secret === "" ? "failed to fetch anonymous token" : "failed to fetch oauth token";
   const send = (url: URL, init: RequestInit) =>
@@ -63,7 +48,7 @@ export async function fetchRegistryToken(
 
 type Send = (url: URL, init: RequestInit) => Promise<Response>;
 
-async function sendLogin(query: TokenQuery, send: Send): Promise<Response> {
+async function sendLogin(query: TokenLogin, send: Send): Promise<Response> {
   const response = await send(...postRequest(query));
   const takesNoPost =
     response.status === 404 || response.status === 401 || (response.status === 405 && query.username !== "");
@@ -72,43 +57,19 @@ async function sendLogin(query: TokenQuery, send: Send): Promise<Response> {
   return send(...getRequest(query));
 }
 
-function getRequest(query: TokenQuery): [URL, RequestInit] {
-  const url = new URL(query.realm);
-  if (query.service !== "") url.searchParams.append("service", query.service);
-  for (const scope of query.scopes) url.searchParams.append("scope", scope);
-  const basic = Buffer.from(`${query.username}:${query.secret}`).toString("base64");
-  return [url, { headers: query.secret === "" ? {} : { authorization: `Basic ${basic}` } }];
+function getRequest(query: TokenLogin): [URL, RequestInit] {
+  const { url, headers } = tokenGet(query);
+  return [url, { headers }];
 }
 
-function postRequest(query: TokenQuery): [URL, RequestInit] {
-  const form = new URLSearchParams({
-    client_id: "buildkit-client",
-    service: query.service,
-    scope: query.scopes.join(" "),
-  });
-  if (query.username === "") {
-    form.set("grant_type", "refresh_token");
-    form.set("refresh_token", query.secret);
-  } else {
-    form.set("grant_type", "password");
-    form.set("username", query.username);
-    form.set("password", query.secret);
-  }
-  return [new URL(query.realm), { method: "POST", body: form }];
+function postRequest(query: TokenLogin): [URL, RequestInit] {
+  return [new URL(query.realm), { method: "POST", body: tokenForm(query) }];
 }
 
-function parseAnswer(answer: unknown): RegistryToken {
-  const fields = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>;
-  const token = fields["token"] || fields["access_token"];
-  if (typeof token !== "string" || token === "") {
-    throw new Error("authorization server did not include a token in the response");
-  }
-  const issuedAt = Date.parse(String(fields["issued_at"] ?? ""));
-  return {
-    token,
-    expiresInSeconds: Number(fields["expires_in"] ?? 0) || 0,
-    issuedAt: Number.isNaN(issuedAt) ? 0 : Math.floor(issuedAt / 1000),
-  };
+function parseAnswer(answer: unknown): TokenAnswer {
+  const token = parseTokenAnswer(answer);
+  if (token === undefined) throw new Error("authorization server did not include a token in the response");
+  return token;
 }
 
 async function tlsAgent(tls: RegistryTls): Promise<Agent> {
