@@ -14,7 +14,9 @@ import { type Digest, parseDigest, Sha256 } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { inSpan } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
-import { blobPath, cacheMountPath, digestTrailer, layerPath, versionHeader } from "./paths.ts";
+import { byteRange } from "./byte-range.ts";
+import { blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
+import { isSwarmAsk, type SwarmServer } from "./swarm/index.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
 export interface BlobServerOptions {
@@ -24,6 +26,8 @@ export interface BlobServerOptions {
   /** Reads a cache mount held here, once no step uses it; default: there are none. @throws BuildError NotFound, Unavailable */
   readonly readCacheMount?: (entryId: string, signal: AbortSignal) => Promise<CacheMountStream & Disposable>;
   readonly tokens: TransferTokens;
+  /** Answers for blobs that many fetch at once, and gives what is here of those being received. */
+  readonly swarm?: SwarmServer;
   /** HTTPS, for peers with a certificate of its CA only; default plain HTTP. */
   readonly tls?: MutualTls;
   readonly logger: Logger;
@@ -35,8 +39,12 @@ const handshakeTimeoutMs = 5000;
 /** Bytes per read of a blob file: fewer, larger reads cost less CPU per byte (measured: 1 MiB against 64 KiB is 6 % faster). */
 const readSizeBytes = 1 << 20;
 
+/** Bounds what a peer may say; a set of 100,000 chunks is 17 KB. */
+const longestAskBytes = 1 << 20;
+
 /**
- * Serves this agent's blobs to other agents over HTTP/1.1, or HTTPS: `GET /v1/blobs/<digest>` with `Range: bytes=N-`, and
+ * Serves this agent's blobs to other agents over HTTP/1.1, or HTTPS: `GET /v1/blobs/<digest>` with `Range: bytes=N-` or `bytes=N-M`;
+ * `POST /v1/swarms/<digest>` is a `SwarmAsk`, answered with a `SwarmAnswer`;
  * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob; `POST /v1/blobs/<digest>` asks to check a blob;
  * `GET /v1/cache-mounts/<entry>` is a tar whose digest follows it as a trailer. Every request carries a token for its path.
  */
@@ -75,9 +83,10 @@ export class BlobServer implements AsyncDisposable {
     const abort = new AbortController();
     response.on("close", () => abort.abort(new BuildError(Code.Canceled, "peer closed the connection")));
     const parent = request.headers["traceparent"];
-    const options = { parent: typeof parent === "string" ? parent : undefined, kind: "server" } as const;
     try {
-      await inSpan("serve layer", options, () => this.#answer(request, response, abort.signal));
+      // Only what is asked on behalf of a task is a span: swarms talk all the time.
+      if (typeof parent !== "string") await this.#answer(request, response, abort.signal);
+      else await inSpan("serve layer", { parent, kind: "server" }, () => this.#answer(request, response, abort.signal));
     } catch (error) {
       this.#fail(response, BuildError.from(error));
     }
@@ -92,6 +101,7 @@ export class BlobServer implements AsyncDisposable {
     const blob = blobPath.match(path);
     const layer = layerPath.match(path);
     const mount = cacheMountPath.match(path);
+    const swarm = swarmPath.match(path);
     if (request.method === "GET" && mount !== undefined) await this.#sendCacheMount(mount, response, signal);
     else if (request.method === "GET" && blob !== undefined) await this.#sendBlob(blob, request, response);
     else if (request.method === "POST" && blob !== undefined) {
@@ -100,26 +110,50 @@ export class BlobServer implements AsyncDisposable {
     } else if (request.method === "POST" && layer !== undefined) {
       const descriptor = await this.#options.packLayer(layer as LayerId, signal);
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(descriptor));
+    } else if (request.method === "POST" && swarm !== undefined) {
+      await this.#answerSwarm(parseDigest(swarm), request, response, signal);
     } else throw new BuildError(Code.NotFound, `no such resource ${path}`);
   }
 
   async #sendBlob(text: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const digest = parseDigest(text);
-    const stat = await this.#options.content.stat(digest);
-    if (stat === undefined) throw new BuildError(Code.NotFound, `blob ${digest} is not here`);
-    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
-    if (start > stat.size) throw new BuildError(Code.OutOfRange, `blob ${digest} has only ${stat.size} bytes`);
-    response.writeHead(start > 0 ? 206 : 200, {
+    const { path, size } = await this.#file(digest, request.headers.range);
+    const { start, end } = byteRange(request.headers.range, size);
+    const isPart = request.headers.range !== undefined && (start > 0 || end < size);
+    response.writeHead(isPart ? 206 : 200, {
       "content-type": "application/octet-stream",
-      "content-length": stat.size - start,
-      ...(start > 0 ? { "content-range": `bytes ${start}-${stat.size - 1}/${stat.size}` } : {}),
+      "content-length": end - start,
+      ...(isPart ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
     });
-    if (start === stat.size) response.end();
-    else
-      await pipeline(
-        createReadStream(this.#options.content.path(digest), { start, highWaterMark: readSizeBytes }),
-        response,
-      );
+    if (start === end) response.end();
+    else await pipeline(createReadStream(path, { start, end: end - 1, highWaterMark: readSizeBytes }), response);
+  }
+
+  /** The file with a blob, or with as much of it as is asked for. */
+  async #file(digest: Digest, range: string | undefined): Promise<{ readonly path: string; readonly size: number }> {
+    const { content, swarm } = this.#options;
+    const stat = await content.stat(digest);
+    if (stat !== undefined) return { path: content.path(digest), size: stat.size };
+    const received = swarm?.received(digest);
+    if (received === undefined) throw new BuildError(Code.NotFound, `blob ${digest} is not here`);
+    const { path, layout } = received;
+    const { start, end } = byteRange(range, layout.size);
+    if (!received.covers(start, end)) throw new BuildError(Code.NotFound, `these bytes of ${digest} are not here`);
+    return { path, size: layout.size };
+  }
+
+  async #answerSwarm(
+    digest: Digest,
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { swarm } = this.#options;
+    if (swarm === undefined) throw new BuildError(Code.NotFound, "this agent takes part in no swarms");
+    const ask = await readJson(request);
+    if (!isSwarmAsk(ask)) throw new BuildError(Code.InvalidArgument, "the body is no question to a swarm");
+    const answer = await swarm.answer(digest, ask, signal);
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
   }
 
   async #sendCacheMount(entryId: string, response: ServerResponse, signal: AbortSignal): Promise<void> {
@@ -159,6 +193,22 @@ export class BlobServer implements AsyncDisposable {
     this.#options.logger.debug("blob request failed", { error: error.message });
     const status = httpStatus.get(error.code) ?? 500;
     response.writeHead(status, { "content-type": "text/plain" }).end(error.message);
+  }
+}
+
+/** @throws BuildError InvalidArgument for what is too long or no JSON */
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > longestAskBytes) throw new BuildError(Code.InvalidArgument, "the body is too long");
+    parts.push(part);
+  }
+  try {
+    return JSON.parse(Buffer.concat(parts).toString());
+  } catch (error) {
+    throw new BuildError(Code.InvalidArgument, "the body is no JSON", { cause: error });
   }
 }
 

@@ -8,7 +8,9 @@ import { type Digest, Sha256 } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { currentTraceparent } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
-import { blobPath, cacheMountPath, digestTrailer, layerPath, versionHeader } from "./paths.ts";
+import { fill, HttpStatusError } from "./fill.ts";
+import { blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
+import { isSwarmAnswer, type SwarmAnswer, type SwarmAsk, type SwarmTransport } from "./swarm/index.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
 /** A peer that accepts no connection within this is left for another holder. */
@@ -22,7 +24,7 @@ const packTimeoutMs = 600_000;
  * Reads blobs from other agents' BlobServers. With TLS a peer's certificate must be of the fleet's CA, whatever names it has:
  * agents come and go under addresses that nobody knows beforehand. Peers without TLS are then refused.
  */
-export class HttpBlobTransport implements BlobTransport, CacheMountTransport, AsyncDisposable {
+export class HttpBlobTransport implements BlobTransport, CacheMountTransport, SwarmTransport, AsyncDisposable {
   readonly #tokens: TransferTokens;
   readonly #agent: Agent;
   readonly #tls: boolean;
@@ -91,6 +93,40 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, As
     return { version: String(version), bytes: bytes() };
   }
 
+  async ask(peerUrl: string, digest: Digest, ask: SwarmAsk, signal: AbortSignal): Promise<SwarmAnswer> {
+    const body = JSON.stringify(ask);
+    const response = await this.#send(peerUrl, swarmPath.of(digest), { method: "POST", body, signal });
+    let answer: unknown;
+    try {
+      answer = await response.body.json();
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(peerUrl, error);
+    }
+    if (!isSwarmAnswer(answer)) throw unreachable(peerUrl, "its answer cannot be understood");
+    return answer;
+  }
+
+  async readInto(
+    peerUrl: string,
+    digest: Digest,
+    start: number,
+    into: Uint8Array,
+    signal: AbortSignal,
+    onBytes: (piece: Uint8Array) => void,
+  ): Promise<void> {
+    const path = blobPath.of(digest);
+    const headers = { ...this.#headers(peerUrl, path), range: `bytes=${start}-${start + into.length - 1}` };
+    try {
+      await fill(this.#agent, { origin: peerUrl, path, method: "GET", headers }, into, signal, onBytes);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof BuildError) throw error.wrap(`peer ${peerUrl}`);
+      if (!(error instanceof HttpStatusError) || error.status !== 404) throw unreachable(peerUrl, error);
+      throw new BuildError(Code.NotFound, `peer ${peerUrl} has not these bytes of ${digest}`, { infrastructure: true });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }
@@ -100,11 +136,10 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, As
     path: string,
     options: Omit<Dispatcher.RequestOptions, "path" | "origin">,
   ): Promise<Dispatcher.ResponseData> {
-    if (this.#tls && !peerUrl.startsWith("https:")) throw unreachable(peerUrl, "it has no TLS, this agent has");
     const traceparent = currentTraceparent();
     const headers = {
       ...(options.headers as Record<string, string>),
-      authorization: `Bearer ${this.#tokens.sign(path)}`,
+      ...this.#headers(peerUrl, path),
       ...(traceparent === undefined ? {} : { traceparent }),
     };
     let response: Dispatcher.ResponseData;
@@ -124,6 +159,11 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, As
     throw new BuildError(code, `peer ${peerUrl} answered ${response.statusCode} for ${path}: ${text}`, {
       infrastructure: true,
     });
+  }
+
+  #headers(peerUrl: string, path: string): Record<string, string> {
+    if (this.#tls && !peerUrl.startsWith("https:")) throw unreachable(peerUrl, "it has no TLS, this agent has");
+    return { authorization: `Bearer ${this.#tokens.sign(path)}` };
   }
 }
 

@@ -1,5 +1,6 @@
 export { BlobServer, type BlobServerOptions } from "./blob-server.ts";
 export { fleetKey } from "./fleet-key.ts";
 export { HttpBlobTransport } from "./http-blob-transport.ts";
+export { BlobSwarm, type BlobSwarmOptions, SwarmServer, type WantedBlob } from "./swarm/index.ts";
 export { TracingBlobTransport } from "./tracing-blob-transport.ts";
 export { TransferTokens } from "./transfer-tokens.ts";

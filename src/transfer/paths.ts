@@ -9,6 +9,8 @@ function route(prefix: string) {
 
 export const blobPath = route("/v1/blobs/");
 export const layerPath = route("/v1/layers/");
+/** Conversation of those who fetch a blob with those who have all or parts of it. */
+export const swarmPath = route("/v1/swarms/");
 export const cacheMountPath = route("/v1/cache-mounts/");
 
 /** Of a cache mount: what its bytes are, and, behind them, their digest. */

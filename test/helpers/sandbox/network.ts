@@ -7,6 +7,13 @@ async function ip(...args: readonly string[]): Promise<string> {
   return (await run("ip", args)).stdout;
 }
 
+/** A token bucket, as deep as 10 ms of its rate, with a queue of 30 ms. */
+async function limitRate(where: readonly string[], device: string, megabitsPerSecond: number): Promise<void> {
+  const burst = Math.max(128, Math.round((megabitsPerSecond * 1000) / 8 / 100));
+  const filter = ["tbf", "rate", `${megabitsPerSecond}mbit`, "burst", `${burst}kb`, "latency", "30ms"];
+  await run("tc", [...where, "qdisc", "replace", "dev", device, "root", ...filter]);
+}
+
 /** One host of the network: programs start in it with `command`. */
 export interface NetworkHost {
   readonly name: string;
@@ -15,6 +22,10 @@ export interface NetworkHost {
   readonly command: readonly string[];
   /** Takes its cable out, or puts it in again. */
   setConnected(connected: boolean): Promise<void>;
+  /** Limits its cable, each way, as a slower one would. */
+  limitRate(megabitsPerSecond: number): Promise<void>;
+  /** Bytes it has sent so far, with all headers. */
+  sentBytes(): Promise<number>;
 }
 
 /** A private network of network namespaces on a bridge, which has an address of its own. Dispose removes all of it. */
@@ -63,6 +74,14 @@ export class SandboxNetwork implements AsyncDisposable {
       address,
       command: ["nsenter", `--net=/run/netns/${name}`, "--"],
       setConnected: async (connected) => void (await ip("link", "set", outside, connected ? "up" : "down")),
+      limitRate: async (rate) => {
+        await limitRate(["-n", name], "eth0", rate);
+        await limitRate([], outside, rate);
+      },
+      sentBytes: async () => {
+        const [link] = JSON.parse(await ip("-n", name, "-j", "-s", "link", "show", "eth0"));
+        return link.stats64.tx.bytes;
+      },
     };
     await ip("netns", "add", name);
     this.#hosts.push(host);
