@@ -25,7 +25,14 @@ import { RegistryClient, RegistryHosts, SiblingMounts } from "../registry/index.
 import { TracingSessionGroup } from "../session/index.ts";
 import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "../snapshot/index.ts";
 import { BlobSource, GitSource, HttpSource, isValidators, RemoteOriginReader } from "../source/index.ts";
-import { BlobServer, HttpBlobTransport, TracingBlobTransport, type TransferTokens } from "../transfer/index.ts";
+import {
+  BlobServer,
+  BlobSwarm,
+  HttpBlobTransport,
+  SwarmServer,
+  TracingBlobTransport,
+  type TransferTokens,
+} from "../transfer/index.ts";
 import { dialAddress } from "../util/host-port.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
@@ -180,6 +187,12 @@ export class Agent implements AsyncDisposable {
     const copier = owned.use(
       new CacheMountCopier({ transport, onMissing: ({ agentId, entryId }) => mountsGone(agentId, [entryId]) }),
     );
+    // Agents with the same label `zone` are preferred as sources.
+    const zone = config.labels["zone"] === undefined ? {} : { zone: config.labels["zone"] };
+    let blobUrl: string | undefined;
+    const swarm = owned.use(
+      await BlobSwarm.open({ directory: join(root, "receiving"), transport, url: () => blobUrl, logger, ...zone }),
+    );
     const hasher = owned.use(new ContentHasher({ snapshotter }));
     const listings = owned.use(await ContentListings.open({ directory: join(root, "content-listings"), logger }));
     const http = owned.adopt(new HttpAgent(), (agent) => agent.destroy());
@@ -221,6 +234,7 @@ export class Agent implements AsyncDisposable {
       content,
       codec: packer,
       transport: new TracingBlobTransport(transport),
+      swarm,
       origins: new RemoteOriginReader({ registry }),
       packs,
       onStored: (info) => inventory.note(info),
@@ -281,12 +295,13 @@ export class Agent implements AsyncDisposable {
         logger,
         packLayer: (layer, signal) => layers.packForPeer(layer, signal),
         readCacheMount: (entryId, signal) => lendCacheMount(cacheMounts, copier, entryId, signal),
+        swarm: new SwarmServer({ content, received: (digest) => swarm.received(digest), ...zone }),
         ...(tls === undefined ? {} : { tls }),
       }),
     );
     const port = await blobServer.listen(options.blobListen.host, options.blobListen.port);
     const authority = options.blobListen.advertise ?? dialAddress(options.blobListen.host, port);
-    const blobUrl = `${tls === undefined ? "http" : "https"}://${authority}`;
+    blobUrl = `${tls === undefined ? "http" : "https"}://${authority}`;
     const tasks: TaskServer = owned.use(
       new TaskServer({
         agentId: id,

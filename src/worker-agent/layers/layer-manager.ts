@@ -15,7 +15,9 @@ import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { RegistryError } from "../../registry/index.ts";
 import { inSpan } from "../../telemetry/index.ts";
+import type { BlobSwarm } from "../../transfer/index.ts";
 import { FlightControl } from "../../util/flight-control.ts";
+import { LruMap } from "../../util/lru-map.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { LayerCodec } from "./layer-codec.ts";
 import type { OriginReader } from "./origin-reader.ts";
@@ -28,6 +30,8 @@ export interface LayerManagerOptions {
   readonly content: FileContentStore;
   readonly codec: LayerCodec;
   readonly transport: BlobTransport;
+  /** Brings large blobs from many agents at once; default: each blob from one agent. */
+  readonly swarm?: Pick<BlobSwarm, "takes" | "read" | "disown" | "received">;
   readonly origins: OriginReader;
   /** Remembers which blob each layer was cut into, by layer id. */
   readonly packs: KeyValue;
@@ -54,6 +58,7 @@ export const diffIdAnnotation = "containerd.io/uncompressed";
 
 /** Kind of the archives that agents send to each other, and their media type. */
 export const peerPackKind = "exact";
+const rememberedArchives = 256;
 const exactMediaType = "application/vnd.buildfleet.layer.v1.tar";
 
 /**
@@ -65,6 +70,8 @@ export class LayerManager {
   readonly #fetches = new FlightControl<void>();
   readonly #packing = new FlightControl<Descriptor>();
   readonly #limit: LimitFunction;
+  /** Exact archives that layers came as, perhaps still here: they need not be cut anew. */
+  readonly #received = new LruMap<LayerId, Descriptor>(rememberedArchives);
 
   constructor(options: LayerManagerOptions) {
     this.#options = options;
@@ -124,6 +131,8 @@ export class LayerManager {
 
   /** The layer as an exact archive for another agent, cut now if that was never done. @throws BuildError NotFound */
   async packForPeer(id: LayerId, signal: AbortSignal): Promise<Descriptor> {
+    const received = this.#received.peek(id);
+    if (received !== undefined && this.#options.swarm?.received(received.digest)?.have.complete) return received;
     return this.#packOnce(id, peerPackKind, signal, async (s) => {
       const directory = this.#options.snapshotter.layerPath(id);
       const { digest, size } = await this.#options.content.write(
@@ -142,11 +151,7 @@ export class LayerManager {
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array> {
     const info = blob.layer === undefined ? undefined : sources.infos.get(blob.layer);
-    return resumingRead(
-      blob,
-      [this.#localSource(blob.digest), ...this.#remoteSources(blob.digest, info, sources)],
-      signal,
-    );
+    return resumingRead(blob, [this.#localSource(blob.digest), ...this.#remoteSources(blob, info, sources)], signal);
   }
 
   async #packOnce(
@@ -238,7 +243,7 @@ export class LayerManager {
       try {
         const blob = await this.#options.transport.layerBlob(url, info.id, signal);
         const others = info.holders.filter((other) => other !== holder);
-        const peers = [holder, ...others].flatMap((peer) => this.#peerSource(peer, blob.digest, sources));
+        const peers = this.#peerSources([holder, ...others], blob, sources);
         yield { blob, from: `agent ${holder}`, sources: peers, keep: false };
       } catch (error) {
         signal.throwIfAborted();
@@ -304,6 +309,7 @@ export class LayerManager {
       );
     }
     await ingest.commit(id);
+    if (blob.mediaType === exactMediaType) this.#received.set(id, blob);
     await this.#options.onStored(info);
     sources.progress.status({
       id: statusId,
@@ -326,24 +332,35 @@ export class LayerManager {
     };
   }
 
-  #remoteSources(digest: Digest, info: LayerInfo | undefined, sources: LayerSources): BlobSource[] {
-    const peers = shuffled(info?.holders ?? []).flatMap((holder) => this.#peerSource(holder, digest, sources));
+  #remoteSources(blob: ExpectedBlob, info: LayerInfo | undefined, sources: LayerSources): BlobSource[] {
     const origins = (info?.origins ?? [])
-      .filter((origin) => origin.descriptor.digest === digest)
+      .filter((origin) => origin.descriptor.digest === blob.digest)
       .map((origin) => this.#originSource(origin, sources));
-    return [...peers, ...origins];
+    return [...this.#peerSources(shuffled(info?.holders ?? []), blob, sources), ...origins];
   }
 
-  #peerSource(holder: string, digest: Digest, sources: LayerSources): BlobSource[] {
-    const url = sources.peers[holder];
-    if (url === undefined || holder === this.#options.agentId) return [];
-    return [
-      {
-        name: `agent ${holder}`,
-        open: (offset, signal) => this.#options.transport.readBlob(url, digest, offset, signal),
-        disown: (signal) => this.#options.transport.checkBlob(url, digest, signal),
-      },
-    ];
+  /** Agents that may have the blob: a large one is read from all of them at once, others from one after the other. */
+  #peerSources(holders: readonly string[], blob: ExpectedBlob, sources: LayerSources): BlobSource[] {
+    const { agentId, swarm, transport } = this.#options;
+    const peers = holders.flatMap((holder) => {
+      const url = sources.peers[holder];
+      return url === undefined || holder === agentId ? [] : [{ name: `agent ${holder}`, url }];
+    });
+    if (peers.length > 0 && swarm?.takes(blob)) {
+      const urls = peers.map(({ url }) => url);
+      return [
+        {
+          name: peers.map(({ name }) => name).join(", "),
+          open: (offset, signal) => swarm.read(blob, urls, offset, signal),
+          disown: (signal) => swarm.disown(blob.digest, urls, signal),
+        },
+      ];
+    }
+    return peers.map(({ name, url }) => ({
+      name,
+      open: (offset, signal) => transport.readBlob(url, blob.digest, offset, signal),
+      disown: (signal) => transport.checkBlob(url, blob.digest, signal),
+    }));
   }
 
   #originSource(origin: LayerInfo["origins"][number], sources: LayerSources): BlobSource {
