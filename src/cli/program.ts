@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { version } from "../version.ts";
+import { defineAttachCommand } from "./attach-command.ts";
 import { defineBuildCommand } from "./build/build-command.ts";
 import { defineBuildctlCommand } from "./buildctl/buildctl-command.ts";
 import { defineBuildkitdCommand } from "./buildkitd/buildkitd-command.ts";
@@ -25,6 +26,7 @@ const commands: readonly CommandEntry[] = [
     kind: "client",
     define: defineBuildCommand,
   },
+  { name: "attach", summary: "follow a build from anywhere", kind: "client", define: defineAttachCommand },
   { name: "workers", summary: "list the agents of a fleet", kind: "client", define: defineWorkersCommand },
   { name: "debug", summary: "look into builds that failed", kind: "client", define: defineDebugCommand },
   { name: "du", summary: "show what the build cache holds", kind: "client", define: defineDuCommand },

@@ -3,6 +3,7 @@ export { BuildsClient } from "./builds-client.ts";
 export { connectDaemon, type DaemonAddress } from "./connect.ts";
 export { BridgeClient, ControlClient } from "./control-client.ts";
 export { DockerConfig } from "./docker-config/docker-config.ts";
+export { followBuild, listBuilds } from "./follow-build.ts";
 export { policyDenials } from "./policy-denials.ts";
 export { withReconnects } from "./reconnect.ts";
 export { type RunBuildOptions, runBuild } from "./run-build.ts";

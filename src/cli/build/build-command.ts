@@ -7,7 +7,7 @@ import {
   DockerConfig,
   runResumedBuild,
 } from "../../client/index.ts";
-import { progressModes } from "../../client/progress/index.ts";
+import { type ProgressMode, progressModes } from "../../client/progress/index.ts";
 import {
   AuthService,
   SecretsService,
@@ -19,9 +19,10 @@ import { createLogger } from "../../telemetry/index.ts";
 import { collect } from "../client-command.ts";
 import { clientFlags, daemonAddress } from "../client-options.ts";
 import type { CliContext } from "../context.ts";
-import { progressMode, ShownProgress, type ShownProgressOptions, speaks } from "../shown-progress.ts";
+import { progressMode, ShownProgress, speaks } from "../shown-progress.ts";
 import { UsageError } from "../usage-error.ts";
 import { ContentStores } from "./content-stores.ts";
+import { DetachedBuild, startDetached } from "./detached-build.ts";
 import { type DockerfileFlags, dockerfileRequest, wantsDockerfile, withTags } from "./dockerfile-request.ts";
 import { metadataJson, writeFileAtomically } from "./metadata-file.ts";
 import { parseCacheExport, parseCacheImport } from "./parse-cache.ts";
@@ -52,6 +53,7 @@ interface BuildFlags extends DockerfileFlags {
   readonly refFile?: string;
   readonly registryAuthTlscontext: readonly string[];
   readonly sourcePolicyFile?: string;
+  readonly detach: boolean;
   readonly priority?: string;
   readonly weight?: string;
   readonly tenant?: string;
@@ -69,6 +71,7 @@ const noFlags: BuildFlags = {
   ociLayout: [],
   opt: [],
   cache: true,
+  detach: false,
   exportCache: [],
   importCache: [],
   secret: [],
@@ -144,6 +147,7 @@ export function defineBuildCommand(command: Command, context: CliContext): void 
   command.option("--tenant <name>", "builds of one tenant share what the tenant gets");
   command.option("--parallelism <n>", "most steps of this build at the same time");
   group("Progress:");
+  command.option("--detach", "build in the background and print the build's ref: see buildfleet attach");
   command.option("--progress <mode>", `${progressModes.join(", ")} (default: auto; env BUILDKIT_PROGRESS)`);
   command.option("--trace <file>", "append each progress message to a file, as JSON");
   group("Options:");
@@ -157,19 +161,40 @@ async function build(
   path: string | undefined,
   flags: BuildFlags,
   command: Command,
-  { signal, stdout, stderr, stdin }: CliContext,
+  context: CliContext,
 ): Promise<void> {
   const mode = progressMode(flags.progress);
+  if (!flags.detach) return buildHere(path, flags, { command, context, mode, detached: undefined });
+  const detached = DetachedBuild.ofProcess();
+  if (detached === undefined) return startDetached(context);
+  await using owned = detached;
+  await buildHere(path, flags, { command, context, mode: "plain", detached: owned });
+  owned.succeeded();
+}
+
+interface BuildParts {
+  readonly command: Command;
+  readonly context: CliContext;
+  readonly mode: ProgressMode;
+  /** Set in the background. */
+  readonly detached: DetachedBuild | undefined;
+}
+
+async function buildHere(path: string | undefined, flags: BuildFlags, parts: BuildParts): Promise<void> {
+  const { mode, detached } = parts;
+  const { stdin, stdout, stderr } = parts.context;
   const stores = new ContentStores((text) => stderr.write(text));
   await using context = path === "-" ? await StdinContext.read(stdin) : undefined;
-  const request = await buildRequest(path, flags, { stores, context, stdin });
+  const ref = detached?.ref ?? randomBytes(16).toString("hex");
+  const request = await buildRequest(path, flags, { ref, stores, context, stdin });
   const isRequest = request.frontendOptions["requestid"] !== undefined;
+  if (detached !== undefined && (isRequest || request.outputs.some(({ target }) => target?.kind === "stdout"))) {
+    throw new UsageError("--detach: nobody would read from stdout");
+  }
   if (request.outputs.length + request.cacheExports.length === 0 && !isRequest && speaks(mode)) {
     stderr.write("note: no --output: the result stays in the build cache\n");
   }
-  const { trace, refFile } = flags;
-  const shown = { mode, stream: stderr, ...(trace === undefined ? {} : { trace }) };
-  const outcome = await run(request, { ...shown, command, signal, refFile });
+  const outcome = await run(request, flags, parts);
   await stores.finish(outcome.exporterResponse);
   if (flags.metadataFile !== undefined) {
     await writeFileAtomically(flags.metadataFile, metadataJson(outcome.exporterResponse));
@@ -177,28 +202,26 @@ async function build(
   if (isRequest) stdout.write(answerText(outcome.resultMetadata));
 }
 
-interface RunParts extends ShownProgressOptions {
-  readonly command: Command;
-  readonly signal: AbortSignal;
-  readonly refFile: string | undefined;
-}
-
 /** Builds over as many connections as it takes, and shows it. */
-async function run(request: BuildRequest, parts: RunParts): Promise<BuildOutcome> {
-  const { command, signal } = parts;
+async function run(request: BuildRequest, { trace, refFile }: BuildFlags, parts: BuildParts): Promise<BuildOutcome> {
+  const { command, mode, detached } = parts;
+  const { signal, stderr } = parts.context;
   const flags = clientFlags(command);
   const address = await daemonAddress(flags);
   try {
-    using progress = new ShownProgress(parts);
+    using progress = new ShownProgress({ mode, stream: stderr, ...(trace === undefined ? {} : { trace }) });
     return await runResumedBuild(request, {
       connect: (during) => connectDaemon(address, during),
       logger: createLogger({ level: flags.debug === true ? "debug" : "error", format: "text" }),
       signal,
-      onStatus: (status) => progress.update(status),
+      onStatus: (status) => {
+        detached?.accepted();
+        progress.update(status);
+      },
       onNotice: (text) => progress.notice(text),
     });
   } finally {
-    if (parts.refFile !== undefined) await writeFileAtomically(parts.refFile, request.ref);
+    if (refFile !== undefined) await writeFileAtomically(refFile, request.ref);
   }
 }
 
@@ -221,6 +244,7 @@ function answerText(metadata: BuildOutcome["resultMetadata"]): string {
 }
 
 interface RequestParts {
+  readonly ref: string;
   readonly stores: ContentStores;
   /** Set for `buildfleet build -`. */
   readonly context: StdinContext | undefined;
@@ -230,7 +254,7 @@ interface RequestParts {
 async function buildRequest(
   path: string | undefined,
   flags: BuildFlags,
-  { stores, context, stdin }: RequestParts,
+  { ref, stores, context, stdin }: RequestParts,
 ): Promise<BuildRequest> {
   for (const entitlement of flags.allow) {
     if (!/^(network\.host|security\.insecure|device(=.*)?)$/.test(entitlement)) {
@@ -256,7 +280,7 @@ async function buildRequest(
   for (const option of cacheExports) stores.addCacheExport(option);
   for (const output of outputs) stores.addOutput(output);
   const common = {
-    ref: randomBytes(16).toString("hex"),
+    ref,
     outputs: withTags(outputs, flags),
     cacheExports,
     cacheImports: cacheImports.filter((option) => option !== undefined),

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
-import { CliProcess, Sandbox, type SandboxHead, waitFor } from "../../helpers/sandbox/index.ts";
+import { Buildx, CliProcess, Sandbox, type SandboxHead, waitFor } from "../../helpers/sandbox/index.ts";
+
+const noBuildx = await Buildx.missing();
 
 describe("a coordinator that dies", () => {
   let sandbox: Sandbox;
@@ -115,5 +117,20 @@ describe("a coordinator that dies", () => {
     await sandbox.restartHead(first);
     assert.equal(code, 1);
     assert.match(stderr, /error: .*(Unavailable|connection|EOF)/);
+  });
+
+  it("is a prompt and plain error for docker buildx", { skip: noBuildx }, async () => {
+    const home = join(sandbox.root, "buildx");
+    await mkdir(home);
+    const buildx = (...args: readonly string[]) =>
+      new CliProcess(args, { HOME: home, DOCKER_CONFIG: home }, ["docker-buildx"]);
+    const created = await buildx("create", "--name", "fleet", "--driver", "remote", first.address).ended;
+    assert.equal(created.code, 0, created.stderr);
+    const build = buildx("build", "--builder", "fleet", "--progress", "plain", await slowContext());
+    await killed(first, build);
+    const { code, stderr } = await build.ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 1);
+    assert.match(stderr, /ERROR: .*(Unavailable|connection|EOF)/);
   });
 });

@@ -1,6 +1,6 @@
 import type { BuildHistoryRecord } from "../../api/gen/control.ts";
-import { BuildError } from "../../core/errors/build-error.ts";
-import { Code } from "../../core/errors/code.ts";
+import { BuildError } from "../errors/build-error.ts";
+import { Code } from "../errors/code.ts";
 
 /**
  * A build by what a user may call it: its ref or the beginning of it, also as docker buildx writes it with builder and node in
