@@ -88,7 +88,8 @@ export function attempt<T>(op: string, path: string, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    const code = errnoOf(error);
+    // A path with a NUL byte does not get as far as the kernel.
+    const code = errnoOf(error) === "ERR_INVALID_ARG_VALUE" ? "EINVAL" : errnoOf(error);
     if (code === undefined || error instanceof FsError || !/^E[A-Z0-9]+$/.test(code)) throw error;
     throw new FsError(op, path, code, error);
   }

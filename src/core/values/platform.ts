@@ -60,31 +60,69 @@ export function formatPlatform(platform: Platform): string {
   return parts.join("/");
 }
 
-const part = /^[A-Za-z0-9_.-]+$/;
-const osNames = new Set(["linux", "windows", "darwin", "macos", "freebsd", "netbsd", "openbsd", "wasip1", "js"]);
+const component = /^[A-Za-z0-9_.-]+$/;
+/** With version and features: `windows(10.0.17763+win32k)`. */
+const osComponent = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/;
 
-/** Parses `os/arch[/variant]`, `os` or `arch`; what is missing comes from `host`. @throws BuildError Unknown, as BuildKit: clients print the bare text */
+const osNames = new Set(
+  "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos".split(
+    " ",
+  ),
+);
+const architectures = new Set(
+  (
+    "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le " +
+    "ppc riscv riscv64 s390 s390x sparc sparc64 wasm"
+  ).split(" "),
+);
+
+/**
+ * Parses `os/arch[/variant]`, `os` or `arch`; what is missing comes from `host`. Only a lone word has to be a known one
+ * (containerd platforms.Parse).
+ *
+ * @throws BuildError Unknown, as BuildKit: clients print the bare text
+ */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform {
-  const parts = text.split("/");
-  for (const name of parts) {
-    if (!part.test(name)) {
-      throw new BuildError(
-        Code.Unknown,
-        `${JSON.stringify(name)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
-      );
-    }
+  const [first = "", ...others] = text.split("/");
+  const [, name, osVersion = "", features = ""] = osComponent.exec(first) ?? [];
+  if (name === undefined) throw noMatch(first, "OS component", text, "OSAndVersion", osComponent);
+  for (const other of others.slice(0, 3)) {
+    if (!component.test(other)) throw noMatch(other, "component", text, "platform", component);
   }
-  const [first = "", second, third] = parts;
-  if (parts.length === 1) {
-    if (osNames.has(first.toLowerCase())) {
-      return normalizePlatform({ os: first, architecture: host.architecture, variant: host.variant });
-    }
-    return normalizePlatform({ os: host.os, architecture: first });
+  if (others.length > 2) throw invalid(`${JSON.stringify(text)}: cannot parse platform specifier`);
+  const os = {
+    os: name,
+    osVersion: decoded(osVersion, text),
+    osFeatures: features
+      .split("+")
+      .filter((feature) => feature !== "")
+      .map((feature) => decoded(feature, text)),
+  };
+  const [architecture, variant = ""] = others;
+  if (architecture !== undefined) return normalizePlatform({ ...os, architecture, variant });
+  const alone = normalizePlatform(os);
+  if (osNames.has(alone.os)) return { ...alone, architecture: host.architecture, variant: host.variant };
+  const platform = normalizePlatform({ os: host.os, architecture: first });
+  if (architectures.has(platform.architecture)) return platform;
+  throw invalid(`${JSON.stringify(text)}: unknown operating system or architecture`);
+}
+
+function decoded(option: string, text: string): string {
+  try {
+    return decodeURIComponent(option);
+  } catch {
+    throw invalid(`${JSON.stringify(text)} has an invalid OS option ${JSON.stringify(option)}`);
   }
-  if (parts.length > 3) {
-    throw new BuildError(Code.Unknown, `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
-  }
-  return normalizePlatform({ os: first, architecture: second ?? "", variant: third ?? "" });
+}
+
+function noMatch(name: string, kind: string, text: string, specifier: string, pattern: RegExp): BuildError {
+  return invalid(
+    `${JSON.stringify(name)} is an invalid ${kind} of ${JSON.stringify(text)}: ${specifier} specifier component must match ${JSON.stringify(pattern.source)}`,
+  );
+}
+
+function invalid(message: string): BuildError {
+  return new BuildError(Code.Unknown, `${message}: invalid argument`);
 }
 
 const nodeArch: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm", ia32: "386", riscv64: "riscv64" };

@@ -15,6 +15,7 @@ import { stepEnvironment } from "./exec/environment.ts";
 import { goQuote } from "./exec/go-quote.ts";
 import type { MountArea } from "./exec/mount-area.ts";
 import { loadSecretEnvironment } from "./exec/secret-environment.ts";
+import { maskSecrets } from "./exec/secret-mask.ts";
 import { type CacheMountAccess, cacheMountSources } from "./exec/step-cache-mounts.ts";
 import { StepLog, type StepLogLimits } from "./exec/step-log.ts";
 import { StepMounts } from "./exec/step-mounts.ts";
@@ -117,7 +118,7 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       failed = false;
       return usage;
     } catch (error) {
-      throw processError(command, error);
+      throw processError(command, masked(error, secrets));
     } finally {
       stdout.end(failed);
       stderr.end(failed);
@@ -175,6 +176,15 @@ const securityNames = new Map<SecurityMode, ContainerProcess["security"]>([
 
 function processError(command: string, cause: unknown): BuildError {
   return BuildError.from(cause).wrap(`process ${goQuote(command)} did not complete successfully`);
+}
+
+/** What a runtime says of a process that does not start may quote its environment. */
+function masked(error: unknown, secrets: readonly Uint8Array[]): BuildError {
+  const failure = BuildError.from(error);
+  const message = maskSecrets(failure.message, secrets);
+  if (message === failure.message) return failure;
+  const { code, details, infrastructure } = failure;
+  return new BuildError(code, message, { details, infrastructure });
 }
 
 /** A limit of its own is the step's affair; without one, another machine may have what it wants. */

@@ -11,6 +11,7 @@ export {
   type VertexSeen,
 } from "./build-client.ts";
 export { Buildx, type BuildxSteps } from "./buildx.ts";
+export { filesWith, hasValue } from "./byte-search.ts";
 export { CliProcess } from "./cli-process.ts";
 export { DockerEngine } from "./docker-engine.ts";
 export { type Fault, type FaultRule, FaultyProxy } from "./faulty-proxy.ts";

@@ -40,6 +40,13 @@ export function addTriggers(
   }
 }
 
+/** A number that has no place in 64 bits is a name (Go's strconv.Atoi). */
+function isStageIndex(text: string): boolean {
+  if (!/^[+-]?\d+$/.test(text)) return false;
+  const index = BigInt(text.replace("+", ""));
+  return BigInt.asIntN(64, index) === index;
+}
+
 function parseTrigger(trigger: string, stage: BuildStage): Command {
   const [node, ...others] = parseDockerfile(new TextEncoder().encode(trigger)).instructions;
   if (node === undefined || others.length > 0) {
@@ -81,6 +88,6 @@ function sourcesOf(command: Command, stages: StageList, lexer: WordLexer): reado
       "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround",
     );
   }
-  if (/^[+-]?\d+$/.test(from)) return [stages.byIndex(Number(from))];
+  if (isStageIndex(from)) return [stages.byIndex(Number(from))];
   return [stages.byName(from) ?? BuildStage.ofImage(from, command.location)];
 }

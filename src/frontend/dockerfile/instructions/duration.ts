@@ -25,6 +25,7 @@ export function parseDuration(text: string): bigint {
   while (rest !== "") {
     const [, number = "", whole = "", fraction = ""] = /^((\d*)(?:\.(\d*))?)/.exec(rest) ?? [];
     if (whole === "" && fraction === "") throw invalid(text);
+    if (BigInt(whole || "0") > maxNanos) throw invalid(text);
     rest = rest.slice(number.length);
     const unit = /^[^.\d]*/.exec(rest)?.[0] ?? "";
     if (unit === "") throw fault(`time: missing unit in duration ${quote(text)}`);

@@ -22,6 +22,8 @@ export async function loadSecretEnvironment(
     } catch (error) {
       if (!optional || !(error instanceof SecretNotFoundError)) throw error;
     }
+    // The runtime refuses it with the whole of it in its message.
+    if (value.includes(0)) throw new BuildError(Code.Unknown, `secret ${ID} for variable ${name} has a NUL byte`);
     entries.push(`${name}=${Buffer.from(value).toString()}`);
   }
   return { entries, values };

@@ -65,6 +65,12 @@ export class SecretMask {
   }
 }
 
+/** A whole text with secrets replaced. */
+export function maskSecrets(text: string, secrets: Iterable<Uint8Array>): string {
+  const mask = new SecretMask(secrets);
+  return Buffer.concat([mask.add(Buffer.from(text)), mask.end()]).toString();
+}
+
 /**
  * The leftmost secret at or after `from`; of several there the longest.
  *
