@@ -6,6 +6,7 @@ import { Sandbox, type SandboxHead } from "../../../helpers/sandbox/index.ts";
 import { assertPrunable, assertRepaired, pause, prune } from "./after-start.ts";
 import { CrashBuild } from "./crash-build.ts";
 import { crashRounds, crashSeed, crashTimeoutMs } from "./settings.ts";
+import { draftsOfLocalSources } from "./store-faults.ts";
 
 describe("a standalone daemon killed at any moment", () => {
   let sandbox: Sandbox;
@@ -49,6 +50,7 @@ describe("a standalone daemon killed at any moment", () => {
       assert.deepEqual(sandbox.containers(), [], "steps of the killed daemon still run");
       await assertRepaired(sandbox, root);
       assert.equal(await build.run(await sandbox.connect()), expected, "other files came out");
+      assert.deepEqual(await draftsOfLocalSources(root), []);
       await sandbox.idle();
     }
     await assertPrunable(await sandbox.connect(), [root]);

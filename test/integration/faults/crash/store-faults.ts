@@ -20,10 +20,20 @@ export async function storeFaults(root: string): Promise<string[]> {
   }
   for (const path of await filesOutsideLayers(root)) {
     const name = basename(path);
-    if (/\.(tmp|new|bak)\b/.test(name)) faults.push(`left over: ${relative(root, path)}`);
+    // Drafts of local sources go when the next one comes.
+    const isDraft = /\.(tmp|new|bak)\b/.test(name) && !path.includes("/local-sources/");
+    if (isDraft) faults.push(`left over: ${relative(root, path)}`);
     if (name.endsWith(".db")) faults.push(...databaseFaults(path));
   }
   return faults;
+}
+
+/** Half-written files about transfers of local sources: none once another transfer was made. */
+export async function draftsOfLocalSources(root: string): Promise<string[]> {
+  const names = await namesIn(join(root, "local-sources/local-sources"));
+  const records = names.filter((name) => name.endsWith(".json")).length;
+  const trees = names.filter((name) => name.endsWith(".tree"));
+  return [...names.filter((name) => !/\.(json|tree)$/.test(name)), ...trees.slice(records)];
 }
 
 /** What is left of layers, blobs and mounts once all is pruned. */
