@@ -1,3 +1,4 @@
+import { statfs } from "node:fs/promises";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { TaskKind } from "../core/values/task.ts";
@@ -15,6 +16,15 @@ export function reportedFailure(error: BuildError, kind: TaskKind, agentId: stri
     details: error.details,
     infrastructure: true,
   });
+}
+
+/** A disk with a smaller share of it free is as good as full. */
+export const fullShare = 0.03;
+
+/** @param directory on the disk in question */
+export async function isDiskFull(directory: string): Promise<boolean> {
+  const { bavail, blocks } = await statfs(directory);
+  return bavail < blocks * fullShare;
 }
 
 /** True when this agent's disk, or its share of it, was too small. */

@@ -19,7 +19,7 @@ import type { TasksInHand } from "./inventory/agent-inventory.ts";
 import type { GarbageCollector } from "./inventory/garbage-collector.ts";
 import type { LayerManager } from "./layers/layer-manager.ts";
 import { TaskLayerService } from "./layers/task-layer-service.ts";
-import { isOutOfSpace, reportedFailure } from "./out-of-space.ts";
+import { isDiskFull, isOutOfSpace, reportedFailure } from "./out-of-space.ts";
 import { TaskReporter } from "./task-reporter.ts";
 import type { TaskTracer } from "./task-tracer.ts";
 
@@ -239,8 +239,10 @@ export class TaskServer implements AsyncDisposable {
     return this.#options.tracer.run(task, async () => {
       try {
         using _turn = await this.#turn(task.kind, signal);
-        await this.#options.collector?.makeRoom(signal);
-        return await runner.run(task, { signal, sessions, progress: reporter, logger, layers });
+        const { collector, root } = this.#options;
+        await collector?.makeRoom(signal);
+        const diskIsFull = () => isDiskFull(root);
+        return await runner.run(task, { signal, sessions, progress: reporter, logger, layers, diskIsFull });
       } catch (error) {
         const { message, code } = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
         logger.debug("task failed", { error: message, code });

@@ -22,6 +22,8 @@ export interface RunContext {
   readonly progress: ProgressWriter;
   readonly logger: Logger;
   readonly layers: LayerService;
+  /** The agent's disk is as good as full: nothing is kept that can be done without. Absent: it never is. */
+  readonly diskIsFull?: () => Promise<boolean>;
 }
 
 /**

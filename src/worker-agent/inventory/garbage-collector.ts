@@ -3,6 +3,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { PruneOptions } from "../../core/values/agent.ts";
 import { withSignal } from "../../util/abort.ts";
+import { fullShare } from "../out-of-space.ts";
 import type { AgentInventory } from "./agent-inventory.ts";
 
 export interface GarbageCollectorOptions {
@@ -22,8 +23,6 @@ const watermarkMs = 1000;
 /** The longest pause after builds have let go of something. */
 const releasedMs = 2000;
 const spaceCheckMs = 1000;
-/** A disk with a smaller share of it free is as good as full. */
-const fullShare = 0.03;
 /** A round for that reason makes this share free and more: what is free was not enough, so at least twice as much. */
 const roomyShare = 0.1;
 const mostRoomShare = 0.75;

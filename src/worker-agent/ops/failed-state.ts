@@ -8,7 +8,7 @@ import { isOutOfSpace } from "../out-of-space.ts";
 
 /**
  * A step's failure together with what the step leaves. Without it when nobody could want that: the step was cancelled, runs
- * again elsewhere, or was to make lost layers again, whose ids stand for whole ones.
+ * again elsewhere, or was to make lost layers again, whose ids stand for whole ones. Nor when it has filled the disk.
  * @param commit turns what was written into layers
  */
 export async function withFailedState(
@@ -20,7 +20,7 @@ export async function withFailedState(
   const failure = BuildError.from(error);
   const { signal, logger } = context;
   if (signal.aborted || failure.infrastructure) return failure;
-  if (isOutOfSpace(failure, task.kind) || LayerLostError.is(failure)) return failure;
+  if (isOutOfSpace(failure, task.kind) || LayerLostError.is(failure) || (await context.diskIsFull?.())) return failure;
   try {
     return new StepFailedError(failure, await commit());
   } catch (cause) {
