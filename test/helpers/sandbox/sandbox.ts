@@ -124,6 +124,12 @@ export class Sandbox implements AsyncDisposable {
     return this.#registry?.address ?? "";
   }
 
+  /** The registry; stopping and starting it is a test's right. */
+  get registryServer(): ServiceProcess {
+    if (this.#registry === undefined) throw new Error("the sandbox has not started");
+    return this.#registry;
+  }
+
   /** The proxy in front of the registry. */
   get proxy(): FaultyProxy {
     if (this.#proxy === undefined) throw new Error("the sandbox was started without proxy");
