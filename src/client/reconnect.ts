@@ -45,7 +45,7 @@ export async function withReconnects<T>(
       if (signal.aborted || losses > maxLosses || !(isLostConnection(error) || passes(error))) throw error;
       loss = BuildError.from(error);
     }
-    onNotice(`${loss.message}; connecting again`);
+    onNotice(`${reason(loss)}; connecting again`);
     client = await reconnect(loss, options);
     onNotice("connected again");
   }
@@ -54,6 +54,11 @@ export async function withReconnects<T>(
 /** The transport itself has failed: nothing that a daemon answers looks like this. */
 export function isLostConnection(error: unknown): boolean {
   return error instanceof BuildError && error.infrastructure && error.code === Code.Unavailable;
+}
+
+/** Without what the error was wrapped in: nothing has failed yet. */
+function reason(error: BuildError): string {
+  return error.cause instanceof BuildError ? reason(error.cause) : error.message;
 }
 
 async function reconnect(loss: BuildError, options: ReconnectOptions): Promise<GrpcClient> {
