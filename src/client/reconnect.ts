@@ -15,8 +15,8 @@ export interface ReconnectOptions {
   readonly clock?: Clock;
 }
 
-/** How often a connection may be lost. */
-const maxLosses = 10;
+/** How often a connection may be lost, or a daemon hold on to the request before it. */
+const maxLosses = 20;
 /** How long to look for a daemon after each loss: a coordinator that starts again is there within seconds. */
 const patienceMs = 120_000;
 const firstDelayMs = 500;
@@ -46,7 +46,7 @@ export async function withReconnects<T>(
       loss = BuildError.from(error);
     }
     onNotice(`${reason(loss)}; connecting again`);
-    client = await reconnect(loss, options);
+    client = await reconnect(loss, losses, options);
     onNotice("connected again");
   }
 }
@@ -61,10 +61,11 @@ function reason(error: BuildError): string {
   return error.cause instanceof BuildError ? reason(error.cause) : error.message;
 }
 
-async function reconnect(loss: BuildError, options: ReconnectOptions): Promise<GrpcClient> {
+async function reconnect(loss: BuildError, losses: number, options: ReconnectOptions): Promise<GrpcClient> {
   const { connect, signal, clock = systemClock } = options;
   const deadline = clock.now() + patienceMs;
-  for (let delay = firstDelayMs; ; delay = Math.min(2 * delay, longestDelayMs)) {
+  for (let tries = losses; ; tries++) {
+    const delay = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs);
     // All clients of a coordinator lose it at the same moment.
     await clock.sleep(delay * (0.5 + Math.random() / 2), signal);
     try {

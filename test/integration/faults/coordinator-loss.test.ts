@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { Buildx, CliProcess, Sandbox, type SandboxHead, waitFor } from "../../helpers/sandbox/index.ts";
@@ -82,6 +83,28 @@ describe("a coordinator that dies", () => {
     await sandbox.restartHead(first);
     assert.equal(code, 0, stderr);
     assert.equal(numbers(stderr).length, 1);
+  });
+
+  it("is not needed for a connection to break", async () => {
+    const { hostname, port } = new URL(first.address);
+    const open = new Set<Socket>();
+    const proxy = createServer((near) => {
+      const far = connect(Number(port), hostname);
+      for (const socket of [near, far]) open.add(socket.on("error", () => {}).on("close", () => open.delete(socket)));
+      near.pipe(far).pipe(near);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    try {
+      const address = `tcp://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+      const build = buildfleet(address, "build", await slowContext());
+      await build.said(/slow step\n/);
+      for (const socket of open) socket.destroy();
+      const { code, stderr } = await build.ended;
+      assert.equal(code, 0, stderr);
+      assert.equal(numbers(stderr).length, 1);
+    } finally {
+      proxy.close();
+    }
   });
 
   it("ends a build whose output is on its way to stdout, and says so", async () => {

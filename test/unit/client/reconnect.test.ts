@@ -133,7 +133,7 @@ describe("withReconnects()", () => {
       setup.run(() => Promise.reject(lost())),
       /the connection was closed/,
     );
-    assert.equal(setup.connections, 11);
+    assert.equal(setup.connections, 21);
     assert.equal(setup.open, 0);
   });
 
