@@ -1,16 +1,6 @@
-import { posix } from "node:path";
+import { cleanPath, joinPath } from "../../filesystem/go-path.ts";
 
-/** Go's `path.Clean`: shortest equal path, no slash at the end, `.` for nothing. */
-export function cleanPath(path: string): string {
-  const normal = posix.normalize(path);
-  return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
-}
-
-/** Go's `path.Join`: empty parts are left out; nothing gives an empty string. */
-export function joinPath(...parts: readonly string[]): string {
-  const used = parts.filter((part) => part !== "");
-  return used.length === 0 ? "" : cleanPath(used.join("/"));
-}
+export { cleanPath, joinPath };
 
 /** Go's `path.Base`. */
 export function basePath(path: string): string {

@@ -164,7 +164,10 @@ function parseCacheImports(opts: Opts): CacheImport[] {
   if (json) {
     let entries: readonly { readonly Type?: string; readonly Attrs?: Readonly<Record<string, string>> }[];
     try {
-      entries = JSON.parse(json);
+      entries = JSON.parse(json) ?? [];
+      if (!Array.isArray(entries) || entries.some((entry) => typeof entry !== "object" || entry === null)) {
+        throw new BuildError(Code.Unknown, "it is no list of objects");
+      }
     } catch (error) {
       throw BuildError.from(error).wrap(`failed to unmarshal cache-imports (${JSON.stringify(json)})`);
     }

@@ -113,13 +113,13 @@ export class BuildStage {
   /** This stage, its base stages, and all stages they read from. */
   reachable(): Set<BuildStage> {
     const found = new Set<BuildStage>();
-    const visit = (stage: BuildStage) => {
-      if (found.has(stage)) return;
+    const pending: BuildStage[] = [this];
+    for (let stage = pending.pop(); stage !== undefined; stage = pending.pop()) {
+      if (found.has(stage)) continue;
       found.add(stage);
-      if (stage.base !== undefined) visit(stage.base);
-      for (const dependency of stage.deps.keys()) visit(dependency);
-    };
-    visit(this);
+      pending.push(...[...stage.deps.keys()].reverse());
+      if (stage.base !== undefined) pending.push(stage.base);
+    }
     return found;
   }
 }

@@ -172,24 +172,35 @@ export function checkCopySource(
 /** @throws DockerfileError naming the instructions which lead around the circle */
 export function checkCircularDependencies(stages: readonly BuildStage[]): void {
   const visited = new Set<BuildStage>();
-  const path = new Set<BuildStage>();
-  const visit = (stage: BuildStage, commands: readonly Command[]): readonly Command[] | undefined => {
-    if (visited.has(stage)) return undefined;
-    visited.add(stage);
-    path.add(stage);
-    for (const [dependency, command] of stage.deps) {
-      const next = [...commands, command];
-      if (path.has(dependency)) return next;
-      const circle = visit(dependency, next);
-      if (circle !== undefined) return circle;
-    }
-    path.delete(stage);
-    return undefined;
-  };
-  for (const stage of stages) {
-    const circle = visit(stage, []);
+  for (const start of stages) {
+    const circle = findCircle(start, visited);
     if (circle === undefined) continue;
-    const error = new BuildError(Code.Unknown, `circular dependency detected on stage: ${stage.name}`);
-    throw circle.reduce<BuildError>((inner, command) => withLocation(inner, command.location), error);
+    const error = new BuildError(Code.Unknown, `circular dependency detected on stage: ${start.name}`);
+    // The first step of the circle comes first.
+    throw circle.reduceRight<BuildError>((inner, command) => withLocation(inner, command.location), error);
   }
+}
+
+/** The commands that lead from a stage back to one on the way; a walk without recursion, as there may be thousands of stages. */
+function findCircle(start: BuildStage, visited: Set<BuildStage>): readonly Command[] | undefined {
+  const enter = (stage: BuildStage, command?: Command) => {
+    visited.add(stage);
+    return { stage, command, rest: stage.deps.entries() };
+  };
+  const path = visited.has(start) ? [] : [enter(start)];
+  const onPath = new Set([start]);
+  for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+    const next = top.rest.next();
+    if (next.done) {
+      onPath.delete(top.stage);
+      path.pop();
+      continue;
+    }
+    const [dependency, command] = next.value;
+    if (onPath.has(dependency)) return [...path.flatMap((step) => step.command ?? []), command];
+    if (visited.has(dependency)) continue;
+    onPath.add(dependency);
+    path.push(enter(dependency, command));
+  }
+  return undefined;
 }

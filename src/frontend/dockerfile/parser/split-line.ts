@@ -81,8 +81,12 @@ function typedCommand(rest: string): Arguments {
   return { args: [rest.slice(0, end), ...args], json };
 }
 
+/** Triggers of triggers are refused later, however many there are: no more than these are looked into. */
+const chainedTriggers = /^(?:onbuild[\t\v\f\r ]+){8}/i;
+
 function nested(rest: string, escapeToken: EscapeToken): Arguments {
   if (rest === "") return { args: [] };
+  if (chainedTriggers.test(rest)) return { args: ["ONBUILD"] };
   const trigger = splitLine(rest, escapeToken);
   return { args: [trigger.name, ...trigger.args], trigger };
 }

@@ -17,6 +17,12 @@ export interface LexerOptions {
   readonly skipUnsetEnv?: boolean;
 }
 
+/** `${…}` within `${…}`: BuildKit goes on until its stack of 1 GB is full. */
+const maxNesting = 500;
+
+/** Characters that variables may put in place of themselves in all words of one lexer: some lines would fill any memory. */
+const maxExpansion = 64 << 20;
+
 export interface LexedWord {
   readonly result: string;
   readonly words: readonly string[];
@@ -32,6 +38,7 @@ export interface LexedWord {
  */
 export class WordLexer {
   readonly #options: LexerOptions;
+  readonly #budget = { left: maxExpansion };
 
   constructor(options: LexerOptions) {
     this.#options = options;
@@ -39,7 +46,7 @@ export class WordLexer {
 
   /** Expands; blanks stay as they are. @throws BuildError `failed to process "…": …` */
   processWord(word: string, env: EnvLookup): LexedWord {
-    return new LexerRun(this.#options, word, env).run();
+    return new LexerRun(this.#options, word, env, this.#budget).run();
   }
 
   /** Expands, then splits at blanks outside quotes. @throws BuildError */
@@ -54,18 +61,21 @@ class LexerRun {
   readonly #source: string;
   readonly #chars: readonly string[];
   readonly #env: EnvLookup;
+  readonly #budget: { left: number };
   readonly #matched = new Set<string>();
   readonly #unmatched = new Set<string>();
   #at = 0;
+  #nesting = 0;
   #rawEscapes: boolean;
   /** The word being collected. Shared with nested `${…}` parts, which start it anew: BuildKit does so too. */
   #collected = "";
 
-  constructor(options: LexerOptions, source: string, env: EnvLookup) {
+  constructor(options: LexerOptions, source: string, env: EnvLookup, budget: { left: number }) {
     this.#options = options;
     this.#source = source;
     this.#chars = [...source];
     this.#env = env;
+    this.#budget = budget;
     this.#rawEscapes = options.rawEscapes ?? false;
   }
 
@@ -90,9 +100,11 @@ class LexerRun {
   #until(stop: string | undefined, rawEscapes: boolean): { readonly result: string; readonly words: string[] } {
     const outerRawEscapes = this.#rawEscapes;
     this.#rawEscapes = rawEscapes;
+    if (++this.#nesting > maxNesting) throw syntaxError(`substitutions are nested more than ${maxNesting - 1} deep`);
     try {
       return this.#read(stop);
     } finally {
+      this.#nesting--;
       this.#rawEscapes = outerRawEscapes;
     }
   }
@@ -273,6 +285,8 @@ class LexerRun {
     const replacement = this.#inner("}", true, "syntax error: missing '}'");
     const value = this.#lookup(name);
     if (value === undefined && this.#options.skipUnsetEnv) return `\${${name}/${pattern}/${replacement}}`;
+    // More is not to come of it.
+    this.#take((all ? (value?.length ?? 0) + 1 : 1) * replacement.length);
     return (all ? replaceAll : replaceFirst)(pattern, value ?? "", replacement);
   }
 
@@ -303,7 +317,13 @@ class LexerRun {
   #lookup(name: string): string | undefined {
     const value = this.#env.get(name);
     (value === undefined ? this.#unmatched : this.#matched).add(name);
+    this.#take(value?.length ?? 0);
     return value;
+  }
+
+  #take(length: number): void {
+    this.#budget.left -= length;
+    if (this.#budget.left < 0) throw syntaxError(`variables expand to more than ${maxExpansion >> 20} MiB`);
   }
 }
 
