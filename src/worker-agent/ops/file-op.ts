@@ -9,6 +9,7 @@ import { type LayerInfo, type Ref, scratchRef } from "../../core/values/layer.ts
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import type { ActionJob, CopyOneJob, CopySource, UnpackPlace } from "../../filesystem/file-worker.ts";
 import { bytePath, WorkerPool } from "../../filesystem/index.ts";
+import { Semaphore } from "../../util/semaphore.ts";
 import { withFailedState } from "./failed-state.ts";
 import type { UnpackJob } from "./unpack-worker.ts";
 
@@ -28,9 +29,11 @@ export interface FileOpRunnerOptions {
 export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
   readonly kind = "file";
   readonly #tools: Tools;
+  readonly #turns: Semaphore;
 
   constructor(options: FileOpRunnerOptions = {}) {
     const size = options.threads ?? 2;
+    this.#turns = new Semaphore(size * opsPerThread);
     const entry = options.workerEntry ?? new URL("../../filesystem/file-worker.ts", import.meta.url);
     const unpackEntry = options.unpackWorkerEntry ?? new URL("./unpack-worker.ts", import.meta.url);
     this.#tools = { pool: new WorkerPool({ entry, size }), unpackPool: new WorkerPool({ entry: unpackEntry, size }) };
@@ -39,11 +42,14 @@ export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
   async run(task: Task<"file">, context: RunContext): Promise<TaskResult<"file">> {
     const { op } = Op.decode(task.body.op);
     if (op?.$case !== "file") throw new BuildError(Code.InvalidArgument, "invalid nil file op");
+    await this.#turns.acquire(context.signal);
     try {
       await using run = new FileOpRun(op.value.actions, task, context, this.#tools);
       return await run.solve();
     } catch (error) {
       throw BuildError.from(error);
+    } finally {
+      this.#turns.release();
     }
   }
 
@@ -51,6 +57,12 @@ export class FileOpRunner implements OpRunner<"file">, AsyncDisposable {
     await Promise.all([this.#tools.pool[Symbol.asyncDispose](), this.#tools.unpackPool[Symbol.asyncDispose]()]);
   }
 }
+
+/**
+ * Ops that have mounts, for each thread that does their work. With thousands of them, as a wide graph has, every mount would
+ * take longer than the one before.
+ */
+const opsPerThread = 8;
 
 /** What an index of the op stands for: a finished ref, or a snapshot still being written. */
 type State =

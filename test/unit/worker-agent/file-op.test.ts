@@ -96,6 +96,25 @@ describe("FileOpRunner", () => {
     assert.equal(readdirSync(layers.path(outputs[0] ?? scratchRef)).length, 41);
   });
 
+  it("has no more snapshots at a time than its threads can work on, however many ops there are", async () => {
+    const source = await layers.add((path) => writeFileSync(join(path, "f"), "f"));
+    let most = 0;
+    const sampled = setInterval(() => {
+      most = Math.max(most, layers.open);
+    }, 0);
+    try {
+      const copy = [{ input: -1, secondary: 0, output: 0, action: { copy: { src: "/f", dest: "/g" } } }];
+      const all = Array.from({ length: 100 }, () => run(copy, [source]));
+      for (const { outputs } of await Promise.all(all)) {
+        assert.equal(readFileSync(join(layers.path(outputs[0] ?? scratchRef), "g"), "utf8"), "f");
+      }
+    } finally {
+      clearInterval(sampled);
+    }
+    // Each has one that it writes and a view of its source.
+    assert.ok(most > 0 && most <= 16, `${most} snapshots at a time`);
+  });
+
   it("makes a layer per output, on top of what the action's input is", async () => {
     const base = await layers.add((path) => writeFileSync(join(path, "b"), ""));
     const { outputs, layers: made } = await run(
