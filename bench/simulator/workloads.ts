@@ -18,7 +18,7 @@ const generators: Readonly<Record<string, Generator>> = {
     builds: [
       one((add) => {
         const base = add([], 5, 500e6);
-        const middle = Array.from({ length: count - 2 }, () => add([base], random.longTailed(8, 2), 64e3));
+        const middle = Array.from({ length: count - 2 }, () => add([base], random.longTailed(8, 2), 16e3));
         add(middle, 5, 10e6);
       }),
     ],
