@@ -1,43 +1,23 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentLinkServer } from "../agent-link/index.ts";
-import { CheckedKeyValueStore, LiveCoordinators, MemoryKeyValueStore } from "../bus/index.ts";
-import {
-  LocalCacheExporter,
-  LocalCacheImporter,
-  RegistryCacheExporter,
-  RegistryCacheImporter,
-} from "../cache/index.ts";
+import { CheckedKeyValueStore, LiveCoordinators } from "../bus/index.ts";
 import type { FrontDoorConfig, RegistryConfigs } from "../config/index.ts";
 import { LocalContentStore } from "../content/index.ts";
 import type { Clock } from "../core/seams/clock.ts";
-import type { Frontend } from "../core/seams/frontend.ts";
 import type { KeyValueStore } from "../core/seams/key-value.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
-import { isCacheMountInfo } from "../core/values/cache-mount.ts";
-import {
-  familiarName,
-  formatNamedReference,
-  parseNamedReference,
-  withDefaultTag,
-} from "../core/values/image-reference.ts";
-import { isLayerIds, isLayerInfo, type Ref } from "../core/values/layer.ts";
-import { ArchiveExporter, FilesExporter, ImageExporter, TracingExporter } from "../exporters/index.ts";
-import { DockerfileFrontend } from "../frontend/index.ts";
-import { type GrpcListener, listenGrpc } from "../grpc/index.ts";
+import type { Ref } from "../core/values/layer.ts";
 import { llbCapabilities } from "../llb/capabilities.ts";
 import { mergedVertex } from "../llb/definition/index.ts";
 import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
-import { isCacheKeyEntry, Solver } from "../solver/index.ts";
+import { Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
-import { otlpForwarder, serveMetrics } from "../telemetry/index.ts";
-import { dialAddress, splitHostPort } from "../util/host-port.ts";
-import { decode } from "../util/msgpack.ts";
+import { otlpForwarder } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
+import { bucketChecks } from "./bucket-checks.ts";
 import { admitDefinition, RulesOfBuilds } from "./builds/build-rules.ts";
 import { FleetBuildService } from "./builds/fleet-build-service.ts";
 import { FleetUsage } from "./builds/fleet-usage.ts";
@@ -45,31 +25,25 @@ import { SourceMetaResolver } from "./builds/source-meta-resolver.ts";
 import { TracingBuildService } from "./builds/tracing-build-service.ts";
 import { CacheExports } from "./caching/cache-exports.ts";
 import { BuildExplainer, FleetListings } from "./explain/index.ts";
-import { RegistryPusher } from "./exporting/registry-pusher.ts";
+import { cacheExportersOf, cacheImportersOf, exportersOf } from "./exporting/builtin-exporters.ts";
 import { DebugService } from "./failures/debug-service.ts";
 import { evaluateEdge } from "./failures/evaluate-edge.ts";
 import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentControl } from "./fleet/agent-control.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
-import { isCacheMountOwner } from "./fleet/cache-mount-locks.ts";
-import { CatalogLocations } from "./fleet/catalog-locations.ts";
-import { FleetDispatcher, type PlacedTask } from "./fleet/fleet-dispatcher.ts";
-import { FleetScheduler } from "./fleet/fleet-scheduler.ts";
+import type { PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { HandoverServer } from "./fleet/handover-server.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
 import { LayerHandover } from "./fleet/layer-handover.ts";
-import { isLayerOrigin, LayerOrigins } from "./fleet/layer-origins.ts";
+import { LayerOrigins } from "./fleet/layer-origins.ts";
 import { LayerUseReports } from "./fleet/layer-use-reports.ts";
-import { openCacheMounts } from "./fleet/open-cache-mounts.ts";
-import { TaskPlanner } from "./fleet/task-planner.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
-import { TracingDispatcher } from "./fleet/tracing-dispatcher.ts";
 import { createFrontDoor } from "./front-door/index.ts";
-import { GatewayFrontend } from "./gateway/gateway-frontend.ts";
+import { frontendsOf } from "./gateway/builtin-frontends.ts";
 import { FleetHistory } from "./history/index.ts";
-import { FleetMetrics } from "./metrics/fleet-metrics.ts";
-import { MeteredDispatcher } from "./metrics/metered-dispatcher.ts";
+import { listenForAgents, listenForClients } from "./listening.ts";
+import { openDispatch } from "./open-dispatch.ts";
 import { openIndex } from "./open-index.ts";
 import { FleetOps } from "./ops/fleet-ops.ts";
 import { HeldLayers } from "./ops/held-layers.ts";
@@ -77,8 +51,6 @@ import { ResolvedSources } from "./ops/resolved-sources.ts";
 import { TracingOpResolver } from "./ops/tracing-op-resolver.ts";
 import { loadProvenanceEnvironment } from "./provenance/index.ts";
 import { debuggedVertices } from "./scheduler-debug.ts";
-import { openPlanning } from "./scheduling/open-planning.ts";
-import { isStepOutcomes } from "./scheduling/step-history.ts";
 
 const defaultKeepFailedMs = 600_000;
 /** Whatever their size: clean-up takes them when room is short. */
@@ -140,7 +112,7 @@ export class Coordinator implements AsyncDisposable {
     const clock = options.clock ?? systemClock;
     const taskSessions = new TaskSessions();
     const debugs = debuggedVertices(process.env);
-    const agentLinkAddress = await listenForAgents(options, taskSessions, owned);
+    const agentLinkAddress = await listenForAgents(options.agentLink, taskSessions, logger, owned);
 
     const sessions = new SessionManager({ logger, clock });
     const registry = owned.use(new AgentRegistry({ coordinatorId: options.id, bus, logger }));
@@ -154,67 +126,16 @@ export class Coordinator implements AsyncDisposable {
     const origins = new LayerOrigins(await keyValues.open("lineage"), logger);
     const coordinators = owned.use(new LiveCoordinators(bus));
     const sessionIsLive = (id: string) => id === "" || sessions.ids.includes(id);
-    // With the only agent in this process nobody else takes a lock, and none outlives the process.
-    const lockStore = options.agentLink === undefined ? new MemoryKeyValueStore() : keyValues;
-    const cacheMounts = await openCacheMounts(
+    const rules = new RulesOfBuilds();
+    const { cacheMounts, planning, metrics, dispatcher, tasks } = await openDispatch(
       {
-        coordinatorId: options.id,
-        bus,
-        registry,
-        index: await keyValues.open("cache-mounts"),
-        locks: await lockStore.open("cache-mount-locks"),
-        clock,
-        logger,
+        ...{ coordinatorId: options.id, bus, keyValues, registry, catalog, held, origins, coordinators, clock, logger },
+        ...{ agentLinkAddress, taskSessions, rules, sessionIsLive, debugs },
+        metricsListen: options.metricsListen,
+        onlyAgentIsHere: options.agentLink === undefined,
+        onPlaced: options.onPlaced,
       },
       owned,
-    );
-    const rules = new RulesOfBuilds();
-    const planning = await openPlanning(keyValues, owned);
-    const scheduler = owned.use(
-      new FleetScheduler({ coordinatorId: options.id, registry, clock, locations: new CatalogLocations(catalog) }),
-    );
-    const metrics = new FleetMetrics({
-      agents: () => registry.agents,
-      queue: () => scheduler.queued,
-      buildsRunning: () => rules.size,
-    });
-    if (options.metricsListen !== undefined) {
-      const { address } = owned.use(await serveMetrics(options.metricsListen, metrics.registry));
-      logger.info("metrics are served", { address });
-    }
-    const planner = new TaskPlanner({
-      registry,
-      history: planning.history,
-      cacheMounts,
-      shareOf: (builds) => rules.shareOf(builds),
-      logger,
-    });
-    const dispatcher = owned.use(
-      new FleetDispatcher({
-        coordinatorId: options.id,
-        agentLinkAddress: () => agentLinkAddress,
-        bus,
-        clock,
-        logger,
-        registry,
-        catalog,
-        scheduler,
-        planner,
-        origins,
-        coordinatorLives: (id) => coordinators.unsettledMs > 0 || coordinators.ids.includes(id),
-        sessions: taskSessions,
-        cacheMounts,
-        holdLayers: (ids) => held.pin(ids),
-        sessionIsLive,
-        onFetched: (bytes) => metrics.bytesFetched(bytes),
-        onPlaced: (placed) => {
-          options.onPlaced?.(placed);
-          metrics.taskPlaced(placed.kind, placed.waitedMs);
-          const { kind, agentId, vertex } = placed;
-          if (vertex === undefined || !debugs({ ...vertex, inputs: [] })) return;
-          logger.debug("scheduler: task placed", { kind, agent: agentId, vertex: vertex.digest, name: vertex.name });
-        },
-      }),
     );
     const index = await openIndex(
       {
@@ -229,7 +150,6 @@ export class Coordinator implements AsyncDisposable {
     const registryClient = new RegistryClient({ hosts, logger });
     const images = new ImageResolver({ registry: registryClient });
     const entitlements = new Set(frontDoor.insecureEntitlements);
-    const tasks = new TracingDispatcher(new MeteredDispatcher(dispatcher, metrics));
     const resolvedSources = new ResolvedSources();
     const ops = new FleetOps({
       dispatcher: tasks,
@@ -280,17 +200,6 @@ export class Coordinator implements AsyncDisposable {
       mergeVertices: mergedVertex,
       releaseResult: (ref) => held.release(ref),
     });
-    const names = {
-      canonical: (name: string) => formatNamedReference(withDefaultTag(parseNamedReference(name))),
-      familiar: (name: string) => familiarName(parseNamedReference(name)),
-    };
-    const exporters = [
-      new ImageExporter(new RegistryPusher(registryClient)),
-      new ArchiveExporter("oci", names),
-      new ArchiveExporter("docker", names),
-      new FilesExporter("local"),
-      new FilesExporter("tar"),
-    ];
     const history = owned.use(
       await FleetHistory.open({
         coordinatorId: options.id,
@@ -301,8 +210,6 @@ export class Coordinator implements AsyncDisposable {
         logger,
       }),
     );
-    const cacheExporters = [new LocalCacheExporter(), new RegistryCacheExporter(registryClient)];
-    const cacheImporters = [new LocalCacheImporter(), new RegistryCacheImporter(registryClient)];
     const builds = new FleetBuildService({
       solver,
       onBuildEnded: (build) => metrics.buildEnded(build),
@@ -313,11 +220,11 @@ export class Coordinator implements AsyncDisposable {
       failedSteps,
       sourceMeta: new SourceMetaResolver(images, tasks, resolvedSources),
       sessions: sessionGroup,
-      exporters: new Map(exporters.map((exporter) => [exporter.type, new TracingExporter(exporter)])),
-      cacheExporters: new Map(cacheExporters.map((exporter) => [exporter.type, exporter])),
+      exporters: exportersOf(registryClient),
+      cacheExporters: cacheExportersOf(registryClient),
       cacheExports: new CacheExports({ releaseResult: (ref) => held.release(ref) }),
       cacheImports: {
-        importers: new Map(cacheImporters.map((importer) => [importer.type, importer])),
+        importers: cacheImportersOf(registryClient),
         recordLayers: (layers) => catalog.record(layers),
         held: (inner) => held.results(inner),
       },
@@ -362,66 +269,8 @@ export class Coordinator implements AsyncDisposable {
     debug.register(server);
     owned.defer(() => server.close());
     await options.beforeListening?.({ taskSessions, registry });
-    const listeners: GrpcListener[] = [];
-    for (const address of frontDoor.addresses) {
-      listeners.push(owned.use(await listenGrpc(server, address, await listenOptions(frontDoor))));
-    }
-    const addresses = listeners.map((listener) => listener.address);
+    const addresses = await listenForClients(server, frontDoor, owned);
     logger.info("coordinator started", { id: options.id, addresses, agentLink: agentLinkAddress });
     return new Coordinator(addresses, agentLinkAddress, taskSessions, registry, owned.move());
   }
-}
-
-/** What the buckets of the index hold. */
-const bucketChecks = {
-  layers: (value: Uint8Array) => isLayerInfo(decode(value)),
-  lineage: (value: Uint8Array) => isLayerOrigin(decode(value)),
-  results: (value: Uint8Array) => isLayerIds(decode(value)),
-  "cache-keys": isCacheKeyEntry,
-  "cache-mounts": (value: Uint8Array) => isCacheMountInfo(decode(value)),
-  "cache-mount-locks": (value: Uint8Array) => isCacheMountOwner(decode(value)),
-  "step-history": (value: Uint8Array) => isStepOutcomes(decode(value)),
-  agents: (value: Uint8Array) => typeof decode(value) === "number",
-};
-
-function frontendsOf(config: FrontDoorConfig, logger: Logger): ReadonlyMap<string, Frontend> {
-  const { disabledFrontends = [], frontendRepositories = [] } = config;
-  const frontends = [
-    new DockerfileFrontend(),
-    new GatewayFrontend({ llbCapabilities, logger, allowedRepositories: frontendRepositories }),
-  ];
-  const enabled = frontends.filter(({ name }) => !disabledFrontends.includes(name));
-  return new Map(enabled.map((frontend) => [frontend.name, frontend]));
-}
-
-async function listenForAgents(
-  options: CoordinatorOptions,
-  access: TaskSessions,
-  owned: AsyncDisposableStack,
-): Promise<string> {
-  const { agentLink, logger } = options;
-  if (agentLink === undefined) return "";
-  const { tls } = agentLink;
-  const server = owned.use(
-    new AgentLinkServer({ access, channels: access, logger, ...(tls === undefined ? {} : { tls }) }),
-  );
-  const port = await server.listen(agentLink.listen);
-  return agentLink.advertise ?? dialAddress(splitHostPort(agentLink.listen).host, port);
-}
-
-async function listenOptions(config: FrontDoorConfig): Promise<Parameters<typeof listenGrpc>[2]> {
-  const { tls, socketGroup } = config;
-  const read = (path: string) => readFile(path);
-  return {
-    ...(socketGroup === undefined ? {} : { socketGroup }),
-    ...(tls === undefined
-      ? {}
-      : {
-          tls: {
-            cert: await read(tls.cert),
-            key: await read(tls.key),
-            ...(tls.ca === undefined ? {} : { ca: await read(tls.ca) }),
-          },
-        }),
-  };
 }
