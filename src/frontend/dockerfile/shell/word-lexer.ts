@@ -84,7 +84,7 @@ class LexerRun {
       const { result, words } = this.#until(undefined, this.#rawEscapes);
       return { result, words, matched: this.#matched, unmatched: this.#unmatched };
     } catch (error) {
-      throw BuildError.from(error).wrap(`failed to process ${quote(this.#source)}`);
+      throw BuildError.from(error).wrap(`failed to process ${quote(shownStart(this.#source))}`);
     }
   }
 
@@ -325,6 +325,11 @@ class LexerRun {
     this.#budget.left -= length;
     if (this.#budget.left < 0) throw syntaxError(`variables expand to more than ${maxExpansion >> 20} MiB`);
   }
+}
+
+/** Messages travel in trailers: of a long word the start is shown, so that what is wrong with it is not cut off. */
+function shownStart(word: string): string {
+  return word.length <= 2000 ? word : `${word.slice(0, 2000).toWellFormed()}…`;
 }
 
 function isQuote(char: string): boolean {
