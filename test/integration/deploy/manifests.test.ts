@@ -27,6 +27,7 @@ const runs = (command: string, ...args: readonly string[]) =>
     () => false,
   );
 const noYaml = (await runs("python3", "-c", "import yaml")) ? false : "no python3-yaml";
+const noTerraform = (await runs("terraform", "version")) ? false : "no terraform";
 const noSystemd = (await runs("systemd-analyze", "--version")) ? false : "no systemd-analyze";
 
 /** Command lines of ours somewhere in a document: every flag must be one of the command. */
@@ -149,5 +150,29 @@ describe("deploy/systemd", () => {
     } finally {
       rmSync(copy, { recursive: true });
     }
+  });
+});
+
+describe("deploy/aws/terraform", () => {
+  const directory = join(deploy, "aws/terraform");
+  const module = readFileSync(join(directory, "main.tf"), "utf8");
+
+  it("is Terraform's language, as terraform writes it", { skip: noTerraform }, async () => {
+    await promisify(execFile)("terraform", [`-chdir=${directory}`, "fmt", "-check", "-diff"]);
+  });
+
+  it("starts agents with flags they have, and time to leave", async () => {
+    const [, given = ""] = /templatefile\([^{]*\{path\.module\}[^{]*\{([^}]*)\}/.exec(module) ?? [];
+    const names = [...given.matchAll(/^\s*(\w+)\s*=/gm)].map(([, name]) => name);
+    const script = readFileSync(join(directory, "user-data.sh"), "utf8");
+    assert.deepEqual(
+      [...new Set([...script.matchAll(/\$\{(\w+)\}/g)].map(([, name]) => name))].toSorted(),
+      names.toSorted(),
+    );
+    const rendered = script.replaceAll(/\$\{\w+\}/g, "1");
+    execFileSync("sh", ["-n"], { input: rendered });
+    await checkFlags("agent", /^BUILDFLEET_OPTS=.*$/m.exec(rendered)?.[0] ?? "");
+    // The hook outlasts the drain.
+    assert.match(module, /heartbeat_timeout\s+= local\.drain_seconds \+ 60/);
   });
 });
