@@ -27,6 +27,10 @@ export function excuse(report: BuildReport, disturbances: readonly Disturbance[]
     return "its coordinator was killed";
   }
   if (sending && /agent \w+ was lost/.test(error)) return "the agent was lost that sent to its client";
+  // 5xx and broken connections are tried again; a registry that is not there is an error at once, as with BuildKit.
+  if (during.some(({ fault }) => fault === "restart registry") && /connection refused/.test(error)) {
+    return "the registry was not there";
+  }
   if (during.some(({ fault }) => fault === "full disk") && /No space left|ENOSPC|no space/i.test(`${error}\n${log}`)) {
     return "a step saw that its disk was full";
   }

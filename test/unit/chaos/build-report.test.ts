@@ -34,6 +34,14 @@ describe("excuse()", () => {
     assert.equal(excuse(failed, [full]), undefined);
   });
 
+  it("is there for one that found no registry, while there was none", () => {
+    const report = { ...failed, error: "Head ...: dial tcp 10.0.0.1:5000: connect: connection refused" };
+    const restart = { fault: "restart registry", victim: "registry", from: 150, to: 160 };
+    assert.ok(excuse(report, [restart]));
+    assert.equal(excuse(report, []), undefined);
+    assert.equal(excuse(failed, [restart]), undefined);
+  });
+
   it("is never there for a build that hangs", () => {
     assert.equal(excuse({ ...failed, hung: true }, [killed]), undefined);
   });
