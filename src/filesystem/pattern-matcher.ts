@@ -1,3 +1,4 @@
+import { RE2JS } from "re2js";
 import { BadPatternError, goMatch } from "./go-match.ts";
 import { cleanPath } from "./go-path.ts";
 
@@ -77,11 +78,19 @@ function matchesParent(pattern: PathPattern, path: string): boolean {
 
 type PatternKind = "exact" | "prefix" | "suffix" | "regexp";
 
+interface CompiledPattern {
+  readonly kind: PatternKind;
+  readonly regexp?: { test(text: string): boolean };
+}
+
+/** JavaScript's expressions backtrack: each further wildcard may take as long as the text has characters. */
+const maxBacktrackingWildcards = 2;
+
 /** One pattern, cleaned and without its `!`. */
 export class PathPattern {
   readonly text: string;
   readonly exception: boolean;
-  #compiled: { readonly kind: PatternKind; readonly regexp?: RegExp } | undefined;
+  #compiled: CompiledPattern | undefined;
 
   constructor(text: string, exception: boolean) {
     this.text = text;
@@ -115,7 +124,7 @@ export class PathPattern {
 const regexpSpecial = new Set([".", "+", "(", ")", "|", "{", "}", "$"]);
 
 /** Same steps as moby's translation, whose choice of kind decides results (`a**` is a prefix, not a glob). */
-function compile(pattern: string): { readonly kind: PatternKind; readonly regexp?: RegExp } {
+function compile(pattern: string): CompiledPattern {
   const chars = [...pattern];
   let kind: PatternKind = "exact";
   let source = "^";
@@ -176,10 +185,18 @@ function compile(pattern: string): { readonly kind: PatternKind; readonly regexp
   }
   if (kind !== "regexp") return { kind };
   try {
-    return { kind, regexp: new RegExp(`${source}$`, "u") };
+    const regexp = new RegExp(`${source}$`, "u");
+    const wildcards = pattern.split(/\*+/).length - 1;
+    return { kind, regexp: wildcards <= maxBacktrackingWildcards ? regexp : linear(`${source}$`) };
   } catch {
     throw new BadPatternError();
   }
+}
+
+/** Slower for most texts, and in time linear to all. */
+function linear(source: string): { test(text: string): boolean } {
+  const compiled = RE2JS.compile(source);
+  return { test: (text) => compiled.matcher(text).find() };
 }
 
 /** RE2 takes a backslash before ASCII punctuation, and a few letters, which then have their RE2 meaning. */

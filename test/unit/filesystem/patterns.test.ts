@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import fc from "fast-check";
 import { BadPatternError, compilePatterns, goMatch, PatternMatcher } from "../../../src/filesystem/index.ts";
 
 describe("goMatch()", () => {
@@ -49,6 +50,36 @@ describe("PatternMatcher", () => {
       assert.equal(new PatternMatcher(patterns).matches(path), expected);
     });
   }
+
+  it("takes no longer the more wildcards there are", () => {
+    const path = `dir/${"a".repeat(4000)}`;
+    for (const pattern of [`dir/${"*a".repeat(50)}b`, `${"**/*a".repeat(20)}b`, `${"**/".repeat(50)}b`]) {
+      assert.equal(new PatternMatcher([pattern]).matches(path), false, pattern);
+    }
+    assert.equal(new PatternMatcher([`dir/${"*a".repeat(50)}`]).matches(path), true);
+  });
+
+  it("gives the same answer for few wildcards and many", () => {
+    const word = (letters: readonly string[]) =>
+      fc.array(fc.constantFrom(...letters), { minLength: 1, maxLength: 8 }).map((parts) => parts.join(""));
+    fc.assert(
+      fc.property(word(["a", "b", "*", "?"]), word(["a", "b"]), (pattern, path) => {
+        // Stars side by side mean something else.
+        fc.pre(!pattern.includes("**"));
+        // Where each prefix of the pattern can end in the path.
+        let ends = new Set([0]);
+        for (const ch of pattern) {
+          const next = new Set<number>();
+          for (const end of ends) {
+            if (ch === "*") for (let at = end; at <= path.length; at++) next.add(at);
+            else if (end < path.length && (ch === "?" || ch === path[end])) next.add(end + 1);
+          }
+          ends = next;
+        }
+        assert.equal(new PatternMatcher([pattern]).matches(path), ends.has(path.length));
+      }),
+    );
+  });
 
   it("gives the same answer with the parent's result as without", () => {
     const matcher = new PatternMatcher(["a", "!a/b", "a/b/*.x"]);
