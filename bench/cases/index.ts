@@ -4,6 +4,7 @@ import { dispatchLatency } from "../micro/dispatch.ts";
 import { fileSync } from "../micro/file-sync.ts";
 import { layerPack } from "../micro/layer-pack.ts";
 import { solverLoop } from "../micro/solver-loop.ts";
+import { wireCompression } from "../micro/wire-compression.ts";
 import type { BenchCase } from "./bench-case.ts";
 import { cacheExport, cacheExportLarge, cacheImportHit } from "./cache-export.ts";
 import { cachedGraph } from "./cached-graph.ts";
@@ -14,6 +15,7 @@ import { exportGzip } from "./export-gzip.ts";
 import { parallelStages } from "./parallel-stages.ts";
 import { pullUnpack } from "./pull-unpack.ts";
 import { serialRun } from "./serial-run.ts";
+import { swarm } from "./swarm.ts";
 
 export type { BenchCase } from "./bench-case.ts";
 
@@ -37,4 +39,6 @@ export const cases: readonly BenchCase[] = [
   fileSync,
   layerPack,
   blobTransfer,
+  wireCompression,
+  swarm,
 ];

@@ -3,12 +3,16 @@ import { createReadStream } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { LocalContentStore } from "../../src/content/index.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
-import { BlobServer, TransferTokens } from "../../src/transfer/index.ts";
+import { BlobServer, SwarmServer, TransferTokens } from "../../src/transfer/index.ts";
+import { weighBuffersWithHeap } from "../../src/util/process/index.ts";
 import { blobServerKey } from "./blob-server-key.ts";
 
 const [directory = "", file = ""] = process.argv.slice(2);
+weighBuffersWithHeap();
+const content = await LocalContentStore.open(directory);
 const server = new BlobServer({
-  content: await LocalContentStore.open(directory),
+  content,
+  swarm: new SwarmServer({ content, received: () => undefined }),
   packLayer: async () => {
     throw new Error("no layers here");
   },

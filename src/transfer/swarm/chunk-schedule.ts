@@ -3,7 +3,7 @@ import type { ChunkSet } from "./chunk-set.ts";
 /** Chunks beyond the first missing one that may be asked for: who unpacks reads in order, and what lies far ahead must wait on disk. */
 const windowChunks = 48;
 /** Reads from one peer at a time: enough to keep its link busy, few enough to leave chunks for others. */
-const readsPerPeer = 3;
+const readsPerPeer = 4;
 /** Chunks a holder may have given before they are read: then no read waits for its answer. */
 const givenAhead = 8;
 
