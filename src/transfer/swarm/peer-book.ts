@@ -19,24 +19,28 @@ interface PeerRecord {
 /** What an agent has seen of the others, over all blobs: how fast they are, how busy with its own reads, whether they fail. */
 export class PeerBook {
   readonly #now: () => number;
+  readonly #random: () => number;
   readonly #zone: string | undefined;
   readonly #peers = new LruMap<string, PeerRecord>(rememberedPeers);
 
-  constructor(zone: string | undefined, now: () => number) {
+  /** @param random above 0, below 1 */
+  constructor(zone: string | undefined, now: () => number, random: () => number = Math.random) {
     this.#zone = zone;
     this.#now = now;
+    this.#random = random;
   }
 
   /**
-   * The peers to ask, best first: near, fast, and with few reads of ours; equals in random order. Those that failed of late are
-   * left out unless there are no others.
+   * The peers in the order to ask them. Each may come first, with a chance that grows with its nearness and speed and falls with
+   * the reads of ours under way there: if all agents asked the best, it would be that no more. Those that failed of late are left
+   * out unless there are no others.
    */
   ranked(urls: Iterable<string>): string[] {
     const all = [...urls];
     const sound = all.filter((url) => this.#peer(url).avoidUntil <= this.#now());
     return (sound.length > 0 ? sound : all)
-      .map((url) => ({ url, score: this.#score(this.#peer(url)) * (1 + Math.random() / 10) }))
-      .sort((a, b) => b.score - a.score)
+      .map((url) => ({ url, draw: -Math.log(this.#random()) / this.#score(this.#peer(url)) }))
+      .sort((a, b) => a.draw - b.draw)
       .map(({ url }) => url);
   }
 

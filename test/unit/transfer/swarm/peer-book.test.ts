@@ -4,7 +4,11 @@ import { PeerBook } from "../../../../src/transfer/swarm/peer-book.ts";
 
 describe("PeerBook", () => {
   it("prefers the fast, the near and those with few reads", () => {
-    const book = new PeerBook("here", () => 0);
+    const book = new PeerBook(
+      "here",
+      () => 0,
+      () => 0.5,
+    );
     book.succeeded("fast", 1000, 1);
     book.succeeded("slow", 100, 1);
     assert.deepEqual(book.ranked(["slow", "fast"]), ["fast", "slow"]);
@@ -18,6 +22,15 @@ describe("PeerBook", () => {
     book.end("near");
     book.end("near");
     assert.equal(book.ranked(["slow", "new", "fast"])[0], "new");
+  });
+
+  it("asks the slow as well, by as much less as they are slower", () => {
+    const book = new PeerBook(undefined, () => 0);
+    book.succeeded("fast", 300, 1);
+    book.succeeded("slow", 100, 1);
+    let slow = 0;
+    for (let draw = 0; draw < 4000; draw++) if (book.ranked(["fast", "slow"])[0] === "slow") slow++;
+    assert.ok(slow > 700 && slow < 1300, `${slow} of 4000, in place of 1000`);
   });
 
   it("leaves those alone that failed, longer each time, unless there are no others", () => {
