@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { Buildx, CliProcess, Sandbox, type SandboxHead, waitFor } from "../../helpers/sandbox/index.ts";
 
 const noBuildx = await Buildx.missing();
+const noBuildctl = spawnSync("buildctl", ["--version"]).error !== undefined && "buildctl is not on the PATH";
 
 describe("a coordinator that dies", () => {
   let sandbox: Sandbox;
@@ -125,7 +127,7 @@ describe("a coordinator that dies", () => {
     assert.doesNotMatch(stderr, /connecting again/);
   });
 
-  it("is a prompt and plain error for buildctl", async () => {
+  it("is a prompt and plain error for buildctl", { skip: noBuildctl }, async () => {
     const context = await slowContext();
     const build = new CliProcess(
       [
