@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { BuildHistoryEventType, type BuildHistoryRecord, type StatusResponse } from "../api/gen/control.ts";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
@@ -68,7 +67,7 @@ async function knownBuilds(control: ControlClient, ref: string, signal: AbortSig
     if (record === undefined || builds.has(record.Ref)) continue;
     builds.set(record.Ref, { record, running: type === BuildHistoryEventType.STARTED });
   }
-  return [...builds.values()].sort((a, b) => createdAt(b) - createdAt(a));
+  return [...builds.values()].sort((a, b) => milliseconds(b.record) - milliseconds(a.record));
 }
 
 async function recordOf(
@@ -77,11 +76,12 @@ async function recordOf(
   signal: AbortSignal,
 ): Promise<BuildHistoryRecord> {
   const limit = AbortSignal.timeout(recordWaitMs);
-  const { Ref, CreatedAt } = started;
+  const { Ref } = started;
   try {
     for await (const { type, record } of control.history({ Ref }, AbortSignal.any([signal, limit]))) {
-      const complete = type === BuildHistoryEventType.COMPLETE && isDeepStrictEqual(record?.CreatedAt, CreatedAt);
-      if (complete && record !== undefined) return record;
+      if (record === undefined || type !== BuildHistoryEventType.COMPLETE) continue;
+      // Not that of an earlier request under the same ref; that of a later one when the build was begun again meanwhile.
+      if (milliseconds(record) >= milliseconds(started)) return record;
     }
   } catch (error) {
     if (!limit.aborted) throw error;
@@ -89,6 +89,6 @@ async function recordOf(
   throw new BuildError(Code.Unavailable, `build ${Ref} has ended and left no record`);
 }
 
-function createdAt({ record: { CreatedAt } }: KnownBuild): number {
+function milliseconds({ CreatedAt }: BuildHistoryRecord): number {
   return Number(CreatedAt?.seconds ?? 0n) * 1000 + (CreatedAt?.nanos ?? 0) / 1e6;
 }
