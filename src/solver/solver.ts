@@ -9,6 +9,7 @@ import type { SessionGroup } from "../core/seams/session-caller.ts";
 import { currentCompatibilityVersion } from "../core/values/compatibility-version.ts";
 import { type Digest, sha256 } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
+import { inputsFirst } from "../util/inputs-first.ts";
 import type { CacheManager } from "./cache-manager.ts";
 import type { CachedResult } from "./cached-result.ts";
 import { type BuildOptions, buildFailure, type Job } from "./job.ts";
@@ -293,19 +294,6 @@ function loadedState<T>(loaded: ReadonlyMap<Vertex, VertexState<T>>, vertex: Ver
   return state;
 }
 
-/** Every vertex once, inputs before those who use them. Not recursive: chains may be long. */
-function* eachVertex(root: Vertex): Generator<Vertex> {
-  const seen = new Set<Vertex>();
-  const open: { readonly vertex: Vertex; readonly ready: boolean }[] = [{ vertex: root, ready: false }];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const { vertex, ready } = next;
-    if (ready) {
-      yield vertex;
-      continue;
-    }
-    if (seen.has(vertex)) continue;
-    seen.add(vertex);
-    open.push({ vertex, ready: true });
-    for (const input of [...vertex.inputs].reverse()) open.push({ vertex: input.vertex, ready: false });
-  }
+function eachVertex(root: Vertex): Generator<Vertex> {
+  return inputsFirst(root, ({ inputs }) => inputs.map(({ vertex }) => vertex));
 }

@@ -2,6 +2,7 @@ import { type Definition, Op } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import { type Digest, sha256 } from "../../core/values/digest.ts";
+import { inputsFirst } from "../../util/inputs-first.ts";
 import { opJson } from "./op-json.ts";
 
 export interface BuildStep {
@@ -34,7 +35,7 @@ export class BuildSteps {
       ops.set(last, Op.decode(bytes));
     }
     this.#ops = ops;
-    this.#order = last === undefined ? [] : inputsFirst(ops, last);
+    this.#order = last === undefined ? [] : [...inputsFirst(last, (digest) => inputDigests(ops, digest))];
     this.#ids = new Map(this.#order.map((digest, index) => [digest, `step${index}`]));
   }
 
@@ -69,28 +70,12 @@ function withoutSession(op: Op): Op {
   return { ...op, op: { $case: "source", value: { ...value, attrs } } };
 }
 
-/** Depth first; not recursive: chains may be long. */
-function inputsFirst(ops: ReadonlyMap<string, Op>, root: Digest): readonly Digest[] {
-  const order: Digest[] = [];
-  const seen = new Set<string>();
-  const open = [{ digest: root, ready: false }];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    if (next.ready) {
-      order.push(next.digest);
-      continue;
-    }
-    if (seen.has(next.digest)) continue;
-    seen.add(next.digest);
-    open.push({ digest: next.digest, ready: true });
-    for (const { digest } of opOf(ops, next.digest).inputs.toReversed()) {
-      open.push({ digest: digest as Digest, ready: false });
-    }
-  }
-  return order;
-}
-
 function opOf(ops: ReadonlyMap<string, Op>, digest: string): Op {
   const op = ops.get(digest);
   if (op === undefined) throw new BuildError(Code.Unknown, `failed to find input ${digest}`);
   return op;
+}
+
+function inputDigests(ops: ReadonlyMap<string, Op>, digest: Digest): readonly Digest[] {
+  return opOf(ops, digest).inputs.map((input) => input.digest as Digest);
 }

@@ -1,5 +1,6 @@
 import type { Vertex } from "../../core/seams/op.ts";
 import type { LlbPayload, LlbVertex } from "../../llb/definition/index.ts";
+import { inputsFirst } from "../../util/inputs-first.ts";
 import { reducedVertex } from "./reduced-vertex.ts";
 import type { StepHistory } from "./step-history.ts";
 import { upwardRanks } from "./upward-rank.ts";
@@ -18,7 +19,7 @@ export class VertexRanks {
 
   /** Ranks the graph that ends in `root`. */
   note(root: LlbVertex): void {
-    const vertices = inputsFirst(root);
+    const vertices = [...inputsFirst(root, ({ inputs }) => inputs.map(({ vertex }) => vertex))];
     const ranks = upwardRanks(
       vertices.map(({ digest, inputs, payload }) => ({
         id: digest,
@@ -38,20 +39,4 @@ export class VertexRanks {
     const key = reducedVertex(op, platform);
     return key === undefined ? otherSeconds : this.#history.estimate(key).expectedSeconds;
   }
-}
-
-/** Every vertex once. Not recursive: chains may be long. */
-function inputsFirst(root: LlbVertex): LlbVertex[] {
-  const ordered: LlbVertex[] = [];
-  const seen = new Set<LlbVertex>();
-  const open: { readonly vertex: LlbVertex; readonly ready: boolean }[] = [{ vertex: root, ready: false }];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const { vertex, ready } = next;
-    if (ready) ordered.push(vertex);
-    else if (!seen.has(vertex)) {
-      seen.add(vertex);
-      open.push({ vertex, ready: true }, ...vertex.inputs.map((input) => ({ vertex: input.vertex, ready: false })));
-    }
-  }
-  return ordered;
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { Definition, Op, type OpMetadata } from "../../api/gen/ops.ts";
 import { type Digest, sha256 } from "../../core/values/digest.ts";
 import { hostPlatform, type Platform } from "../../core/values/platform.ts";
+import { inputsFirst } from "../../util/inputs-first.ts";
 import { SourceMapCollector } from "./source-map.ts";
 import type { State } from "./state.ts";
 import { MarshalContext, type Vertex } from "./vertex.ts";
@@ -26,7 +27,7 @@ export function marshalState(state: State, options: MarshalOptions = {}): Defini
   const def: Uint8Array[] = [];
   const metadata = new Map<Digest, OpMetadata>();
   const sources = new SourceMapCollector();
-  for (const vertex of inputsFirst(root)) {
+  for (const vertex of inputsFirst(root, inputsOf)) {
     const marshalled = context.marshal(vertex);
     const known = metadata.get(marshalled.digest);
     metadata.set(marshalled.digest, mergeMetadata(known, marshalled.metadata));
@@ -44,23 +45,8 @@ export function marshalState(state: State, options: MarshalOptions = {}): Defini
   };
 }
 
-/** Every vertex once, after its inputs. Not recursive: chains may be long. */
-function* inputsFirst(root: Vertex): Generator<Vertex> {
-  const entered = new Set<Vertex>();
-  const left = new Set<Vertex>();
-  const open = [root];
-  for (let vertex = open.at(-1); vertex !== undefined; vertex = open.at(-1)) {
-    if (!entered.has(vertex)) {
-      entered.add(vertex);
-      const inputs = vertex.inputs().flatMap((output) => output.vertex() ?? []);
-      open.push(...inputs.filter((input) => !entered.has(input)).reverse());
-      continue;
-    }
-    open.pop();
-    if (left.has(vertex)) continue;
-    left.add(vertex);
-    yield vertex;
-  }
+function inputsOf(vertex: Vertex): readonly Vertex[] {
+  return vertex.inputs().flatMap((output) => output.vertex() ?? []);
 }
 
 /** The pointer op asks for the capabilities which the definition as a whole needs. */
