@@ -10,6 +10,8 @@ export const subjects = {
   rollCall: "bf.rollcall",
   /** Request: Task → TaskOfferReply. */
   agentTasks: (agentId: string) => `bf.agent.${agentId}.tasks`,
+  /** An agent that no coordinator may use any more: AgentEviction. */
+  agentsEvicted: "bf.agents.evicted",
   /** Publish: TaskCancel. */
   agentCancel: (agentId: string) => `bf.agent.${agentId}.cancel`,
   /** Request: AgentControlRequest. */

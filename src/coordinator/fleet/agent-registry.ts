@@ -2,7 +2,7 @@ import { subjects } from "../../bus/index.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
-import type { CoordinatorBeat } from "../../core/values/agent-control.ts";
+import type { AgentEviction, CoordinatorBeat } from "../../core/values/agent-control.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
@@ -32,17 +32,21 @@ export class AgentRegistry implements Disposable {
   readonly #options: AgentRegistryOptions;
   readonly #agents = new Map<string, { readonly record: AgentRecord; silentChecks: number }>();
   readonly #listeners = new Set<FleetListener>();
-  readonly #subscription: Disposable;
+  /** Agents that are not heard any more, and the epoch in which they are not. */
+  readonly #evicted = new Map<string, string>();
+  readonly #subscriptions: readonly Disposable[];
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: AgentRegistryOptions) {
     this.#options = options;
-    this.#subscription = options.bus.subscribe(subjects.allAgentHeartbeats, (message) => {
-      this.#hear(decode<AgentRecord>(message.data));
-    });
+    const { bus } = options;
+    this.#subscriptions = [
+      bus.subscribe(subjects.allAgentHeartbeats, ({ data }) => this.#hear(decode<AgentRecord>(data))),
+      bus.subscribe(subjects.agentsEvicted, ({ data }) => this.#evicts(decode<AgentEviction>(data))),
+    ];
     this.#timer = setInterval(() => this.#tick(), checkIntervalMs);
     this.#beat();
-    options.bus.publish(subjects.rollCall, encode({ id: options.coordinatorId }));
+    bus.publish(subjects.rollCall, encode({ id: options.coordinatorId }));
   }
 
   /** Agents alive now, in order of id. */
@@ -62,6 +66,11 @@ export class AgentRegistry implements Disposable {
     await withSignal(heard.promise, signal);
   }
 
+  /** Takes an agent out of the fleet, for all coordinators, until its process starts anew. What runs there is lost. */
+  evict({ id, epoch }: AgentRecord, reason: string): void {
+    this.#options.bus.publish(subjects.agentsEvicted, encode({ agentId: id, epoch, reason } satisfies AgentEviction));
+  }
+
   listen(listener: FleetListener): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
@@ -70,10 +79,17 @@ export class AgentRegistry implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#beat(true);
-    this.#subscription[Symbol.dispose]();
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+  }
+
+  #evicts({ agentId, epoch, reason }: AgentEviction): void {
+    this.#evicted.set(agentId, epoch);
+    if (this.#agents.get(agentId)?.record.epoch === epoch) this.#lose(agentId, `evicted: ${reason}`);
   }
 
   #hear(record: AgentRecord): void {
+    if (this.#evicted.get(record.id) === record.epoch) return;
+    this.#evicted.delete(record.id);
     const before = this.#agents.get(record.id)?.record;
     if (record.leaving === true) {
       if (before !== undefined) this.#lose(record.id, "left the fleet");

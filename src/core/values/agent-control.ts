@@ -9,6 +9,13 @@ export interface CoordinatorBeat {
   readonly leaving?: boolean;
 }
 
+/** An agent is out of the fleet, until its process starts anew. */
+export interface AgentEviction {
+  readonly agentId: string;
+  readonly epoch: string;
+  readonly reason: string;
+}
+
 /**
  * What an agent asks each coordinator before it removes layers; answered with the ids that running builds hold. The others
  * count as gone from that agent until `LayersDropped` says more, at most for `releaseTermMs`.
