@@ -30,6 +30,8 @@ export interface BlobServerOptions {
   readonly swarm?: SwarmServer;
   /** HTTPS, for peers with a certificate of its CA only; default plain HTTP. */
   readonly tls?: MutualTls;
+  /** Told of bytes that were sent, once for each answer. */
+  readonly onSent?: (bytes: number) => void;
   readonly logger: Logger;
 }
 
@@ -81,7 +83,12 @@ export class BlobServer implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const abort = new AbortController();
-    response.on("close", () => abort.abort(new BuildError(Code.Canceled, "peer closed the connection")));
+    const { socket } = request;
+    const before = socket.bytesWritten;
+    response.on("close", () => {
+      this.#options.onSent?.(socket.bytesWritten - before);
+      abort.abort(new BuildError(Code.Canceled, "peer closed the connection"));
+    });
     const parent = request.headers["traceparent"];
     try {
       // Only what is asked on behalf of a task is a span: swarms talk all the time.

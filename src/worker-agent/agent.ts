@@ -29,8 +29,10 @@ import {
   BlobServer,
   BlobSwarm,
   HttpBlobTransport,
+  MeteredBlobTransport,
   SwarmServer,
   TracingBlobTransport,
+  TransferMeter,
   type TransferTokens,
 } from "../transfer/index.ts";
 import { dialAddress } from "../util/host-port.ts";
@@ -54,6 +56,7 @@ import { isLayerUse, LayerUses } from "./inventory/layer-uses.ts";
 import { NotingSnapshotter } from "./inventory/noting-snapshotter.ts";
 import { ReleasePoll } from "./inventory/release-poll.ts";
 import { LayerManager } from "./layers/layer-manager.ts";
+import { MeteredOriginReader } from "./layers/metered-origin-reader.ts";
 import { CacheMountCopier } from "./ops/cache-mount-copier.ts";
 import { ChecksumRunner } from "./ops/checksum-op.ts";
 import { DiffOp } from "./ops/diff-op.ts";
@@ -183,7 +186,11 @@ export class Agent implements AsyncDisposable {
     });
     const hosts = owned.use(new RegistryHosts(config.registries));
     const registry = new RegistryClient({ hosts, logger });
-    const transport = owned.use(new HttpBlobTransport(tokens, tls));
+    const monotonic = () => performance.now();
+    const received = new TransferMeter(monotonic);
+    const fromOrigins = new TransferMeter(monotonic);
+    let sentBytes = 0;
+    const transport = new MeteredBlobTransport(owned.use(new HttpBlobTransport(tokens, tls)), received);
     const copier = owned.use(
       new CacheMountCopier({ transport, onMissing: ({ agentId, entryId }) => mountsGone(agentId, [entryId]) }),
     );
@@ -235,7 +242,7 @@ export class Agent implements AsyncDisposable {
       codec: packer,
       transport: new TracingBlobTransport(transport),
       swarm,
-      origins: new RemoteOriginReader({ registry }),
+      origins: new MeteredOriginReader(new RemoteOriginReader({ registry }), fromOrigins),
       packs,
       onStored: (info) => inventory.note(info),
       onMissing: (holder, layer) =>
@@ -297,6 +304,9 @@ export class Agent implements AsyncDisposable {
         readCacheMount: (entryId, signal) => lendCacheMount(cacheMounts, copier, entryId, signal),
         swarm: new SwarmServer({ content, received: (digest) => swarm.received(digest), ...zone }),
         ...(tls === undefined ? {} : { tls }),
+        onSent: (bytes) => {
+          sentBytes += bytes;
+        },
       }),
     );
     const port = await blobServer.listen(options.blobListen.host, options.blobListen.port);
@@ -346,6 +356,10 @@ export class Agent implements AsyncDisposable {
       draining: tasks.draining,
       running: tasks.running,
       version,
+      transfers: {
+        ...{ receivedBytes: received.totalBytes, sentBytes, originBytes: fromOrigins.totalBytes },
+        ...(received.bytesPerSecond === undefined ? {} : { bytesPerSecond: received.bytesPerSecond }),
+      },
     });
     const heartbeat: Heartbeat = owned.use(new Heartbeat(bus, record, () => tasks.checkCoordinators()));
     const departure = new Departure({

@@ -1,13 +1,12 @@
 import net from "node:net";
 import type { Command } from "commander";
 import { type AgentConfig, type AgentFlags, resolveAgent } from "../../config/index.ts";
-import { sleep } from "../../util/abort.ts";
 import type { StartedAgent } from "../../worker-agent/start-agent.ts";
 import type { CliContext } from "../context.ts";
 import { addDaemonOptions, addFleetTlsOptions, addNatsOptions, addWorkerOptions } from "./daemon-options.ts";
 import { runDaemon } from "./run-daemon.ts";
+import { untilIdle } from "./until-idle.ts";
 
-const idleCheckMs = 1000;
 const reachTimeoutMs = 3000;
 
 /** `buildfleet agent` */
@@ -47,19 +46,10 @@ export function defineAgentCommand(command: Command, { signal, stderr }: CliCont
       start: startAgent,
       describe: ({ id, blobUrl }) => ({ id, blobUrl }),
       drain: (agent) => agent.drain(drainTimeoutMs),
-      ...(idleExitMs === undefined ? {} : { finished: (agent, stop) => idle(agent, idleExitMs, stop) }),
+      ...(idleExitMs === undefined ? {} : { finished: (agent, stop) => untilIdle(agent, idleExitMs, stop) }),
       signal,
     });
   });
-}
-
-/** Resolves once nothing has run for so long. */
-async function idle(agent: { readonly running: number }, idleMs: number, signal: AbortSignal): Promise<void> {
-  for (let since = Date.now(); Date.now() - since < idleMs; ) {
-    if (agent.running > 0) since = Date.now();
-    await sleep(Math.min(idleCheckMs, idleMs), signal).catch(() => {});
-    if (signal.aborted) return;
-  }
 }
 
 async function reachable(address: string): Promise<boolean> {

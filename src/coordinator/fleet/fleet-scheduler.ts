@@ -42,8 +42,10 @@ export interface QueuedWork {
 /** No agent at all for this long: the build fails rather than wait for ever. */
 const noAgentTimeoutMs = 60_000;
 const checkIntervalMs = 1000;
-/** Assumed until measured. Bytes per second. */
-const bandwidth = 200e6;
+/** Of agents that have not measured theirs. Bytes per second. */
+const assumedBandwidth = 200e6;
+/** Slower ones only seem to be. */
+const leastBandwidth = 1e5;
 
 interface Waiting {
   readonly task: WaitingTask;
@@ -158,6 +160,8 @@ export class FleetScheduler implements Disposable {
     const foreign = Object.entries(agent.occupied)
       .filter(([coordinator]) => coordinator !== this.#options.coordinatorId)
       .reduce((sum, [, resources]) => add(sum, resources), noResources);
+    const measured = agent.transfers?.bytesPerSecond ?? assumedBandwidth;
+    const bandwidth = Math.max(measured, leastBandwidth);
     this.#scheduler.agentHeard({ id: agent.id, capacity: agent.capacity, foreign, bandwidth });
     this.#met.clear();
     this.#decideSoon();

@@ -129,9 +129,41 @@ export class FleetMetrics {
       "Memory that running steps are expected to use.",
       (agent) => occupied(agent).memoryBytes,
     );
+    this.#transferGauges(agents);
     this.#gauge("buildfleet_agent_tasks", "Tasks that an agent runs, for all coordinators.", ["agent"], (set) => {
       for (const { id, running } of agents()) set({ agent: id }, running.length);
     });
+  }
+
+  /** Told in heartbeats; they count from the start of the agent. */
+  #transferGauges(agents: FleetMetricsSources["agents"]): void {
+    const each = (
+      name: string,
+      help: string,
+      value: (transfers: NonNullable<AgentRecord["transfers"]>) => number | undefined,
+    ) =>
+      this.#gauge(name, help, ["agent"], (set) => {
+        for (const { id, transfers } of agents()) {
+          const known = transfers && value(transfers);
+          if (known !== undefined) set({ agent: id }, known);
+        }
+      });
+    each(
+      "buildfleet_agent_received_bytes",
+      "Bytes from other agents since it started.",
+      ({ receivedBytes }) => receivedBytes,
+    );
+    each("buildfleet_agent_sent_bytes", "Bytes to other agents since it started.", ({ sentBytes }) => sentBytes);
+    each(
+      "buildfleet_agent_origin_bytes",
+      "Bytes of layers from registries and clients since it started.",
+      ({ originBytes }) => originBytes,
+    );
+    each(
+      "buildfleet_agent_receive_bytes_per_second",
+      "How fast layers come from other agents, which placement goes by.",
+      ({ bytesPerSecond }) => bytesPerSecond,
+    );
   }
 
   #gauge<Label extends string>(

@@ -26,6 +26,20 @@ export interface AgentRecord {
   /** Ids of tasks running now. */
   readonly running: readonly string[];
   readonly version: string;
+  /** Absent with agents that do not measure. */
+  readonly transfers?: AgentTransfers;
+}
+
+/** Bytes that an agent has moved since it started, as they were on the wire. */
+export interface AgentTransfers {
+  /** From other agents. */
+  readonly receivedBytes: number;
+  /** To other agents. */
+  readonly sentBytes: number;
+  /** Layers from registries and client sessions. */
+  readonly originBytes: number;
+  /** How fast layers come from other agents; absent until enough did. */
+  readonly bytesPerSecond?: number;
 }
 
 /** Answer to a task offer. */

@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly root?: string;
   /** `1s`; default as the daemon's. */
   readonly drainTimeout?: string;
+  /** `1s`; default never. */
+  readonly idleExit?: string;
 }
 
 export interface SandboxOptions {
@@ -51,6 +53,8 @@ export interface SandboxOptions {
   readonly keepFailed?: string;
   /** Rules of automatic clean-up, as `[[worker.oci.gcpolicy]]` tables; default: agents keep all. */
   readonly gcPolicy?: string;
+  /** Coordinators serve figures. */
+  readonly metrics?: boolean;
   /** For all daemons; of the test's own environment they have only the PATH. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -308,6 +312,7 @@ export class Sandbox implements AsyncDisposable {
     const frontDoor = [
       ...["--config", this.#configFile, "--root", join(this.root, name), "--addr", address],
       ...(keepFailed === undefined ? [] : ["--keep-failed", keepFailed]),
+      ...(this.#options.metrics ? ["--metrics-addr", "127.0.0.1:0"] : []),
       ...(this.#options.insecureEntitlements ?? []).flatMap((name) => ["--allow-insecure-entitlement", name]),
     ];
     const { standalone, agent = {}, env = {} } = this.#options;
@@ -335,6 +340,7 @@ export class Sandbox implements AsyncDisposable {
         ...["--blob-server", `${host?.address ?? "127.0.0.1"}:0`],
         ...this.#tlsFlags.agent,
         ...(options.drainTimeout === undefined ? [] : ["--drain-timeout", options.drainTimeout]),
+        ...(options.idleExit === undefined ? [] : ["--idle-exit", options.idleExit]),
         ...workerFlags(options),
       ],
       directory: this.root,

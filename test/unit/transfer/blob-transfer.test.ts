@@ -11,7 +11,14 @@ import { Code } from "../../../src/core/errors/code.ts";
 import { silentLogger } from "../../../src/core/seams/logger.ts";
 import { sha256 } from "../../../src/core/values/digest.ts";
 import type { LayerId } from "../../../src/core/values/layer.ts";
-import { BlobServer, HttpBlobTransport, TransferTokens } from "../../../src/transfer/index.ts";
+import {
+  BlobServer,
+  HttpBlobTransport,
+  MeteredBlobTransport,
+  TransferMeter,
+  TransferTokens,
+} from "../../../src/transfer/index.ts";
+import { waitFor } from "../../helpers/sandbox/wait-for.ts";
 
 const signal = new AbortController().signal;
 const data = Buffer.alloc(3 << 20, "layer bytes ");
@@ -28,9 +35,11 @@ async function withPeers(
     url: string,
     stranger: HttpBlobTransport,
     content: LocalContentStore,
+    sentBytes: () => number,
   ) => Promise<void>,
 ): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "buildfleet-transfer-"));
+  returned.length = 0;
   try {
     const content = await LocalContentStore.open(root);
     await content.write(
@@ -47,11 +56,15 @@ async function withPeers(
       if (entryId !== "entry") throw new BuildError(Code.NotFound, `cache mount ${entryId} is not here`);
       return { version: "v", bytes: mountBytes(), [Symbol.dispose]: () => void returned.push(entryId) };
     };
-    await using server = new BlobServer({ content, packLayer, readCacheMount, tokens, logger: silentLogger });
+    let sentBytes = 0;
+    const onSent = (bytes: number) => {
+      sentBytes += bytes;
+    };
+    await using server = new BlobServer({ content, packLayer, readCacheMount, tokens, logger: silentLogger, onSent });
     const port = await server.listen("127.0.0.1", 0);
     await using transport = new HttpBlobTransport(tokens);
     await using stranger = new HttpBlobTransport(new TransferTokens(Buffer.from("another key")));
-    await use(transport, `http://127.0.0.1:${port}`, stranger, content);
+    await use(transport, `http://127.0.0.1:${port}`, stranger, content, () => sentBytes);
   } finally {
     await rm(root, { recursive: true });
   }
@@ -82,6 +95,21 @@ describe("transfer between agents", () => {
       assert.ok((await collect(transport.readBlob(url, digest, 0, signal))).equals(data));
       assert.ok((await collect(transport.readBlob(url, digest, 1 << 20, signal))).equals(data.subarray(1 << 20)));
       assert.equal((await collect(transport.readBlob(url, digest, data.length, signal))).length, 0);
+    }));
+
+  it("is measured on both sides", () =>
+    withPeers(async (transport, url, _stranger, _content, sentBytes) => {
+      mountBytes = async function* () {
+        yield data;
+      };
+      const meter = new TransferMeter(() => performance.now());
+      const metered = new MeteredBlobTransport(transport, meter);
+      await collect(metered.readBlob(url, digest, 0, signal));
+      await metered.readInto(url, digest, 0, Buffer.alloc(1000), signal, () => {});
+      await collect((await metered.readCacheMount(url, "entry", signal)).bytes);
+      const total = 2 * data.length + 1000;
+      assert.equal(meter.totalBytes, total);
+      await waitFor("the peer to have sent all", () => sentBytes() >= total);
     }));
 
   it("asks the holder to cut a layer", () =>

@@ -7,7 +7,8 @@ import { Code } from "../../../../src/core/errors/code.ts";
 import { StepFailedError } from "../../../../src/core/errors/step-failed-error.ts";
 import type { ProgressStatus } from "../../../../src/core/seams/progress.ts";
 import type { CacheMountsForgotten, CacheSharing } from "../../../../src/core/values/cache-mount.ts";
-import type { LayerId } from "../../../../src/core/values/layer.ts";
+import { sha256 } from "../../../../src/core/values/digest.ts";
+import type { BlobOrigin, LayerId } from "../../../../src/core/values/layer.ts";
 import { parsePlatform } from "../../../../src/core/values/platform.ts";
 import type { Task } from "../../../../src/core/values/task.ts";
 import { decode, encode } from "../../../../src/util/msgpack.ts";
@@ -24,6 +25,10 @@ const execBody = {
 };
 const ref = (...ids: string[]) => ({ layers: ids as LayerId[] });
 const read = (...ids: string[]) => ({ op: "stat" as const, ref: ref(...ids), path: "/" });
+const inRegistry: BlobOrigin = {
+  ...{ kind: "registry", repository: "r/i" },
+  descriptor: { mediaType: "m", digest: sha256("blob"), size: 1 },
+};
 const never = () => new Promise<object>(() => {});
 const answer = async () => ({ data: new Uint8Array([1]) });
 
@@ -87,6 +92,20 @@ describe("FleetDispatcher", () => {
     assert.equal(a.accepted.length, 0);
     assert.equal(b.accepted.length, 1);
     assert.deepEqual(b.accepted[0]?.peers, { b: "http://b" });
+  });
+
+  it("goes by the links that agents have measured", async () => {
+    await using fleet = await FakeFleet.start();
+    const link = (bytesPerSecond: number) => ({ receivedBytes: 1, sentBytes: 0, originBytes: 0, bytesPerSecond });
+    const slow = await fleet.agent("a", answer, { transfers: link(1e6) });
+    const fast = await fleet.agent("b", answer, { transfers: link(1e9) });
+    const unknown = await fleet.agent("c", answer);
+    await fleet.catalog.record([layerInfo("l", { holders: [], origins: [inRegistry], sizeBytes: 2e9 })]);
+    await fleet.dispatcher.run("read", read("l"), fleet.context());
+    assert.deepEqual(
+      [slow, fast, unknown].map((agent) => agent.accepted.length),
+      [0, 1, 0],
+    );
   });
 
   it("stays with the agent that served an affinity key", async () => {

@@ -10,6 +10,7 @@ const agent = (id: string, pool: string, slots: number, used: number) =>
     labels: { pool },
     draining: id === "b",
     running: ["t"],
+    ...(id === "a" && { transfers: { receivedBytes: 7e6, sentBytes: 5, originBytes: 9, bytesPerSecond: 3e6 } }),
     capacity: { slots, cpu: slots, memoryBytes: 1e9 },
     occupied: { c1: { slots: used, cpu: 0.5, memoryBytes: 1e6 }, c2: { slots: 1, cpu: 0.5, memoryBytes: 1e6 } },
   }) as unknown as AgentRecord;
@@ -34,6 +35,10 @@ test("figures are those of the moment, summed by pool", async () => {
     'buildfleet_slots_used{pool=""} 4',
     'buildfleet_cores_reserved{pool=""} 1',
     'buildfleet_agent_tasks{agent="c"} 1',
+    'buildfleet_agent_received_bytes{agent="a"} 7000000',
+    'buildfleet_agent_sent_bytes{agent="a"} 5',
+    'buildfleet_agent_origin_bytes{agent="a"} 9',
+    'buildfleet_agent_receive_bytes_per_second{agent="a"} 3000000',
     "buildfleet_builds_running 2",
     'buildfleet_builds_total{result="ok"} 1',
     'buildfleet_steps_total{result="cached"} 2',
