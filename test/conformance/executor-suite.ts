@@ -493,7 +493,8 @@ export function runExecutorSuite(name: string, create: (directory: string) => Pr
             control.resize({ rows: 33, columns: 77 });
           },
         };
-        const script = "until stty size | grep -q '33 77'; do sleep 0.01; done; tty; echo done";
+        // Before it has a size, stty complains.
+        const script = "until stty size 2>/dev/null | grep -q '33 77'; do sleep 0.01; done; tty; echo done";
         assert.match(await exec(id, script, { tty: true }, io), /^\/dev\/pts\/\d+\r\ndone\r\n$/);
       }));
 

@@ -139,10 +139,16 @@ export class LayerCatalog implements AsyncDisposable {
     await this.#change(id, (known) => known && withoutClaim(known));
   }
 
-  /** The lost layers were made again as these. The one that was claimed comes last: until then the claim holds for all. */
+  /**
+   * The lost layers were made again as these; some as themselves, where an agent still had them. The one that was claimed comes
+   * last: until then the claim holds for all.
+   */
   async replace(lost: readonly LayerId[], made: readonly LayerId[], claimed: LayerId): Promise<void> {
-    const replacement = (known: LayerInfo | undefined, replacedBy: LayerId | undefined) =>
-      known && replacedBy && { ...withoutClaim(known), replacedBy, holders: [], blobs: [] };
+    const replacement = (known: LayerInfo | undefined, replacedBy: LayerId | undefined) => {
+      if (known === undefined || replacedBy === undefined) return undefined;
+      if (this.current(replacedBy) === known.id) return withoutClaim(known);
+      return { ...withoutClaim(known), replacedBy, holders: [], blobs: [] };
+    };
     const replaced = (id: LayerId) => this.#change(id, (known) => replacement(known, made[lost.indexOf(id)]));
     await Promise.all(lost.filter((id) => id !== claimed).map(replaced));
     await replaced(claimed);
@@ -218,7 +224,8 @@ export class LayerCatalog implements AsyncDisposable {
     }
   }
 
-  #keep(info: LayerInfo): void {
+  #keep(given: LayerInfo): void {
+    const info = this.#withoutCircle(given);
     this.#layers.set(info.id, info);
     if (info.replacedBy === undefined) return;
     const lost = this.#replaced.get(info.replacedBy) ?? new Set<LayerId>();
@@ -227,7 +234,14 @@ export class LayerCatalog implements AsyncDisposable {
 
   async #read(id: LayerId): Promise<LayerInfo | undefined> {
     const entry = await this.#bucket.get(id);
-    return entry && decode<LayerInfo>(entry.value);
+    return entry && this.#withoutCircle(decode<LayerInfo>(entry.value));
+  }
+
+  /** Two coordinators may have replaced two layers by each other: the record read last is the one that is not believed. */
+  #withoutCircle(info: LayerInfo): LayerInfo {
+    if (info.replacedBy === undefined || this.current(info.replacedBy) !== info.id) return info;
+    const { replacedBy: _, ...lost } = info;
+    return lost;
   }
 
   /** Reads, changes and writes until nobody interferes. @returns false when there was nothing to change */
@@ -247,7 +261,7 @@ export class LayerCatalog implements AsyncDisposable {
         if (!(error instanceof BuildError) || (error.code !== Code.Aborted && error.code !== Code.AlreadyExists))
           throw error;
         const entry = await this.#bucket.get(id);
-        known = entry === undefined ? undefined : decode<LayerInfo>(entry.value);
+        known = entry && this.#withoutCircle(decode<LayerInfo>(entry.value));
         revision = entry?.revision;
       }
     }
