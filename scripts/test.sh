@@ -8,6 +8,8 @@ buildx=$(sh "$root/scripts/docker-buildx.sh")
 [ -z "$buildx" ] || PATH=$PATH:$buildx
 engine=$(sh "$root/scripts/docker-engine.sh")
 [ -z "$engine" ] || PATH=$engine:$PATH
+BUILDFLEET_TEST_EMULATION=$(sh "$root/scripts/emulation.sh")
+export BUILDFLEET_TEST_EMULATION
 # Debian keeps some of the tools where only root's PATH looks.
 PATH=$PATH:/usr/sbin:/sbin
 export PATH

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Unpacks Debian packages without installing them: sh scripts/unpack-debian.sh SUITE DIRECTORY PACKAGE...
+# Unpacks Debian packages without installing them: sh scripts/unpack-debian.sh SUITE DIRECTORY PACKAGE[:ARCHITECTURE]...
 # They come from that suite of the machine's own Debian mirror. Fails when they cannot be had.
 set -eu
 suite=$1
@@ -29,6 +29,10 @@ echo "deb [signed-by=$keyring] $mirror $suite main" >"$apt/sources.list"
 packages=$*
 set -- -qq -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
   -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt" -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)"
+set -- "$@" -o "APT::Architectures::=$(dpkg --print-architecture)"
+for package in $packages; do
+  case $package in *:*) set -- "$@" -o "APT::Architectures::=${package#*:}" ;; esac
+done
 apt-get "$@" update >&2
 (cd "$apt/packages" && apt-get "$@" download $packages >&2)
 for package in "$apt"/packages/*.deb; do dpkg-deb -x "$package" "$directory"; done

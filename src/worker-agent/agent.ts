@@ -18,7 +18,7 @@ import type { AgentRecord, PruneOptions } from "../core/values/agent.ts";
 import type { CacheMountSized, CacheMountsDropped, CacheMountsForgotten } from "../core/values/cache-mount.ts";
 import { isDescriptor } from "../core/values/descriptor.ts";
 import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
-import { type Platform, parsePlatform } from "../core/values/platform.ts";
+import { parsePlatform } from "../core/values/platform.ts";
 import type { Task } from "../core/values/task.ts";
 import { findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
 import { RegistryClient, RegistryHosts, SiblingMounts } from "../registry/index.ts";
@@ -45,6 +45,7 @@ import { agentId } from "./agent-id.ts";
 import { ContainerRunner } from "./containers/container-runner.ts";
 import { ControlServer } from "./control-server.ts";
 import { Departure } from "./departure.ts";
+import { Emulators } from "./emulation/index.ts";
 import { HandoverRequests } from "./handover-requests.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { AgentInventory } from "./inventory/agent-inventory.ts";
@@ -60,7 +61,7 @@ import { MeteredOriginReader } from "./layers/metered-origin-reader.ts";
 import { CacheMountCopier } from "./ops/cache-mount-copier.ts";
 import { ChecksumRunner } from "./ops/checksum-op.ts";
 import { DiffOp } from "./ops/diff-op.ts";
-import { CacheMountStore, copyTree, MountArea, runnablePlatforms, stepLogLimits } from "./ops/exec/index.ts";
+import { CacheMountStore, copyTree, MountArea, stepLogLimits } from "./ops/exec/index.ts";
 import { ExecOpRunner } from "./ops/exec-op.ts";
 import { ExportArchiveOp } from "./ops/export-archive-op.ts";
 import { ExportContentOp } from "./ops/export-content-op.ts";
@@ -144,6 +145,7 @@ export class Agent implements AsyncDisposable {
 
     const spawner = owned.use(new ProcessSpawner());
     const area = new MountArea(join(root, "mounts"));
+    const emulators = owned.use(await Emulators.open({ directory: join(root, "emulation"), logger }));
     const runtime = findRuntime(config.ociBinary === "auto" ? {} : { configured: config.ociBinary });
     const executor = owned.use(
       new OciExecutor({
@@ -267,6 +269,7 @@ export class Agent implements AsyncDisposable {
         executor: tracingExecutor,
         spawner,
         area,
+        emulators,
         cacheMounts,
         copier,
         logLimits: stepLogLimits(process.env),
@@ -276,6 +279,7 @@ export class Agent implements AsyncDisposable {
       container: new ContainerRunner({
         executor: tracingExecutor,
         area,
+        emulators,
         cacheMounts,
         copier,
         copyTree: copyTree(spawner),
@@ -335,7 +339,8 @@ export class Agent implements AsyncDisposable {
     owned.use(
       bus.subscribe(subjects.cacheMountsForgotten, ({ data }) => cacheMounts.prune(decode<CacheMountsForgotten>(data))),
     );
-    const platforms = platformsOf(config);
+    const platforms =
+      config.platforms.length === 0 ? emulators.platforms : config.platforms.map((text) => parsePlatform(text));
     const epoch = randomUUID();
     const record = (): AgentRecord => ({
       id,
@@ -388,10 +393,6 @@ const bucketChecks = {
   uses: (value: Uint8Array) => isLayerUse(decode(value)),
   http: isValidators,
 };
-
-function platformsOf(config: WorkerConfig): readonly Platform[] {
-  return config.platforms.length === 0 ? runnablePlatforms() : config.platforms.map((text) => parsePlatform(text));
-}
 
 function pruneOptions(rule: GcRule): PruneOptions {
   return {

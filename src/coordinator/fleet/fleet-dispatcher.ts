@@ -23,6 +23,7 @@ import type { FleetScheduler, Ticket } from "./fleet-scheduler.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 import type { LayerOrigins } from "./layer-origins.ts";
 import { Lineage } from "./lineage.ts";
+import { missingPlatform } from "./requirement.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
 import { TaskAttempt } from "./task-attempt.ts";
@@ -141,8 +142,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         const mayHaveSent = sendsToClient.has(kind) && error instanceof AgentLostError;
         if (!failure.infrastructure || neverRepeated.has(kind) || mayHaveSent || attempt >= maxAttempts) throw error;
         this.#options.logger.warn("task goes to another agent", { kind, attempt, error: failure.message });
-        const note = `[fleet] ${failure.message}; trying again (${attempt + 1}/${maxAttempts})\n`;
-        context.progress.log(2, new TextEncoder().encode(note));
+        note(context, `${failure.message}; trying again (${attempt + 1}/${maxAttempts})`);
         await this.#options.clock.sleep(retryDelayMs * 2 ** (attempt - 1), context.signal);
       }
     }
@@ -214,7 +214,11 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
         return result as TaskResult<K>;
       } catch (error) {
         // How the step failed is what counts.
-        if (error instanceof StepFailedError) await this.#record(agent.id, error.state.layers, []).catch(() => {});
+        if (error instanceof StepFailedError) {
+          const missing = missingPlatform(context.platform, this.#options.registry.agents);
+          if (missing !== undefined) note(context, missing);
+          await this.#record(agent.id, error.state.layers, []).catch(() => {});
+        }
         throw error;
       } finally {
         watch[Symbol.dispose]();
@@ -335,4 +339,9 @@ interface Offer<K extends TaskKind> {
   readonly context: DispatchContext;
   readonly attempt: TaskAttempt;
   readonly token: string;
+}
+
+/** A line of ours in what the step says. */
+function note({ progress }: DispatchContext, text: string): void {
+  progress.log(2, new TextEncoder().encode(`[fleet] ${text}\n`));
 }

@@ -32,8 +32,20 @@ export function fittingAgents(name: string, agents: readonly AgentRecord[]): rea
   const runs = (matches: (offered: Platform) => boolean) =>
     constrained.filter((agent) => agent.platforms.some(matches));
   const same = runs((offered) => samePlatform(offered, platform));
+  const native = same.filter(({ platforms: [own] }) => own?.architecture === platform.architecture);
+  if (native.length > 0) return native;
   // A step may name a platform and yet run programs of this machine, as cross compilers do; BuildKit lets it try.
   return same.length > 0 ? same : runs((offered) => offered.os === platform.os);
+}
+
+/** For a step that failed: its platform, if no agent runs programs for it. */
+export function missingPlatform(platform: Platform | undefined, agents: readonly AgentRecord[]): string | undefined {
+  if (platform === undefined || agents.some((agent) => agent.platforms.some((own) => samePlatform(own, platform)))) {
+    return undefined;
+  }
+  const offered = [...new Set(agents.flatMap((agent) => agent.platforms.map(formatPlatform)))].join(", ");
+  const name = formatPlatform(platform);
+  return `no agent runs programs for ${name}, natively or emulated: the ${agents.length} in the fleet run ${offered}`;
 }
 
 /** Why none of the agents fits. */

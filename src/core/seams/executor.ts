@@ -47,6 +47,8 @@ export interface ContainerProcess {
   readonly validExitCodes: readonly number[];
   readonly platform: Platform;
   readonly tty?: boolean;
+  /** Path of a user namespace to join, in which every user is the machine's. */
+  readonly userNamespace?: string;
 }
 
 /** What a further process of a container has of its own; everything else is as for the first. */

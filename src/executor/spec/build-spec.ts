@@ -31,6 +31,7 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
   const namespaces = ["pid", "ipc", "uts", "mount"];
   if (context.network === "empty") namespaces.push("network");
   if (context.cgroupNamespace) namespaces.push("cgroup");
+  const { userNamespace } = container;
   return {
     ociVersion: "1.0.2",
     process: {
@@ -53,6 +54,8 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
     hostname: container.hostname === "" ? defaultHostname : container.hostname,
     mounts: dedupe([
       ...systemMounts(insecure),
+      // A user namespace may not mount the sysfs of a network that is not its own.
+      ...(userNamespace !== undefined && context.network === "host" ? [hostSysfs] : []),
       hostFile(context.resolvConf, "/etc/resolv.conf"),
       hostFile(context.hosts, "/etc/hosts"),
       {
@@ -64,7 +67,11 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
       ...container.mounts.map((mount) => ({ ...mount, destination: posix.resolve("/", mount.destination) })),
     ]),
     linux: {
-      namespaces: namespaces.map((type) => ({ type })),
+      namespaces: [
+        ...namespaces.map((type) => ({ type })),
+        ...(userNamespace === undefined ? [] : [{ type: "user", path: userNamespace }]),
+      ],
+      ...(userNamespace === undefined ? {} : { uidMappings: identityMapping, gidMappings: identityMapping }),
       cgroupsPath: context.cgroupsPath,
       resources: resources(container.resources, insecure),
       ...(insecure ? { devices: insecureDevices() } : {}),
@@ -74,6 +81,16 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
     },
   };
 }
+
+/** Said again for runc before 1.2, which does not ask the namespace. */
+const identityMapping = [{ containerID: 0, hostID: 0, size: 4294967295 }];
+
+const hostSysfs: OciMount = {
+  destination: "/sys",
+  type: "bind",
+  source: "/sys",
+  options: ["nosuid", "noexec", "nodev", "rbind", "ro"],
+};
 
 const maskedPaths = [
   "/proc/acpi",

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Mount, MountType } from "../../api/gen/ops.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { ContainerMount, Executor } from "../../core/seams/executor.ts";
+import type { Executor } from "../../core/seams/executor.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { TaskChannels } from "../../core/seams/task-channel.ts";
 import {
@@ -14,7 +14,7 @@ import {
 import { hostPlatform } from "../../core/values/platform.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import { decode, encode } from "../../util/msgpack.ts";
-import { emulatorDestination, findEmulator } from "../ops/exec/emulation.ts";
+import type { Emulators } from "../emulation/index.ts";
 import type { MountArea } from "../ops/exec/mount-area.ts";
 import { type CacheMountAccess, cacheMountSources } from "../ops/exec/step-cache-mounts.ts";
 import { StepMounts } from "../ops/exec/step-mounts.ts";
@@ -25,6 +25,7 @@ import { HostedContainer } from "./hosted-container.ts";
 export interface ContainerRunnerOptions extends CacheMountAccess {
   readonly executor: Executor;
   readonly area: MountArea;
+  readonly emulators: Emulators;
   readonly copyTree: (source: string, target: string, signal: AbortSignal) => Promise<void>;
   /** Reads files below the mounts. */
   readonly reader: ReadRunner;
@@ -44,7 +45,6 @@ export class ContainerRunner implements OpRunner<"container"> {
     const { body } = task;
     const { signal } = context;
     const { area, executor, reader } = this.#options;
-    const emulator = body.platform?.os === "linux" ? findEmulator(body.platform) : undefined;
     const requested = body.mounts.map((bytes) => Mount.decode(bytes));
     await using mounts = await StepMounts.prepare(
       {
@@ -67,12 +67,8 @@ export class ContainerRunner implements OpRunner<"container"> {
     await using container = new HostedContainer({
       id: randomUUID().replaceAll("-", ""),
       root: mounts.root,
-      mounts: [
-        ...mounts.mounts,
-        ...files.mounts,
-        ...(emulator === undefined ? [] : [bind(emulator.path, emulatorDestination)]),
-      ],
-      emulator: emulator === undefined ? [] : [emulatorDestination],
+      mounts: [...mounts.mounts, ...files.mounts],
+      emulators: this.#options.emulators,
       platform: body.platform ?? hostPlatform(),
       network: body.network,
       hostname: body.hostname,
@@ -116,10 +112,6 @@ export class ContainerRunner implements OpRunner<"container"> {
     }
     return {};
   }
-}
-
-function bind(source: string, destination: string): ContainerMount {
-  return { type: "bind", source, destination, options: ["rbind", "ro"] };
 }
 
 /** Directory that is mount number `index` of the request. */

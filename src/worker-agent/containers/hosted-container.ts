@@ -7,6 +7,7 @@ import type { TaskChannels } from "../../core/seams/task-channel.ts";
 import { type ContainerCommand, type ProcessSpec, processChannel } from "../../core/values/container-messages.ts";
 import type { Platform } from "../../core/values/platform.ts";
 import { withSignal } from "../../util/abort.ts";
+import { type Emulation, type Emulators, noEmulation } from "../emulation/index.ts";
 import { stepEnvironment } from "../ops/exec/environment.ts";
 import { loadSecretEnvironment } from "../ops/exec/secret-environment.ts";
 import { ProcessLink } from "./process-link.ts";
@@ -14,8 +15,7 @@ import { ProcessLink } from "./process-link.ts";
 export interface HostedContainerOptions
   extends Pick<ContainerProcess, "id" | "mounts" | "platform" | "network" | "hostname" | "extraHosts"> {
   readonly root: { readonly path: string; readonly readonly: boolean };
-  /** Put before the arguments of every process. */
-  readonly emulator: readonly string[];
+  readonly emulators: Emulators;
   readonly entitlements: readonly string[];
   readonly executor: Executor;
   readonly channels: TaskChannels;
@@ -35,6 +35,8 @@ export class HostedContainer implements AsyncDisposable {
   readonly #processes = new Map<number, { readonly done: Promise<void>; control: ProcessControl | undefined }>();
   readonly #up = Promise.withResolvers<void>();
   #hasInit = false;
+  /** Of the first process; the others join it. */
+  #emulation: Emulation | undefined;
 
   constructor(options: HostedContainerOptions) {
     this.#options = options;
@@ -96,18 +98,20 @@ export class HostedContainer implements AsyncDisposable {
   }
 
   async #execute(spec: ProcessSpec, isInit: boolean, io: ProcessIo, signal: AbortSignal): Promise<void> {
-    const { executor, sessions, emulator, root, ...options } = this.#options;
+    const { executor, sessions, emulators, root, ...options } = this.#options;
+    if (isInit) this.#emulation = emulators.forContainer(options.platform, spec.security);
     const secrets = await loadSecretEnvironment(spec.secretEnv, { sessions, signal });
     const env = withDefaults(spec, this.#options.platform);
+    if (!isInit) await withSignal(this.#up.promise, signal);
+    const { prefix, mounts: emulator, ...namespace } = this.#emulation ?? noEmulation;
     const process = {
-      args: [...emulator, ...spec.args],
+      args: [...prefix, ...spec.args],
       env: stepEnvironment(env, undefined, secrets.entries),
       cwd: spec.cwd === "" ? "/" : spec.cwd,
       user: spec.user,
       tty: spec.tty,
     };
     if (!isInit) {
-      await withSignal(this.#up.promise, signal);
       await executor.exec(options.id, process, io, signal);
       return;
     }
@@ -115,7 +119,9 @@ export class HostedContainer implements AsyncDisposable {
     await executor.run(
       {
         ...process,
-        ...{ id, mounts, platform, network, hostname, extraHosts },
+        ...namespace,
+        ...{ id, platform, network, hostname, extraHosts },
+        mounts: [...mounts, ...emulator],
         rootfs: root.path,
         rootReadonly: root.readonly,
         security: spec.security,

@@ -9,8 +9,8 @@ import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
 import type { FailedState } from "../../core/values/failed-state.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
 import type { ProcessSpawner } from "../../util/process/index.ts";
+import type { Emulators } from "../emulation/index.ts";
 import { copyTree } from "./exec/copy-tree.ts";
-import { emulatorDestination, findEmulator } from "./exec/emulation.ts";
 import { stepEnvironment } from "./exec/environment.ts";
 import { goQuote } from "./exec/go-quote.ts";
 import type { MountArea } from "./exec/mount-area.ts";
@@ -25,6 +25,7 @@ export interface ExecOpRunnerOptions extends CacheMountAccess {
   readonly executor: Executor;
   readonly spawner: ProcessSpawner;
   readonly area: MountArea;
+  readonly emulators: Emulators;
   readonly logLimits: StepLogLimits;
 }
 
@@ -42,8 +43,13 @@ export class ExecOpRunner implements OpRunner<"exec"> {
     const exec = decode(body.op);
     const meta = required(exec.meta, "exec op has no meta");
     checkEntitlements(exec, body.entitlements);
-    const emulator = findEmulator(body.platform);
     const command = meta.args.join(" ");
+    const isolated = isolation(exec, command);
+    const {
+      prefix,
+      mounts: emulator,
+      ...namespace
+    } = this.#options.emulators.forContainer(body.platform, isolated.security);
 
     await using mounts = await StepMounts.prepare(
       {
@@ -64,20 +70,15 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       id: randomUUID().replaceAll("-", ""),
       rootfs: mounts.root.path,
       rootReadonly: mounts.root.readonly,
-      mounts:
-        emulator === undefined
-          ? mounts.mounts
-          : [
-              ...mounts.mounts,
-              { type: "bind", source: emulator.path, destination: emulatorDestination, options: ["rbind", "ro"] },
-            ],
-      args: emulator === undefined ? meta.args : [emulatorDestination, ...meta.args],
+      mounts: [...mounts.mounts, ...emulator],
+      args: [...prefix, ...meta.args],
       env: stepEnvironment(meta.env, meta.proxyEnv, secretEnvironment.entries),
       cwd: meta.cwd,
       user: meta.user,
       hostname: meta.hostname,
       extraHosts: meta.extraHosts.map(({ Host, IP }) => ({ host: Host, ip: checkedIp(IP) })),
-      ...isolation(exec, command),
+      ...isolated,
+      ...namespace,
       ulimits: meta.ulimit.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
       cgroupParent: meta.cgroupParent,
       ...(body.resources === undefined ? {} : { resources: body.resources }),

@@ -56,6 +56,8 @@ export interface FinishedBuild {
   readonly vertices: readonly VertexSeen[];
   /** Names of the vertices that were not run. */
   readonly cached: readonly string[];
+  /** Ids of the agents that ran steps, by the step's name; none in a fleet of one. */
+  readonly places: ReadonlyMap<string, string>;
 }
 
 /** Our own client on one connection to a daemon. */
@@ -79,6 +81,7 @@ export class BuildClient implements AsyncDisposable {
   /** @throws BuildError as the daemon says */
   async build(build: TestBuild): Promise<FinishedBuild> {
     const vertices = new Map<string, VertexSeen>();
+    const places = new Map<string, string>();
     const logs: Buffer[] = [];
     const onStatus = (status: StatusResponse) => {
       for (const { digest, name, cached, error, completed } of status.vertexes) {
@@ -92,6 +95,10 @@ export class BuildClient implements AsyncDisposable {
         };
         vertices.set(digest, vertex);
         build.onVertex?.(vertex);
+      }
+      for (const { ID: id, vertex } of status.statuses) {
+        const agent = /^agent (.*)$/.exec(id)?.[1];
+        if (agent !== undefined) places.set(vertices.get(vertex)?.name ?? vertex, agent);
       }
       for (const { msg } of status.logs) logs.push(Buffer.from(msg));
       if (status.logs.length > 0) build.onLog?.(Buffer.concat(logs).toString());
@@ -118,6 +125,7 @@ export class BuildClient implements AsyncDisposable {
       metadata: outcome.resultMetadata,
       log: Buffer.concat(logs).toString(),
       vertices: seen,
+      places,
       cached: seen.filter((vertex) => vertex.cached).map((vertex) => vertex.name),
     };
   }

@@ -27,6 +27,10 @@ export interface AgentOptions {
   readonly slots?: number;
   readonly labels?: Readonly<Record<string, string>>;
   readonly snapshotter?: SnapshotterName;
+  /** Default: what the machine runs. */
+  readonly platforms?: readonly string[];
+  /** On top of the sandbox's. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Data directory; default one of its own under the sandbox. */
   readonly root?: string;
   /** `1s`; default as the daemon's. */
@@ -345,7 +349,7 @@ export class Sandbox implements AsyncDisposable {
       ],
       directory: this.root,
       ...(host === undefined ? {} : { command: host.command }),
-      env: this.#options.env ?? {},
+      env: { ...this.#options.env, ...options.env },
     });
   }
 
@@ -453,6 +457,7 @@ async function pushBaseImages(registry: string): Promise<void> {
 function workerFlags(options: AgentOptions): string[] {
   return [
     ...["--slots", String(options.slots ?? 2)],
+    ...(options.platforms ?? []).flatMap((platform) => ["--platform", platform]),
     ...(options.snapshotter === undefined ? [] : ["--snapshotter", options.snapshotter]),
     ...Object.entries(options.labels ?? {}).flatMap(([key, value]) => ["--label", `${key}=${value}`]),
   ];

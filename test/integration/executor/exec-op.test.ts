@@ -24,6 +24,7 @@ import type { TaskBody } from "../../../src/core/values/task.ts";
 import { Cgroups, findRuntime, OciExecutor } from "../../../src/executor/index.ts";
 import { ProcessSpawner } from "../../../src/util/process/index.ts";
 import { systemClock } from "../../../src/util/system-clock.ts";
+import { Emulators } from "../../../src/worker-agent/emulation/index.ts";
 import { CacheMountStore, MountArea, stepLogLimits } from "../../../src/worker-agent/ops/exec/index.ts";
 import { ExecOpRunner } from "../../../src/worker-agent/ops/exec-op.ts";
 import { makeBusyboxRootfs } from "../../helpers/busybox-rootfs.ts";
@@ -63,6 +64,11 @@ describe("ExecOpRunner", () => {
       executor,
       spawner,
       area: new MountArea(join(directory, "mounts")),
+      emulators: await Emulators.open({
+        directory: join(directory, "emulation"),
+        logger: silentLogger,
+        searchPath: "",
+      }),
       cacheMounts,
       copier: { fetch: async () => undefined },
       logLimits: stepLogLimits({}),

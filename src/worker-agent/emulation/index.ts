@@ -1,0 +1,1 @@
+export { type Emulation, Emulators, noEmulation } from "./emulators.ts";
