@@ -1,7 +1,6 @@
 export { setUpCgroupRoot } from "./cgroup-root.ts";
 export { Cgroups } from "./cgroups.ts";
 export { findRuntime, type OciRuntime } from "./find-runtime.ts";
-export { MountFlag, mount, unmount } from "./linux-calls.ts";
 export type { DnsConfig } from "./network/resolv-conf.ts";
 export { OciExecutor, type OciExecutorOptions } from "./oci-executor.ts";
 export { resolveInRoot } from "./rootfs/resolve-in-root.ts";

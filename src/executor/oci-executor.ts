@@ -10,10 +10,10 @@ import { type Logger, silentLogger } from "../core/seams/logger.ts";
 import { hostPlatform } from "../core/values/platform.ts";
 import { sleep, withSignal } from "../util/abort.ts";
 import { type ExitStatus, type ProcessSpawner, SpawnError, type SpawnOptions } from "../util/process/index.ts";
+import { isTmpfs, MountFlag, mount, mountSource, unmount } from "../util/sys/index.ts";
 import { Cgroups, type CgroupUsage } from "./cgroups.ts";
 import type { OciRuntime } from "./find-runtime.ts";
 import { HostFiles } from "./host-files.ts";
-import { isTmpfs, MountFlag, mount, mountSource, unmount } from "./linux-calls.ts";
 import type { DnsConfig } from "./network/resolv-conf.ts";
 import { killProcesses, processesNaming } from "./processes.ts";
 import { PseudoTerminal } from "./pseudo-terminal.ts";
@@ -80,7 +80,7 @@ export class OciExecutor implements Executor, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // By its name: after a crash it is the mount of an earlier process, and a tmpfs we did not make is not ours to end.
-    if (mountSource(this.#options.root) === tmpfsName) unmount(this.#options.root);
+    if (mountSource(this.#options.root) === tmpfsName) unmount(this.#options.root, true);
   }
 
   async run(container: ContainerProcess, io: ProcessIo, signal: AbortSignal): Promise<ExecUsage> {

@@ -1,14 +1,12 @@
 import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
 import { ReadStream } from "node:tty";
-import koffi from "koffi";
 import type { TerminalSize } from "../core/seams/executor.ts";
+import { bind } from "../util/sys/index.ts";
 
-const libc = koffi.load("libc.so.6");
-const unlockpt = libc.func("int unlockpt(int)");
-const ptsname = libc.func("int ptsname_r(int, _Out_ char*, size_t)");
-
-const ioctl = libc.func("int ioctl(int, unsigned long, void*)");
+const unlockpt = bind("unlockpt", "int", ["int"]);
+const ptsname = bind("ptsname_r", "int", ["int", "void *", "size_t"]);
+const ioctl = bind("ioctl", "int", ["int", "unsigned long", "void *"]);
 const setWindowSize = 0x5414;
 
 /** A terminal whose one end a process gets as its stdin, stdout and stderr, and whose other end is ours. */

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { LayerService } from "../../src/core/seams/op-runner.ts";
 import type { LayerId, LayerInfo, Ref } from "../../src/core/values/layer.ts";
-import { mount, unmount } from "../../src/executor/index.ts";
+import { mount, unmount } from "../../src/util/sys/index.ts";
 
 /** A LayerService over plain directories and overlay mounts, for steps that need real files under them. */
 export class DirectoryLayers implements LayerService {
@@ -42,7 +42,7 @@ export class DirectoryLayers implements LayerService {
     return {
       path,
       [Symbol.asyncDispose]: async () => {
-        unmount(path);
+        unmount(path, true);
         this.open--;
       },
     };
@@ -64,7 +64,7 @@ export class DirectoryLayers implements LayerService {
     const end = () => {
       if (!mounted) return;
       mounted = false;
-      unmount(merged);
+      unmount(merged, true);
       this.open--;
     };
     return {

@@ -1,6 +1,6 @@
-import { lstatSync, readdirSync, rmdirSync, type Stats, unlinkSync } from "node:fs";
+import { lstatSync, readdirSync, rmdirSync, type Stats, statSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
-import { readTimes, setTimes } from "../linux-calls.ts";
+import { setTimes } from "../../util/sys/index.ts";
 import { resolveInRoot } from "./resolve-in-root.ts";
 
 /**
@@ -68,8 +68,8 @@ function removeEmpty(path: string): void {
   if (stat === undefined) return;
   const isDirectory = stat.isDirectory();
   if (isDirectory ? readdirSync(path).length > 0 : stat.size > 0) return;
-  const times = readTimes(dirname(path));
+  const { atimeNs, mtimeNs } = statSync(dirname(path), { bigint: true });
   if (isDirectory) rmdirSync(path);
   else unlinkSync(path);
-  setTimes(dirname(path), times);
+  setTimes(dirname(path), { atimeNs, mtimeNs });
 }

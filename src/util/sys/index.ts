@@ -1,11 +1,13 @@
 export { type ByteString, byteString, byteStringFrom, joinBytes, toBytes, toText } from "./byte-string.ts";
 export { errnoError, hasErrno } from "./errno-error.ts";
-export type { SysPath } from "./libc.ts";
+export { bind, type SysPath } from "./libc.ts";
 export {
   bindReadOnly,
+  isTmpfs,
   MountFlag,
   mount,
   mountOverlay,
+  mountSource,
   mountsBelow,
   type OverlayMount,
   unmount,

@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from "node:fs";
+import { closeSync, readFileSync, realpathSync, statfsSync } from "node:fs";
 import { hasErrno } from "./errno-error.ts";
 import { bind, check, cPath } from "./libc.ts";
 
@@ -42,14 +42,35 @@ export function bindReadOnly(source: string, target: string): void {
 
 /** Mount points at or below `dir`, deepest last, as /proc/self/mountinfo lists them. */
 export function mountsBelow(dir: string): string[] {
-  const found: string[] = [];
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    const point = line.split(" ")[4];
-    if (point === undefined) continue;
-    const path = point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    if (path === dir || path.startsWith(`${dir}/`)) found.push(path);
-  }
-  return found;
+  return mountTable()
+    .map(({ path }) => path)
+    .filter((path) => path === dir || path.startsWith(`${dir}/`));
+}
+
+/** What is mounted on a directory, e.g. `/dev/sda1`; undefined when nothing is. */
+export function mountSource(dir: string): string | undefined {
+  const real = realpathSync(dir);
+  return mountTable().findLast(({ path }) => path === real)?.source;
+}
+
+const tmpfsMagic = 0x01021994;
+
+/** True when files in the directory are in memory, not on a disk. */
+export function isTmpfs(dir: string): boolean {
+  return statfsSync(dir).type === tmpfsMagic;
+}
+
+/** All mounts, in the order in which they were made (proc(5), mountinfo). */
+function mountTable(): { readonly path: string; readonly source: string }[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  return lines.filter(Boolean).map((line) => {
+    const [mount = "", origin = ""] = line.split(" - ");
+    return { path: unescaped(mount.split(" ")[4] ?? ""), source: unescaped(origin.split(" ")[1] ?? "") };
+  });
+}
+
+function unescaped(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 export interface OverlayMount {

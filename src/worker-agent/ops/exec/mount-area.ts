@@ -14,8 +14,8 @@ import {
 import { join } from "node:path";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
-import { MountFlag, mount, resolveInRoot, unmount } from "../../../executor/index.ts";
-import { mountsBelow } from "../../../util/sys/index.ts";
+import { resolveInRoot } from "../../../executor/index.ts";
+import { MountFlag, mount, mountsBelow, unmount } from "../../../util/sys/index.ts";
 
 /** A mount that ends when disposed. */
 export interface HeldMount extends Disposable {
@@ -86,7 +86,7 @@ export class MountArea {
 
   /** Undoes mounts of an earlier process. Only before the first step. */
   reap(): void {
-    for (const path of mountsBelow(this.#directory).reverse()) unmount(path);
+    for (const path of mountsBelow(this.#directory).reverse()) unmount(path, true);
     for (const entry of readdirSync(this.#directory)) removePoint(join(this.#directory, entry));
   }
 
@@ -115,7 +115,7 @@ export class MountArea {
 
 function undo(path: string): void {
   try {
-    unmount(path);
+    unmount(path, true);
   } catch {
     // Was not mounted.
   }
