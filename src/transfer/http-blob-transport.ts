@@ -8,8 +8,9 @@ import { type Digest, Sha256 } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { currentTraceparent } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
-import { fill, HttpStatusError } from "./fill.ts";
 import { blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
+import { RangeClient } from "./range-client.ts";
+import { HttpStatusError } from "./range-connection.ts";
 import { isSwarmAnswer, type SwarmAnswer, type SwarmAsk, type SwarmTransport } from "./swarm/index.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
 
@@ -27,6 +28,7 @@ const packTimeoutMs = 600_000;
 export class HttpBlobTransport implements BlobTransport, CacheMountTransport, SwarmTransport, AsyncDisposable {
   readonly #tokens: TransferTokens;
   readonly #agent: Agent;
+  readonly #ranges: RangeClient;
   readonly #tls: boolean;
 
   constructor(tokens: TransferTokens, tls?: MutualTls) {
@@ -39,6 +41,7 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, Sw
       headersTimeout: stallTimeoutMs,
       connections: 16,
     });
+    this.#ranges = new RangeClient({ connectTimeoutMs, ...(secured && { tls: secured }) });
   }
 
   async *readBlob(
@@ -111,14 +114,15 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, Sw
     peerUrl: string,
     digest: Digest,
     start: number,
-    into: Uint8Array,
+    into: readonly Uint8Array[],
     signal: AbortSignal,
     onBytes: (piece: Uint8Array) => void,
   ): Promise<void> {
     const path = blobPath.of(digest);
-    const headers = { ...this.#headers(peerUrl, path), range: `bytes=${start}-${start + into.length - 1}` };
+    const end = into.reduce((at, piece) => at + piece.length, start);
+    const headers = { ...this.#headers(peerUrl, path), range: `bytes=${start}-${end - 1}` };
     try {
-      await fill(this.#agent, { origin: peerUrl, path, method: "GET", headers }, into, signal, onBytes);
+      await this.#ranges.get(peerUrl, { path, headers, into, onBytes }, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BuildError) throw error.wrap(`peer ${peerUrl}`);
@@ -128,6 +132,7 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, Sw
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ranges[Symbol.dispose]();
     await this.#agent.destroy();
   }
 

@@ -8,6 +8,7 @@ import { Semaphore } from "../../util/semaphore.ts";
 import type { SwarmTransport } from "./messages.ts";
 import { PartialBlob } from "./partial-blob.ts";
 import { PeerBook } from "./peer-book.ts";
+import { PiecePool } from "./piece-pool.ts";
 import { SwarmDownload, type SwarmMember } from "./swarm-download.ts";
 
 /** Chunks on their way to this agent at a time; each takes a buffer of 1 to 8 MiB. */
@@ -66,6 +67,7 @@ export class BlobSwarm implements AsyncDisposable {
       ...(zone === undefined ? {} : { zone }),
       book: new PeerBook(zone, now),
       reads: new Semaphore(agentReads),
+      pool: new PiecePool(),
     };
   }
 
@@ -81,7 +83,8 @@ export class BlobSwarm implements AsyncDisposable {
   }
 
   /**
-   * The blob's bytes in order. Every chunk is verified against what its holders say; the whole is for the reader to verify.
+   * The blob's bytes in order, each piece the caller's until it asks for the next one. Every chunk is verified against what
+   * its holders say; the whole is for the reader to verify.
    * What was received stays when this ends early: the next call goes on from there.
    * @param holders blob servers of agents that have it whole
    * @throws BuildError DataLoss when wrong bytes came and nobody has others; else of the last peer
@@ -130,7 +133,7 @@ export class BlobSwarm implements AsyncDisposable {
       return known;
     }
     const path = join(this.#options.directory, `${digestHex(blob.digest)}-${this.#next++}`);
-    const partial = PartialBlob.create(blob.digest, blob.size, path);
+    const partial = PartialBlob.create(blob.digest, blob.size, path, this.#member.pool);
     const reception: Reception = { partial, ended: Promise.resolve(), readers: 0 };
     this.#receptions.set(blob.digest, reception);
     reception.partial.then(
@@ -170,6 +173,7 @@ export class BlobSwarm implements AsyncDisposable {
   #rest(digest: Digest, reception: Reception): void {
     reception.run?.abort.abort(new BuildError(Code.Canceled, "nobody wants the blob any more"));
     delete reception.run;
+    if ([...this.#receptions.values()].every(({ readers }) => readers === 0)) this.#member.pool.clear();
     if (this.#receptions.get(digest) !== reception) return;
     reception.lingering = setTimeout(() => void this.#forget(digest), this.#options.lingerMs ?? lingerMs);
     reception.lingering.unref();

@@ -33,34 +33,36 @@ export class ChunkReader {
   }
 
   /**
-   * @param buffer of the size of a chunk, the caller's again afterwards
    * @returns milliseconds it took
    * @throws BuildError DataLoss when the bytes are wrong; as `SwarmTransport.readInto`
    */
-  async read({ peer, chunk }: ChunkRead, buffer: Uint8Array, signal: AbortSignal): Promise<number> {
-    const { book, now, reads } = this.#member;
-    const bytes = buffer.subarray(0, this.#partial.layout.length(chunk));
+  async read({ peer, chunk }: ChunkRead, signal: AbortSignal): Promise<number> {
+    const { book, now, reads, pool } = this.#member;
     await reads.acquire(signal);
     book.begin(peer);
+    const length = this.#partial.layout.length(chunk);
+    const pieces = pool.take(length);
+    let isKept = false;
     try {
       const start = now();
-      const digest = await this.#receive(peer, chunk, bytes, signal);
+      const digest = await this.#receive(peer, chunk, pieces, signal);
       const ms = now() - start;
       if (digest !== this.#partial.digests[chunk]) throw this.#wrong(peer, chunk);
-      book.succeeded(peer, bytes.length, ms);
-      await this.#partial.put(chunk, bytes);
+      book.succeeded(peer, length, ms);
+      isKept = await this.#partial.put(chunk, pieces);
       return ms;
     } catch (error) {
       if (!signal.aborted) this.#blame(peer, error);
       throw error;
     } finally {
+      if (!isKept) pool.give(pieces);
       book.end(peer);
       reads.release();
     }
   }
 
   /** @returns the digest of what came; computed piece by piece, so that no piece holds up anything else */
-  async #receive(peer: string, chunk: number, bytes: Uint8Array, signal: AbortSignal): Promise<string> {
+  async #receive(peer: string, chunk: number, into: readonly Uint8Array[], signal: AbortSignal): Promise<string> {
     const hash = createHash("sha256");
     const stalled = new AbortController();
     const why = new BuildError(Code.Unavailable, `peer ${peer} sends nothing`, { infrastructure: true });
@@ -74,7 +76,7 @@ export class ChunkReader {
     try {
       const { digest, layout } = this.#partial;
       const both = AbortSignal.any([signal, stalled.signal]);
-      await this.#member.transport.readInto(peer, digest, layout.start(chunk), bytes, both, onBytes);
+      await this.#member.transport.readInto(peer, digest, layout.start(chunk), into, both, onBytes);
       return hash.digest("base64");
     } finally {
       clearTimeout(timer);

@@ -41,7 +41,7 @@ export interface SwarmTransport {
   /** @throws BuildError NotFound when the peer has nothing of the blob; Unavailable (infrastructure) when it is gone */
   ask(peerUrl: string, digest: Digest, ask: SwarmAsk, signal: AbortSignal): Promise<SwarmAnswer>;
   /**
-   * Fills `into` with the blob's bytes from `start` on.
+   * Fills `into`, one after the other, with the blob's bytes from `start` on.
    * @param onBytes called with each piece that has come
    * @throws as `ask`; DataLoss when more or fewer bytes come
    */
@@ -49,7 +49,7 @@ export interface SwarmTransport {
     peerUrl: string,
     digest: Digest,
     start: number,
-    into: Uint8Array,
+    into: readonly Uint8Array[],
     signal: AbortSignal,
     onBytes: (piece: Uint8Array) => void,
   ): Promise<void>;

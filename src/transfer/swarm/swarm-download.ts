@@ -9,6 +9,7 @@ import { ChunkSet } from "./chunk-set.ts";
 import type { SwarmAnswer, SwarmAsk, SwarmTransport } from "./messages.ts";
 import type { PartialBlob } from "./partial-blob.ts";
 import type { PeerBook } from "./peer-book.ts";
+import type { PiecePool } from "./piece-pool.ts";
 import { WakeUp } from "./wake-up.ts";
 
 /** How often each peer is spoken to at least: that is also how it is noticed that one has gone. */
@@ -35,6 +36,7 @@ export interface SwarmMember {
   readonly book: PeerBook;
   /** Bounds the reads of all downloads of this agent. */
   readonly reads: Semaphore;
+  readonly pool: PiecePool;
   readonly logger: Logger;
   readonly now: () => number;
 }
@@ -55,7 +57,6 @@ export class SwarmDownload {
   readonly #left = new Map<string, number>();
   /** Peers that have answered at least once. */
   readonly #met = new Set<string>();
-  readonly #pool: Uint8Array[] = [];
   readonly #running = new Set<Promise<void>>();
   readonly #reads = new Map<AbortController, ChunkRead>();
   readonly #news = new WakeUp();
@@ -136,16 +137,14 @@ export class SwarmDownload {
     const cancel = new AbortController();
     this.#reads.set(cancel, read);
     const signal = AbortSignal.any([cancel.signal, this.#end.signal]);
-    const buffer = this.#pool.pop() ?? Buffer.allocUnsafeSlow(this.#partial.layout.chunkBytes);
     try {
-      const ms = await this.#reader.read(read, buffer, signal);
+      const ms = await this.#reader.read(read, signal);
       this.#chunkMs += (ms - this.#chunkMs) / 4;
       this.#cancel(({ chunk, peer }) => chunk === read.chunk && peer !== read.peer);
     } catch (error) {
       if (!signal.aborted) await this.#failed(read, error);
     } finally {
       this.#reads.delete(cancel);
-      this.#pool.push(buffer);
       this.#schedule.end(read);
     }
   }

@@ -336,10 +336,17 @@ export class LayerManager {
     const origins = (info?.origins ?? [])
       .filter((origin) => origin.descriptor.digest === blob.digest)
       .map((origin) => this.#originSource(origin, sources));
-    return [...this.#peerSources(shuffled(info?.holders ?? []), blob, sources), ...origins];
+    const peers = this.#peerSources(shuffled(info?.holders ?? []), blob, sources).map((source) => ({
+      ...source,
+      open: (offset: number, signal: AbortSignal) => copies(source.open(offset, signal)),
+    }));
+    return [...peers, ...origins];
   }
 
-  /** Agents that may have the blob: a large one is read from all of them at once, others from one after the other. */
+  /**
+   * Agents that may have the blob: a large one is read from all of them at once, others from one after the other. A piece of
+   * what they give is the reader's until it asks for the next one.
+   */
   #peerSources(holders: readonly string[], blob: ExpectedBlob, sources: LayerSources): BlobSource[] {
     const { agentId, swarm, transport } = this.#options;
     const peers = holders.flatMap((holder) => {
@@ -390,6 +397,11 @@ function compressionKey(compression: Compression): string {
   const epoch = compression.rewriteTimestamp === undefined ? "" : `-epoch${compression.rewriteTimestamp}`;
   const types = compression.ociMediaTypes ? "" : "-docker";
   return `${compression.type}${level}${epoch}${types}`;
+}
+
+/** The pieces, each the reader's for good. */
+async function* copies(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const piece of pieces) yield Buffer.from(piece);
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

@@ -80,7 +80,7 @@ export class FakePeers implements SwarmTransport {
     url: string,
     _digest: Digest,
     start: number,
-    into: Uint8Array,
+    pieces: readonly Uint8Array[],
     signal: AbortSignal,
     onBytes: (piece: Uint8Array) => void,
   ): Promise<void> {
@@ -88,6 +88,7 @@ export class FakePeers implements SwarmTransport {
     const peer = this.#peer(url);
     this.reads.push({ peer: url, chunk });
     if (peer.whole === false && !peer.chunks?.includes(chunk)) throw new BuildError(Code.NotFound, "not here");
+    const into = Buffer.alloc(pieces.reduce((sum, piece) => sum + piece.length, 0));
     const middle = into.length >> 1;
     for (const [half, from, to] of [
       [0, 0, middle],
@@ -100,6 +101,11 @@ export class FakePeers implements SwarmTransport {
       if (peer.spoils?.(chunk)) piece[0] = (piece[0] ?? 0) ^ 1;
       into.set(piece, from);
       onBytes(piece);
+    }
+    let at = 0;
+    for (const piece of pieces) {
+      piece.set(into.subarray(at, at + piece.length));
+      at += piece.length;
     }
   }
 

@@ -65,6 +65,20 @@ describe("transfer between agents with TLS", () => {
     assert.ok((await read(await readFleetTls(peer))).equals(data));
   });
 
+  it("gives parts of blobs, straight to their place", async () => {
+    await using transport = new HttpBlobTransport(tokens, await readFleetTls(peer));
+    const into = [new Uint8Array(1 << 20), new Uint8Array(77)];
+    const signal = new AbortController().signal;
+    for (const start of [0, 1_000_001]) {
+      await transport.readInto(`https://127.0.0.1:${port}`, digest, start, into, signal, () => {});
+      assert.ok(Buffer.concat(into).equals(data.subarray(start, start + (1 << 20) + 77)));
+    }
+    await using other = new HttpBlobTransport(tokens, await withCertificateOf(peer, stranger));
+    await assertRefused(other.readInto(`https://127.0.0.1:${port}`, digest, 0, into, signal, () => {}));
+    await using bare = new HttpBlobTransport(tokens);
+    await assertRefused(bare.readInto(`http://127.0.0.1:${port}`, digest, 0, into, signal, () => {}));
+  });
+
   it("gives nothing to another CA's certificate, to none, and over plain HTTP", async () => {
     await assertRefused(read(await withCertificateOf(peer, stranger)));
     await assertRefused(read(undefined, "http"));

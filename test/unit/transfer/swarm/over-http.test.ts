@@ -78,7 +78,7 @@ describe("BlobSwarm over HTTP", () => {
       const reading = first.swarm.read(blob, [holder.url], 0, signal);
       await reading.next();
       const into = new Uint8Array(1 << 20);
-      await second.transport.readInto(first.url, blob.digest, 0, into, signal, () => {});
+      await second.transport.readInto(first.url, blob.digest, 0, [into], signal, () => {});
       const wanted = await collect(holder.content.read(blob.digest, { length: into.length }));
       assert.ok(wanted.equals(into));
       const answer = await second.transport.ask(first.url, blob.digest, question, signal);
@@ -94,7 +94,7 @@ describe("BlobSwarm over HTTP", () => {
       assert.ok(other);
       const into = new Uint8Array(1000);
       const read = (url: string, start: number) =>
-        other.transport.readInto(url, blob.digest, start, into, signal, () => {});
+        other.transport.readInto(url, blob.digest, start, [into], signal, () => {});
       await assert.rejects(read(other.url, 0), withCode(Code.NotFound));
       await assert.rejects(other.transport.ask(other.url, blob.digest, question, signal), withCode(Code.NotFound));
       await assert.rejects(read(holder.url, size - 999), withCode(Code.DataLoss));
