@@ -44,7 +44,7 @@ export class MeteredBlobTransport implements Transport {
     peerUrl: string,
     digest: Digest,
     start: number,
-    into: Uint8Array,
+    into: readonly Uint8Array[],
     signal: AbortSignal,
     onBytes: (piece: Uint8Array) => void,
   ): Promise<void> {

@@ -105,7 +105,7 @@ describe("transfer between agents", () => {
       const meter = new TransferMeter(() => performance.now());
       const metered = new MeteredBlobTransport(transport, meter);
       await collect(metered.readBlob(url, digest, 0, signal));
-      await metered.readInto(url, digest, 0, Buffer.alloc(1000), signal, () => {});
+      await metered.readInto(url, digest, 0, [Buffer.alloc(1000)], signal, () => {});
       await collect((await metered.readCacheMount(url, "entry", signal)).bytes);
       const total = 2 * data.length + 1000;
       assert.equal(meter.totalBytes, total);
