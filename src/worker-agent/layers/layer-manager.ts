@@ -219,7 +219,7 @@ export class LayerManager {
           if (error instanceof BuildError && (error.code === Code.DataLoss || error.code === Code.InvalidArgument)) {
             corrupt = true;
             // Unpacking may stumble over damaged bytes before their digest is known.
-            if (error.code === Code.InvalidArgument) await candidate.sources[0]?.disown?.(signal).catch(() => {});
+            if (error.code === Code.InvalidArgument) await disown(candidate, signal);
           }
           failure = error;
         }
@@ -295,13 +295,15 @@ export class LayerManager {
       }
     };
     await using ingest = await this.#options.snapshotter.ingest(signal);
-    const bytes = counted(resumingRead(blob, candidate.sources, signal));
+    // An exact archive is not compressed: the thread that unpacks it computes its digest.
+    const isExact = blob.mediaType === exactMediaType;
+    const bytes = counted(resumingRead(blob, candidate.sources, signal, { verify: !isExact }));
     const stored = candidate.keep ? teeToStore(bytes, this.#options.content, blob, signal) : bytes;
     const diffId = await this.#options.codec.apply(stored, ingest.path, lower, signal);
-    // An exact archive is no OCI blob: it has another digest than the diffId and its own digest has proven it.
-    const expected =
-      blob.mediaType === exactMediaType ? undefined : (info.diffId ?? blob.annotations?.[diffIdAnnotation]);
+    // It is no OCI blob either: its digest is not the layer's diffId.
+    const expected = isExact ? blob.digest : (info.diffId ?? blob.annotations?.[diffIdAnnotation]);
     if (expected !== undefined && expected !== diffId) {
+      if (isExact) await disown(candidate, signal);
       throw new BuildError(
         Code.DataLoss,
         `layer ${id} from ${candidate.from}: unpacked content is ${diffId}, expected ${expected}`,
@@ -309,7 +311,7 @@ export class LayerManager {
       );
     }
     await ingest.commit(id);
-    if (blob.mediaType === exactMediaType) this.#received.set(id, blob);
+    if (isExact) this.#received.set(id, blob);
     await this.#options.onStored(info);
     sources.progress.status({
       id: statusId,
@@ -384,6 +386,11 @@ interface Candidate {
   readonly sources: readonly BlobSource[];
   /** Keep the blob in the content store: it comes from outside and an export may want it again. */
   readonly keep: boolean;
+}
+
+/** Its bytes were wrong: whoever may have given them looks at what it has. */
+async function disown({ sources }: Candidate, signal: AbortSignal): Promise<void> {
+  await Promise.allSettled(sources.map((source) => source.disown?.(signal)));
 }
 
 /** Key of the record of one blob of a layer. */

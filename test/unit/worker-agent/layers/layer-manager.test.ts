@@ -91,6 +91,46 @@ describe("LayerManager", () => {
     return unpacked;
   }
 
+  it("has a holder check the archive whose digest turns out to be wrong when it is unpacked", async () => {
+    const archive = { mediaType: "application/vnd.buildfleet.layer.v1.tar", digest: sha256(bytes), size: bytes.length };
+    const checked: string[] = [];
+    const unpacked: string[] = [];
+    const committed: string[] = [];
+    const manager = new LayerManager({
+      agentId: "c",
+      logger: silentLogger,
+      snapshotter: {
+        has: () => false,
+        ingest: async () => ({
+          path: "/",
+          commit: async (layer: LayerId) => committed.push(layer),
+          [Symbol.asyncDispose]: async () => {},
+        }),
+      },
+      content: { stat: async () => undefined },
+      onStored: async () => {},
+      codec: {
+        apply: async (blob: AsyncIterable<Uint8Array>) => {
+          for await (const chunk of blob) unpacked.push(Buffer.from(chunk).toString());
+          return sha256(unpacked.at(-1) ?? "");
+        },
+      },
+      transport: {
+        layerBlob: async () => archive,
+        async *readBlob() {
+          yield checked.length === 0 ? damaged : bytes;
+        },
+        checkBlob: async (url: string) => void checked.push(url),
+      },
+    } as unknown as LayerManagerOptions);
+    const info: LayerInfo = { id, blobs: [], origins: [], holders: ["a"], sizeBytes: 1, createdAt: 1 };
+    const sources = { infos: new Map([[id, info]]), peers: { a: "http://a" }, sessions: noSessions, progress };
+    await manager.ensure([id], sources, new AbortController().signal);
+    assert.deepEqual(checked, ["http://a"]);
+    assert.deepEqual(unpacked, ["liar!", "layer"]);
+    assert.deepEqual(committed, [id]);
+  });
+
   const damaged = Buffer.from("liar!");
   const gone = new RegistryError("no such blob", { status: 404, host: "host", path: "/" });
 
