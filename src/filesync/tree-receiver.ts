@@ -18,14 +18,17 @@ export interface TreeReceiverOptions {
   readonly root: BytePath;
   /** What an earlier transfer left, and the directory where it still is. */
   readonly previous?: { readonly directory: BytePath; readonly entries: readonly IndexedEntry[] };
-  /** `metadata`: an entry with the same size, time, mode, owner, device and link is unchanged; `none`: everything is taken. */
+  /**
+   * `metadata`: an entry with the same size, time, mode, owner, device and link is unchanged; `none`: everything is taken, and
+   * compared by content as well.
+   */
   readonly differ: "metadata" | "none";
   /** Only write the list of entries, and the content of those that match. */
   readonly metadataOnly?: { readonly exceptions: readonly string[] };
 }
 
 export interface ReceivedTree {
-  /** False: nothing was written, the earlier tree still holds. */
+  /** False: the earlier tree still holds, and what may have been written is the same again. */
   readonly changed: boolean;
   /** In protocol order. */
   readonly entries: readonly IndexedEntry[];
@@ -60,8 +63,8 @@ export class TreeReceiver {
     this.#options = options;
     this.#writer = new TreeWriter(options.root);
     this.#previous = options.differ === "metadata" ? (options.previous?.entries ?? []) : [];
-    // Without an earlier tree there is nothing to be equal to.
-    this.#changed = options.previous === undefined || options.differ === "none";
+    // Without an earlier tree there is nothing to be equal to; a list of all entries is not among what is compared.
+    this.#changed = options.previous === undefined || options.differ === "none" || options.metadataOnly !== undefined;
     this.#exceptions = options.metadataOnly && new PatternMatcher(options.metadataOnly.exceptions);
   }
 
@@ -102,7 +105,9 @@ export class TreeReceiver {
       if (known === undefined) throw new Error(`no digest for ${textPath(stat.path)}`);
       return { stat, digest: known };
     });
-    return { changed: true, entries };
+    const { previous, metadataOnly } = this.#options;
+    const same = metadataOnly === undefined && previous !== undefined && sameTree(previous.entries, entries);
+    return same ? { changed: false, entries: previous.entries } : { changed: true, entries };
   }
 
   abandon(): void {
@@ -213,6 +218,12 @@ export class TreeReceiver {
     this.#writer.write(-1, Buffer.concat(this.#metadata));
     this.#writer.end(-1);
   }
+}
+
+function sameTree(a: readonly IndexedEntry[], b: readonly IndexedEntry[]): boolean {
+  const same = (left: IndexedEntry, right: IndexedEntry | undefined): boolean =>
+    left.stat.path === right?.stat.path && left.digest === right.digest && sameEntry(left.stat, right.stat);
+  return a.length === b.length && a.every((entry, index) => same(entry, b[index]));
 }
 
 /** fsutil's metadata differ: a directory's time does not matter. */

@@ -155,6 +155,31 @@ describe("TreeReceiver", () => {
     const root = fresh("second");
     const result = receive(new TreeReceiver({ root, previous: earlier(), differ: "none" }), tree, content);
     assert.deepEqual(result.asked, ["a/f", "b", "c"]);
+    assert.equal(result.changed, false);
+  });
+
+  it("compares by content with differ none", () => {
+    const other = { ...content, b: "BB" };
+    const result = receive(
+      new TreeReceiver({ root: fresh("second"), previous: earlier(), differ: "none" }),
+      tree,
+      other,
+    );
+    assert.equal(result.changed, true);
+  });
+
+  it("writes the list anew when only an entry changed that is not taken", () => {
+    const metadataOnly = { exceptions: ["a/*"] };
+    const directory = fresh("first");
+    const options = { differ: "metadata", metadataOnly } as const;
+    const { entries } = receive(new TreeReceiver({ root: directory, ...options }), tree, content);
+    const root = fresh("second");
+    const result = receive(new TreeReceiver({ root, previous: { directory, entries }, ...options }), [
+      ...tree,
+      stat("d", { size: 1 }),
+    ]);
+    assert.deepEqual([result.changed, result.asked], [true, []]);
+    assert.equal(readFileSync(join(root, ".fsutil-metadata"), "latin1").includes("\x01d"), true);
   });
 
   it("writes only the list, and exceptions with their directories", () => {
