@@ -202,6 +202,15 @@ export class BuildContext {
     }
   }
 
+  /** An input of this frontend. @throws BuildError when it is an empty definition */
+  input(name: string): State | undefined {
+    const definition = this.inputs[name];
+    if (definition === undefined) return undefined;
+    if (definition.def.length > 0) return stateFromDefinition(definition);
+    const text = "failed to get frontend inputs: invalid nil input definition to definition op";
+    throw new BuildError(Code.Unknown, `${text} (${JSON.stringify(name)})`);
+  }
+
   #remoteContext(signal: AbortSignal): Promise<RemoteContext> {
     this.#remote ??= this.#detectRemoteContext(signal);
     return this.#remote;
@@ -254,12 +263,12 @@ export class BuildContext {
   }
 
   #inputContext(): RemoteContext {
-    const dockerfile = this.inputs[this.opts["dockerfilekey"] ?? "dockerfile"];
-    const context = this.inputs["context"];
+    const dockerfile = this.input(this.opts["dockerfilekey"] ?? "dockerfile");
+    const context = this.input("context");
     return {
       filename: this.#filename,
-      ...(context === undefined ? {} : { context: stateFromDefinition(context) }),
-      ...(dockerfile === undefined ? {} : { dockerfile: stateFromDefinition(dockerfile) }),
+      ...(context === undefined ? {} : { context }),
+      ...(dockerfile === undefined ? {} : { dockerfile }),
     };
   }
 }

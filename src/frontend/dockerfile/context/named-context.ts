@@ -14,7 +14,6 @@ import {
   parseReference,
   State,
   scratch,
-  stateFromDefinition,
   withDefaultTag,
 } from "../../../llb/builder/index.ts";
 import { formatPlatformFully, type ImageConfig, parseImage } from "../image/index.ts";
@@ -193,9 +192,8 @@ export class NamedContext {
   }
 
   #loadInput(name: string): LoadedContext {
-    const definition = this.#context.inputs[name];
-    if (definition === undefined) throw unknown(`invalid input ${name} for ${this.#key}`);
-    const state = stateFromDefinition(definition);
+    const state = this.#context.input(name);
+    if (state === undefined) throw unknown(`invalid input ${name} for ${this.#key}`);
     const metadata = this.#context.opts[`input-metadata:${name}`];
     if (metadata === undefined) return { state };
     let values: Readonly<Record<string, string>>;

@@ -10,7 +10,7 @@ import { Code } from "../../../../src/core/errors/code.ts";
 import type { FrontendResult, SourceMeta } from "../../../../src/core/seams/llb-bridge.ts";
 import { sha256 } from "../../../../src/core/values/digest.ts";
 import { DockerfileFrontend } from "../../../../src/frontend/index.ts";
-import { image, marshalState } from "../../../../src/llb/builder/index.ts";
+import { image, marshalState, scratch } from "../../../../src/llb/builder/index.ts";
 import { type FakeBridgeOptions, FakeLlbBridge } from "../../../helpers/fake-llb-bridge.ts";
 
 const { signal } = new AbortController();
@@ -280,6 +280,11 @@ describe("DockerfileFrontend: contexts", () => {
       "docker-image://docker.io/library/c:latest",
     ]);
     assert.equal(bridge.resolves.length, 0);
+  });
+
+  it("refuses an input that is no definition", async () => {
+    const error = await failure(solve(bridgeFor(), {}, { context: marshalState(scratch()) }));
+    assert.match(error.message, /invalid nil input definition to definition op \("context"\)/);
   });
 
   it("limits a named local directory by its own ignore file and by what is used of it", async () => {
