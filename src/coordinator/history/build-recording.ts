@@ -2,11 +2,13 @@ import type { BuildHistoryRecord, Descriptor } from "../../api/gen/control.ts";
 import { Status } from "../../api/gen/google/rpc/status.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
+import { stackDetail } from "../../core/errors/stack-detail.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { Descriptor as OciDescriptor } from "../../core/values/descriptor.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { errorToStatus } from "../../grpc/index.ts";
+import { version } from "../../version.ts";
 import { timestampFromMs } from "../front-door/timestamp.ts";
 import type { ActiveBuilds } from "./active-builds.ts";
 import { fitRecord } from "./fit-record.ts";
@@ -68,7 +70,8 @@ export class BuildRecording {
     const { started, active, blobs, store, clock } = this.#options;
     const { Ref } = started;
     const CompletedAt = timestampFromMs(clock.now());
-    const status = outcome.error === undefined ? undefined : errorToStatus(outcome.error);
+    const { error } = outcome;
+    const status = error && errorToStatus(error.wrap("", [stackDetail(error, version)]));
     const steps = new StepCounter();
     // The client waits for the record, and each part of it for the disk.
     const [logs, externalError, attestations] = await Promise.all([

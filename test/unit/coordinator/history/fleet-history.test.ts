@@ -63,7 +63,7 @@ describe("FleetHistory", () => {
     const blob = Status.decode(await read(history, found.externalError?.digest));
     assert.deepEqual(
       blob.details.map(({ typeUrl }) => typeUrl),
-      ["some/thing"],
+      ["github.com/moby/buildkit/stack.Stack+json", "some/thing"],
     );
   });
 
