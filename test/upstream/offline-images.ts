@@ -32,8 +32,12 @@ export function writeOfflineImages(registryRoot: string): void {
   const shell = { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"] };
 
   registry.addImage("library/busybox", "latest", [busybox], shell);
+  registry.addImage("library/busybox", "stable-musl", [busybox], shell);
   registry.addImage("library/busybox_amd64", "latest", [busybox], shell);
   registry.addImage("library/alpine", "latest", [alpine], { ...shell, Cmd: ["/bin/sh"] });
+  registry.addImage("amd64/debian", "bullseye-20230109-slim", [alpine], { ...shell, Cmd: ["bash"] });
+  // Only named, never run here: the program is a file system in user space.
+  registry.addImage("tonistiigi/hellofs", "latest", [marker], {});
   registry.addImage("tonistiigi/test", "nolayers", [], {});
   registry.addImage(
     "cpuguy83/buildkit-foreign",
@@ -71,6 +75,18 @@ function layer(fill: (root: string) => void): Layer {
   }
 }
 
+/** `adduser -D <name>`: the next free ids from 1000 on, and a home of his own. */
+const addUser = `#!/bin/sh
+set -e
+for name; do :; done
+id=1000
+while grep -q ":x:$id:" /etc/passwd; do id=$((id + 1)); done
+echo "$name:x:$id:$id::/home/$name:/bin/sh" >> /etc/passwd
+echo "$name:x:$id:" >> /etc/group
+mkdir -p "/home/$name"
+chown "$id:$id" "/home/$name"
+`;
+
 const applets = execFileSync("busybox", ["--list"], { encoding: "utf8" }).trim().split("\n");
 
 function busyboxTree(root: string, kind: "hardlink" | "symlink"): void {
@@ -85,8 +101,9 @@ function busyboxTree(root: string, kind: "hardlink" | "symlink"): void {
     if (kind === "hardlink") linkSync(join(root, "bin/busybox"), join(root, "bin", name));
     else symlinkSync("/bin/busybox", join(root, "bin", name));
   }
-  // An applet that Debian leaves out.
+  // Applets that Debian leaves out.
   writeFileSync(join(root, "bin/ttysize"), "#!/bin/sh\nset -- $(stty size)\necho $2 $1\n", { mode: 0o755 });
+  writeFileSync(join(root, "bin/adduser"), addUser, { mode: 0o755 });
   writeFileSync(
     join(root, "etc/passwd"),
     [
@@ -134,7 +151,8 @@ function alpineTree(root: string): void {
   writeFileSync(join(root, "etc/alpine-release"), "3.18.0\n");
   // Packages are there from the start: there is no repository to take them from.
   writeFileSync(join(root, "sbin/apk"), "#!/bin/sh\nexit 0\n", { mode: 0o755 });
-  for (const program of ["/usr/bin/curl", "/usr/bin/ssh", "/usr/bin/ssh-add"]) copyWithLibraries(root, program);
+  for (const program of ["/usr/bin/curl", "/usr/bin/git", "/usr/bin/ssh", "/usr/bin/ssh-add"])
+    copyWithLibraries(root, program);
 }
 
 function copyWithLibraries(root: string, program: string): void {

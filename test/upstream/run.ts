@@ -6,6 +6,7 @@ import { writeOfflineImages } from "./offline-images.ts";
 import { type TestResult, TestRunner } from "./test-run.ts";
 
 const usage = `UPSTREAM_CLIENT_TEST=/path/to/client.test npm run upstream -- [options]
+or UPSTREAM_DOCKERFILE_TEST=/path/to/dockerfile.test, with the same options
   --run <regexp>        tests to run, as for "go test -run"   (default: "Integration$")
   --daemon <path>       buildkitd to test                     (default: the one of this repository)
   --baseline <json>     results of another daemon here: what fails there is not applicable
@@ -41,7 +42,7 @@ const { values } = parseArgs({
   },
 });
 
-const binary = process.env["UPSTREAM_CLIENT_TEST"];
+const binary = process.env["UPSTREAM_DOCKERFILE_TEST"] ?? process.env["UPSTREAM_CLIENT_TEST"];
 if (binary === undefined || values.help) {
   process.stdout.write(usage);
   process.exit(values.help ? 0 : 2);
