@@ -40,6 +40,8 @@ export const subjects = {
   activeBuilds: "bf.builds.active",
   /** Request of another coordinator for the log of a build: `{ ref, reader }` → the next piece. */
   runningLog: (coordinatorId: string) => `bf.coordinator.${coordinatorId}.log`,
+  /** SpanRecords of a trace, from agents to the coordinators that keep it with a build's record. */
+  traceSpans: (traceId: string) => `bf.trace.${traceId}.spans`,
   /** Broadcast by a coordinator that has just started: the others announce their builds at once. */
   activeBuildsWanted: "bf.builds.wanted",
 } as const;

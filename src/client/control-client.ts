@@ -30,6 +30,8 @@ import { type ClientCall, decodeMessage, type GrpcClient, type MessageCodec } fr
 const control = "/moby.buildkit.v1.Control";
 const bridge = "/moby.buildkit.v1.frontend.LLBBridge";
 
+import { decodeRead, encodeBlobRequest } from "./content/content-messages.ts";
+
 /** The daemon's API, typed. Every method throws the BuildError that the daemon sent. */
 export class ControlClient {
   readonly #client: GrpcClient;
@@ -89,6 +91,14 @@ export class ControlClient {
     const message = UpdateBuildHistoryRequest.fromPartial(request);
     const path = `${control}/UpdateBuildHistory`;
     await this.#client.unary(path, UpdateBuildHistoryRequest, UpdateBuildHistoryResponse, message, { signal });
+  }
+
+  /** A blob that a record names. @throws BuildError NotFound */
+  async *content(digest: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    await using call = this.#client.open("/containerd.services.content.v1.Content/Read", { signal });
+    call.send(encodeBlobRequest(digest)).catch(() => {});
+    call.closeSend();
+    for await (const bytes of call.messages) yield decodeRead(bytes);
   }
 
   /** The bridge of one build. @param ref the build's, as given to `solve` */

@@ -1,5 +1,6 @@
 import { parse, TomlError } from "smol-toml";
 import { ConfigError } from "./config-error.ts";
+import type { HistoryLimits } from "./history-limits.ts";
 import { type LogFormat, type LogLevel, logFormats } from "./log-config.ts";
 import type { DiskSpace } from "./quantities.ts";
 import type { RegistryConfig, RegistryConfigs } from "./registry-config.ts";
@@ -49,6 +50,7 @@ export interface FileSettings {
   readonly frontendRepositories?: readonly string[];
   readonly debugAddress?: string;
   readonly provenanceEnvDir?: string;
+  readonly history?: HistoryLimits;
 }
 
 export interface ParsedFile {
@@ -75,6 +77,7 @@ export function parseBuildkitdToml(text: string): ParsedFile {
     ...workerSettings(root.table("worker"), unsupported),
     registries: registrySettings(root),
     ...frontendSettings(root.table("frontend")),
+    history: historyLimits(root),
   });
   const warnings = [
     ...unsupported.map((path) => `${path} is not supported and has no effect`),
@@ -89,7 +92,7 @@ function generalSettings(root: TomlTable, unsupported: string[]) {
   const tls = grpc.table("tls");
   const dns = root.table("dns");
   unsupported.push(
-    ...root.takeUnsupported("proxyNetwork", "history", "system", "cache", "cdi", "otel"),
+    ...root.takeUnsupported("proxyNetwork", "system", "cache", "cdi", "otel"),
     ...grpc.takeUnsupported("uid", "securityDescriptor", "max_send_message_size"),
   );
   return {
@@ -192,6 +195,13 @@ function frontendSettings(frontend: TomlTable) {
     disabledFrontends: disabled.length === 0 ? undefined : disabled,
     frontendRepositories: gateway.strings("allowedRepositories"),
   };
+}
+
+/** A table without one of the two keys sets that to nothing, as in BuildKit. */
+function historyLimits(root: TomlTable): HistoryLimits | undefined {
+  if (!root.has("history")) return undefined;
+  const table = root.table("history");
+  return { maxAgeMs: table.durationMs("maxAge") ?? 0, maxEntries: Math.max(0, table.integer("maxEntries") ?? 0) };
 }
 
 function registrySettings(root: TomlTable): RegistryConfigs {

@@ -1,3 +1,5 @@
+import type { HistoryLimits } from "./history-limits.ts";
+
 /** Where and to whom the build API is served. */
 export interface FrontDoorConfig {
   /** `unix:///path`, `tcp://host:port`, `fd://[name]`. At least one. */
@@ -18,6 +20,8 @@ export interface FrontDoorConfig {
   readonly keepFailedMs?: number;
   /** Of how many at most; default 20. */
   readonly keepFailedSteps?: number;
+  /** Default: 48 hours and 50 records. */
+  readonly history?: HistoryLimits;
   /** `host:port` where Prometheus gets figures; absent: nowhere. */
   readonly metricsListen?: string;
   /** Longest gRPC message accepted. */

@@ -5,6 +5,7 @@ export type { AgentFlags, CoordinatorFlags, StandaloneFlags } from "./daemon-fla
 export { type FleetTlsConfig, readFleetTls } from "./fleet-tls.ts";
 export type { FrontDoorConfig, ListenConfig } from "./front-door-config.ts";
 export type { GcRule } from "./gc-config.ts";
+export type { HistoryLimits } from "./history-limits.ts";
 export { type LogConfig, type LogFormat, type LogLevel, logFormats, logLevels } from "./log-config.ts";
 export type { NatsConfig } from "./nats-config.ts";
 export { parseByteSize, parseDurationMs } from "./quantities.ts";

@@ -143,6 +143,7 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
     ...(metricsListen === undefined ? {} : { metricsListen }),
     ...(keepFailedMs === undefined ? {} : { keepFailedMs }),
     ...(flags.keepFailedSteps === undefined ? {} : { keepFailedSteps: flags.keepFailedSteps }),
+    ...(settings.history === undefined ? {} : { history: settings.history }),
     ...(settings.provenanceEnvDir === undefined ? {} : { provenanceEnvDir: settings.provenanceEnvDir }),
   };
 }

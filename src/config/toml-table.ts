@@ -67,6 +67,10 @@ export class TomlTable {
     });
   }
 
+  has(key: string): boolean {
+    return this.#values[key] !== undefined;
+  }
+
   /** A sub-table, empty when absent. */
   table(key: string): TomlTable {
     return this.#child(key, this.#typed(key, "a table", (value) => (isTable(value) ? value : undefined)) ?? {});

@@ -13,7 +13,7 @@ import { RegistryClient, RegistryHosts } from "../registry/index.ts";
 import { ManagedSessionGroup, SessionManager, TracingSessionGroup } from "../session/index.ts";
 import { Solver } from "../solver/index.ts";
 import { ImageResolver } from "../source/index.ts";
-import { otlpForwarder } from "../telemetry/index.ts";
+import { decodeSpans, otlpForwarder } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { systemClock } from "../util/system-clock.ts";
 import { buildkitVersion, dockerfileVersion, packageName, version } from "../version.ts";
@@ -41,7 +41,7 @@ import { LayerUseReports } from "./fleet/layer-use-reports.ts";
 import { TaskSessions } from "./fleet/task-sessions.ts";
 import { createFrontDoor } from "./front-door/index.ts";
 import { frontendsOf } from "./gateway/builtin-frontends.ts";
-import { FleetHistory } from "./history/index.ts";
+import { FleetHistory, TraceRecorder } from "./history/index.ts";
 import { listenForAgents, listenForClients } from "./listening.ts";
 import { openDispatch } from "./open-dispatch.ts";
 import { openIndex } from "./open-index.ts";
@@ -200,6 +200,7 @@ export class Coordinator implements AsyncDisposable {
       mergeVertices: mergedVertex,
       releaseResult: (ref) => held.release(ref),
     });
+    const traces = owned.use(new TraceRecorder(bus));
     const history = owned.use(
       await FleetHistory.open({
         coordinatorId: options.id,
@@ -208,6 +209,8 @@ export class Coordinator implements AsyncDisposable {
         bus,
         clock,
         logger,
+        limits: frontDoor.history,
+        traces,
       }),
     );
     const builds = new FleetBuildService({
@@ -248,7 +251,7 @@ export class Coordinator implements AsyncDisposable {
       sessionIsLive: (id) => sessions.ids.includes(id),
       sessions: sessionGroup,
     });
-    const traceSink = otlpForwarder(process.env);
+    const forwardTraces = otlpForwarder(process.env);
     const server = createFrontDoor({
       logger,
       builds: new TracingBuildService(builds),
@@ -256,7 +259,10 @@ export class Coordinator implements AsyncDisposable {
       history,
       explainer: new BuildExplainer({ history, listings: new FleetListings(agentControl), logger }),
       content: history.content,
-      ...(traceSink === undefined ? {} : { traceSink }),
+      traceSink: async (request, signal) => {
+        traces.add(decodeSpans(request));
+        await forwardTraces?.(request, signal);
+      },
       llbCapabilities: [...llbCapabilities],
       version: {
         package: packageName,

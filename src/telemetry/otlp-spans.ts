@@ -1,6 +1,19 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { BuildError } from "../core/errors/build-error.ts";
+import { Code } from "../core/errors/code.ts";
 
-export type AttributeValue = string | number | boolean;
+type Scalar = string | number | boolean;
+export type AttributeValue = Scalar | readonly Scalar[];
+export type Attributes = Readonly<Record<string, AttributeValue>>;
+
+/** In the order of their numbers in OTLP, beginning with 1. */
+export const spanKinds = ["internal", "server", "client", "producer", "consumer"] as const;
+
+export interface SpanEvent {
+  readonly name: string;
+  readonly nanos: bigint;
+  readonly attributes: Attributes;
+}
 
 /** A finished span, with ids in hex and times in nanoseconds since 1970. */
 export interface SpanRecord {
@@ -9,11 +22,11 @@ export interface SpanRecord {
   /** Empty for the root of a trace. */
   readonly parentSpanId: string;
   readonly name: string;
-  /** The work of a server, which another process may have asked for. */
-  readonly server: boolean;
+  readonly kind: (typeof spanKinds)[number];
   readonly startNanos: bigint;
   readonly endNanos: bigint;
-  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  readonly attributes: Attributes;
+  readonly events: readonly SpanEvent[];
   /** Message of a failed span, perhaps empty. */
   readonly error?: string;
   /** `service.name` of the process it comes from. */
@@ -23,15 +36,19 @@ export interface SpanRecord {
 type Field = (reader: BinaryReader) => void;
 
 /**
- * Spans of an encoded `opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`: what a waterfall shows of them; events,
- * links and values that are lists are left out. Field numbers are those of opentelemetry-proto 1.x.
- * @throws Error when the bytes do not parse
+ * Spans of an encoded `opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`: without their
+ * links and what nests deeper than a list. Field numbers are those of opentelemetry-proto 1.x.
+ * @throws BuildError InvalidArgument when the bytes do not parse
  */
 export function decodeSpans(request: Uint8Array): readonly SpanRecord[] {
   const spans: SpanRecord[] = [];
-  readMessage(new BinaryReader(request), {
-    1: (reader) => spans.push(...resourceSpans(reader.bytes())),
-  });
+  try {
+    readMessage(new BinaryReader(request), {
+      1: (reader) => spans.push(...resourceSpans(reader.bytes())),
+    });
+  } catch (cause) {
+    throw new BuildError(Code.InvalidArgument, `spans cannot be read: ${(cause as Error).message}`, { cause });
+  }
   return spans;
 }
 
@@ -48,27 +65,42 @@ function resourceSpans(bytes: Uint8Array): readonly SpanRecord[] {
 function readSpan(bytes: Uint8Array): Omit<SpanRecord, "service"> {
   const attributes: Record<string, AttributeValue> = {};
   const status = { code: 0, message: "" };
-  const span = { traceId: "", spanId: "", parentSpanId: "", name: "", server: false, startNanos: 0n, endNanos: 0n };
+  const events: SpanEvent[] = [];
+  const span = {
+    ...{ traceId: "", spanId: "", parentSpanId: "", name: "" },
+    ...{ kind: "internal" as SpanRecord["kind"], startNanos: 0n, endNanos: 0n },
+  };
   readMessage(new BinaryReader(bytes), {
     1: (reader) => Object.assign(span, { traceId: hex(reader) }),
     2: (reader) => Object.assign(span, { spanId: hex(reader) }),
     4: (reader) => Object.assign(span, { parentSpanId: hex(reader) }),
     5: (reader) => Object.assign(span, { name: reader.string() }),
-    6: (reader) => Object.assign(span, { server: reader.int32() === kindServer }),
+    6: (reader) => Object.assign(span, { kind: spanKinds[reader.int32() - 1] ?? "internal" }),
     7: (reader) => Object.assign(span, { startNanos: BigInt(reader.fixed64()) }),
     8: (reader) => Object.assign(span, { endNanos: BigInt(reader.fixed64()) }),
     9: (reader) => readAttribute(reader, attributes),
+    11: (reader) => events.push(readEvent(reader.bytes())),
     15: (reader) =>
       readMessage(new BinaryReader(reader.bytes()), {
         2: (inner) => Object.assign(status, { message: inner.string() }),
         3: (inner) => Object.assign(status, { code: inner.int32() }),
       }),
   });
-  return { ...span, attributes, ...(status.code === statusError ? { error: status.message } : {}) };
+  return { ...span, attributes, events, ...(status.code === statusError ? { error: status.message } : {}) };
 }
 
-const kindServer = 2;
 const statusError = 2;
+
+function readEvent(bytes: Uint8Array): SpanEvent {
+  const attributes: Record<string, AttributeValue> = {};
+  const event = { name: "", nanos: 0n };
+  readMessage(new BinaryReader(bytes), {
+    1: (reader) => Object.assign(event, { nanos: BigInt(reader.fixed64()) }),
+    2: (reader) => Object.assign(event, { name: reader.string() }),
+    3: (reader) => readAttribute(reader, attributes),
+  });
+  return { ...event, attributes };
+}
 
 function readAttribute(reader: BinaryReader, into: Record<string, AttributeValue>): void {
   let key = "";
@@ -77,23 +109,40 @@ function readAttribute(reader: BinaryReader, into: Record<string, AttributeValue
     1: (inner) => {
       key = inner.string();
     },
-    2: (inner) =>
-      readMessage(new BinaryReader(inner.bytes()), {
-        1: (any) => {
-          value = any.string();
-        },
-        2: (any) => {
-          value = any.bool();
-        },
-        3: (any) => {
-          value = Number(any.int64());
-        },
-        4: (any) => {
-          value = any.double();
-        },
-      }),
+    2: (inner) => {
+      value = readValue(inner.bytes());
+    },
   });
   if (value !== undefined) into[key] = value;
+}
+
+/** @returns undefined for maps and bytes */
+function readValue(bytes: Uint8Array): AttributeValue | undefined {
+  let value: AttributeValue | undefined;
+  const scalar = (read: (any: BinaryReader) => Scalar) => (any: BinaryReader) => {
+    value = read(any);
+  };
+  readMessage(new BinaryReader(bytes), {
+    1: scalar((any) => any.string()),
+    2: scalar((any) => any.bool()),
+    3: scalar((any) => Number(any.int64())),
+    4: scalar((any) => any.double()),
+    5: (any) => {
+      const list: Scalar[] = [];
+      readMessage(new BinaryReader(any.bytes()), {
+        1: (inner) => {
+          const item = readValue(inner.bytes());
+          if (item !== undefined && !isList(item)) list.push(item);
+        },
+      });
+      value = list;
+    },
+  });
+  return value;
+}
+
+function isList(value: AttributeValue): value is readonly Scalar[] {
+  return Array.isArray(value);
 }
 
 function hex(reader: BinaryReader): string {

@@ -9,6 +9,9 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace-node";
+import type { SpanRecord } from "./otlp-spans.ts";
+import { spanRecord } from "./span-record.ts";
 import { formatTraceparent, parseTraceparent } from "./traceparent.ts";
 
 export interface SpanOptions {
@@ -31,6 +34,15 @@ export interface Span {
 }
 
 const kinds = { internal: SpanKind.INTERNAL, server: SpanKind.SERVER, client: SpanKind.CLIENT };
+
+type SpanListener = (span: SpanRecord) => void;
+const listeners = new Set<SpanListener>();
+
+/** Tells of each span of this process that ends from now on, if it is one that its trace's client samples. */
+export function onSpanEnded(listener: SpanListener): Disposable {
+  listeners.add(listener);
+  return { [Symbol.dispose]: () => listeners.delete(listener) };
+}
 
 const noSpan: Span = { traceparent: undefined, set: () => {}, end: () => {} };
 
@@ -104,6 +116,11 @@ class ApiBackedSpan implements Span {
       this.inner.recordException({ name, message });
       this.inner.setStatus({ code: SpanStatusCode.ERROR, message });
     }
+    // One that records is the SDK's, whose fields can be read.
+    const recorded = listeners.size > 0 && this.inner.isRecording();
     this.inner.end();
+    if (!recorded) return;
+    const record = spanRecord(this.inner as unknown as ReadableSpan);
+    for (const listener of listeners) listener(record);
   }
 }

@@ -4,7 +4,8 @@ import { Code } from "../core/errors/code.ts";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export type TraceExporterSettings =
-  | { readonly type: "none" }
+  /** Sent nowhere; `disabled`: not even made. */
+  | { readonly type: "none"; readonly disabled?: boolean }
   /** The OTLP exporter itself reads the rest of `OTEL_EXPORTER_OTLP_*`. */
   | { readonly type: "otlp" }
   /** Thrift over UDP to an agent. */
@@ -18,7 +19,7 @@ export type TraceExporterSettings =
  * @throws BuildError InvalidArgument for what cannot be, unless `OTEL_IGNORE_ERROR` is true
  */
 export function traceExporterSettings(env: Environment): TraceExporterSettings {
-  if (isTrue(env["OTEL_SDK_DISABLED"])) return { type: "none" };
+  if (isTrue(env["OTEL_SDK_DISABLED"])) return { type: "none", disabled: true };
   try {
     return detect(env);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { context, type DiagLogger, DiagLogLevel, diag, propagation, trace } from "@opentelemetry/api";
 import type { Logger } from "../core/seams/logger.ts";
+import { nameService } from "./span-record.ts";
 import { type Environment, type TraceExporterSettings, traceExporterSettings } from "./tracing-settings.ts";
 
 export interface TracingOptions {
@@ -13,7 +14,7 @@ export interface TracingOptions {
 
 /** Tracing of this process. Dispose sends what is left (for a few seconds at most) and turns it off. */
 export interface Tracing extends AsyncDisposable {
-  /** False when the environment asks for no tracing: then nothing was loaded and spans cost next to nothing. */
+  /** False when the environment forbids tracing: then nothing was loaded and spans cost next to nothing. */
   readonly enabled: boolean;
 }
 
@@ -29,7 +30,9 @@ const shutdownTimeoutMs = 5000;
  */
 export async function startTracing(env: Environment, options: TracingOptions): Promise<Tracing> {
   const settings = traceExporterSettings(env);
-  if (settings.type === "none") return { enabled: false, [Symbol.asyncDispose]: async () => {} };
+  const serviceName = env["OTEL_SERVICE_NAME"] || options.serviceName;
+  nameService(serviceName);
+  if (settings.type === "none") return settings.disabled ? disabled : startRecording();
   const { logger } = options;
   if (logger !== undefined) diag.setLogger(diagLogger(logger), { logLevel: DiagLogLevel.WARN });
   if ("port" in settings && settings.port === jaegerCompactPort) {
@@ -38,7 +41,7 @@ export async function startTracing(env: Environment, options: TracingOptions): P
   // Hundreds of modules: only who traces pays for them.
   const { NodeSDK, resources } = await import("@opentelemetry/sdk-node");
   const sdk = new NodeSDK({
-    serviceName: env["OTEL_SERVICE_NAME"] || options.serviceName,
+    serviceName,
     resource: resources.resourceFromAttributes({ ...options.resource }),
     // Not the process detector: command lines may hold what is nobody's business.
     resourceDetectors: [resources.envDetector],
@@ -57,6 +60,22 @@ export async function startTracing(env: Environment, options: TracingOptions): P
   };
 }
 
+const disabled: Tracing = { enabled: false, [Symbol.asyncDispose]: async () => {} };
+
+/** Spans go to who listens in this process (`onSpanEnded`), and nowhere else. */
+async function startRecording(): Promise<Tracing> {
+  const { NodeTracerProvider } = await import("@opentelemetry/sdk-trace-node");
+  new NodeTracerProvider().register();
+  return { enabled: true, [Symbol.asyncDispose]: async () => disableApi() };
+}
+
+function disableApi(): void {
+  trace.disable();
+  context.disable();
+  propagation.disable();
+  diag.disable();
+}
+
 async function jaegerExporter(settings: TraceExporterSettings & { readonly type: "jaeger" }) {
   const { JaegerExporter } = await import("@opentelemetry/exporter-jaeger");
   return new JaegerExporter(
@@ -73,10 +92,7 @@ async function shutDown(sdk: { shutdown(): Promise<void> }, logger: Logger | und
     logger?.warn("cannot send the last spans", { error: String(error) });
   } finally {
     clearTimeout(timer);
-    trace.disable();
-    context.disable();
-    propagation.disable();
-    diag.disable();
+    disableApi();
   }
 }
 

@@ -45,7 +45,7 @@ function inOrder(spans: readonly SpanRecord[]): readonly Row[] {
   const sorted = [...spans].sort((a, b) => ascending(a.startNanos, b.startNanos));
   const children = Map.groupBy(sorted, (span) => (known.has(span.parentSpanId) ? span.parentSpanId : ""));
   const row = (span: SpanRecord, depth: number, above: string): Row => {
-    const agent = String(span.attributes["agent.id"] ?? (span.server ? "" : above)).slice(0, agentColumns);
+    const agent = String(span.attributes["agent.id"] ?? (span.kind === "server" ? "" : above)).slice(0, agentColumns);
     return { span, depth, agent };
   };
   const rows: Row[] = [];

@@ -6,6 +6,7 @@ import { fleetKey, TransferTokens } from "../transfer/index.ts";
 import { splitHostPort } from "../util/host-port.ts";
 import { weighBuffersWithHeap } from "../util/process/index.ts";
 import { Agent } from "./agent.ts";
+import { SpanPublisher } from "./span-publisher.ts";
 
 /** A running agent and its connections; dispose to end them. */
 export interface StartedAgent extends AsyncDisposable {
@@ -30,6 +31,7 @@ export async function startAgent(config: AgentConfig, logger: Logger): Promise<S
       ),
     ),
   );
+  owned.use(new SpanPublisher(bus));
   const link = owned.use(new AgentLinkClient(tls === undefined ? {} : { tls }));
   const { listen, advertise } = config.blobServer;
   const agent = owned.use(

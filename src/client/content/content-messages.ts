@@ -66,6 +66,22 @@ export function encodeRead(offset: number, data: Uint8Array): Uint8Array {
   return new BinaryWriter().uint32(8).int64(offset).uint32(18).bytes(data).finish();
 }
 
+/** InfoRequest, and ReadContentRequest for all of a blob. */
+export function encodeBlobRequest(digest: string): Uint8Array {
+  return new BinaryWriter().uint32(10).string(digest).finish();
+}
+
+/** The data of a ReadContentResponse. */
+export function decodeRead(bytes: Uint8Array): Uint8Array {
+  let data: Uint8Array = new Uint8Array();
+  eachField(bytes, (tag, reader) => {
+    if (tag !== 18) return false;
+    data = reader.bytes();
+    return true;
+  });
+  return data;
+}
+
 export function encodeWriteResponse(action: number, offset: number, total: number, digest: string): Uint8Array {
   const writer = new BinaryWriter().uint32(8).int32(action).uint32(32).int64(offset).uint32(40).int64(total);
   return (digest === "" ? writer : writer.uint32(50).string(digest)).finish();

@@ -14,10 +14,12 @@ import type { ActiveBuilds } from "./active-builds.ts";
 import { fitRecord } from "./fit-record.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
 import type { HistorySteps } from "./history-steps.ts";
+import type { RecordTraces } from "./record-traces.ts";
 import type { ProgressSource } from "./running-logs.ts";
 import { encodeStatusLog, statusLogType } from "./status-log.ts";
 import { StepCounter } from "./step-counter.ts";
 import type { StepRecord } from "./step-record.ts";
+import type { TraceRecording } from "./trace-recorder.ts";
 
 /** The spelling is BuildKit's. */
 const inTotoType = "application/vnd.in-toto+json";
@@ -49,6 +51,9 @@ export interface BuildRecordingOptions {
   readonly blobs: HistoryBlobs;
   readonly steps: HistorySteps;
   readonly store: (record: BuildHistoryRecord) => Promise<void>;
+  /** Of the build's spans. */
+  readonly trace: TraceRecording | undefined;
+  readonly traces: RecordTraces;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -67,7 +72,7 @@ export class BuildRecording {
    * @param progress of the whole build; must end by itself
    */
   async end(outcome: BuildOutcome, progress: AsyncIterable<SolveProgress>): Promise<void> {
-    const { started, active, blobs, store, clock } = this.#options;
+    const { started, active, blobs, store, clock, trace, traces } = this.#options;
     const { Ref } = started;
     const CompletedAt = timestampFromMs(clock.now());
     const { error } = outcome;
@@ -94,7 +99,9 @@ export class BuildRecording {
           ...steps.counts,
         }),
       );
+      if (trace !== undefined) traces.ended(Ref, trace);
     } catch (error) {
+      trace?.stop();
       this.#warn(error);
     } finally {
       blobs.settle([logs, externalError, ...attestations.values()].filter((blob) => blob !== undefined));

@@ -1,4 +1,5 @@
 import { type BuildHistoryEvent, BuildHistoryEventType, BuildHistoryRecord } from "../../api/gen/control.ts";
+import type { HistoryLimits } from "../../config/index.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Clock } from "../../core/seams/clock.ts";
@@ -18,12 +19,15 @@ import { HistoryBlobs } from "./history-blobs.ts";
 import { historyFilter } from "./history-filter.ts";
 import { HistoryRecords, noRecord, type RecordChange } from "./history-records.ts";
 import { HistorySteps } from "./history-steps.ts";
+import { RecordTraces } from "./record-traces.ts";
 import { redactAttributes } from "./redact-attributes.ts";
 import { type ProgressSource, RunningLogs } from "./running-logs.ts";
 import { decodeStatusLog } from "./status-log.ts";
 import type { StepRecord } from "./step-record.ts";
+import type { TraceRecorder } from "./trace-recorder.ts";
 
 const collectEveryMs = 120_000;
+const defaultLimits: HistoryLimits = { maxAgeMs: 48 * 3600_000, maxEntries: 50 };
 
 export interface FleetHistoryOptions {
   readonly coordinatorId: string;
@@ -34,10 +38,10 @@ export interface FleetHistoryOptions {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A record goes when it is older than this and not among the newest `maxEntries`; default 48 hours. */
-  readonly maxAgeMs?: number;
-  /** Default 50. */
-  readonly maxEntries?: number;
+  /** Default: 48 hours and 50 records. */
+  readonly limits?: HistoryLimits | undefined;
+  /** Absent: records have no traces. */
+  readonly traces?: TraceRecorder;
 }
 
 type Listener = (event: BuildHistoryEvent) => void;
@@ -53,6 +57,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   readonly #steps: HistorySteps;
   readonly #active: ActiveBuilds;
   readonly #logs: RunningLogs;
+  readonly #traces: RecordTraces;
   readonly #listeners = new Set<Listener>();
   /** Readers by the ref they asked for: its record stays until they have gone. */
   readonly #readers = new Map<string, number>();
@@ -76,6 +81,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       bus: options.bus,
       find: (ref) => this.#active.progress(ref),
     });
+    this.#traces = new RecordTraces({ records, blobs, clock: options.clock, logger: options.logger });
     this.#records.listen((change) => this.#changed(change));
     this.#collecting = this.#collectForever();
   }
@@ -103,11 +109,13 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
    * @param progress of it while it runs, for readers at other coordinators
    */
   record(
-    build: Pick<SolveParams, "ref" | "frontend" | "frontendOpt" | "exporters">,
+    build: Pick<SolveParams, "ref" | "frontend" | "frontendOpt" | "exporters" | "traceparent">,
     progress: ProgressSource,
   ): BuildRecording {
-    const { clock, logger } = this.#options;
+    const { clock, logger, traces } = this.#options;
     return new BuildRecording({
+      trace: traces?.record(build.traceparent),
+      traces: this.#traces,
       progress,
       started: fitRecord(
         BuildHistoryRecord.fromPartial({
@@ -156,13 +164,13 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       case "unpin":
         return this.#records.update(ref, (record) => ({ ...record, pinned: change === "pin" }));
       case "delete": {
+        await this.#traces.finalize(ref);
         const record = this.#records.get(ref);
         if (record === undefined) throw noRecord(ref);
         return this.#delete(record);
       }
       case "finalize":
-        // Records are whole from the start: they hold no trace that would still be collected.
-        return;
+        return this.#traces.finalize(ref);
     }
   }
 
@@ -195,6 +203,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#collecting;
+    await this.#traces[Symbol.asyncDispose]();
     this.#logs[Symbol.dispose]();
     this.#active[Symbol.dispose]();
     this.#records[Symbol.dispose]();
@@ -269,7 +278,8 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
 
   /** Removes records that are too old and too many. */
   async #collect(): Promise<void> {
-    const { clock, maxAgeMs = 48 * 3600_000, maxEntries = 50 } = this.#options;
+    const { clock, limits } = this.#options;
+    const { maxAgeMs, maxEntries } = limits ?? defaultLimits;
     const oldest = timestampFromMs(clock.now() - maxAgeMs);
     const surplus = [...this.#records.all()]
       .filter((record) => !record.pinned)

@@ -82,6 +82,13 @@ describe("parseBuildkitdToml()", () => {
     });
   });
 
+  it("takes a table about the history as a whole: what it leaves out is nothing", () => {
+    const history = (text: string) => parseBuildkitdToml(text).settings.history;
+    assert.deepEqual(history('[history]\nmaxAge = "2h"\nmaxEntries = 7'), { maxAgeMs: 7200_000, maxEntries: 7 });
+    assert.deepEqual(history("[history]\nmaxAge = 60"), { maxAgeMs: 60_000, maxEntries: 0 });
+    assert.equal(history(""), undefined);
+  });
+
   it("names keys that have no effect, and keys it does not know", () => {
     const { warnings } = parseBuildkitdToml(`
       proxyNetwork = "sandbox"

@@ -198,7 +198,7 @@ describe("tracing decorators", () => {
     assert.equal(await within(call(sendSpans, parent)), false);
     const [status] = await spansNamed("moby.buildkit.v1.Control/Status");
     assert.equal(status?.parentSpanId, parentId);
-    assert.equal(status?.server, true);
+    assert.equal(status?.kind, "server");
   });
 });
 

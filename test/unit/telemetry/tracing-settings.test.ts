@@ -12,7 +12,7 @@ describe("traceExporterSettings", () => {
     ["an OTLP traces endpoint", { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://collector/x" }, { type: "otlp" }],
     ["OTLP by name", { OTEL_TRACES_EXPORTER: "otlp" }, { type: "otlp" }],
     ["none by name beside an endpoint", { ...endpoint, OTEL_TRACES_EXPORTER: "none" }, { type: "none" }],
-    ["the SDK turned off", { ...endpoint, OTEL_SDK_DISABLED: "true" }, { type: "none" }],
+    ["the SDK turned off", { ...endpoint, OTEL_SDK_DISABLED: "true" }, { type: "none", disabled: true }],
     ["a Jaeger agent", { JAEGER_TRACE: "127.0.0.1:6832" }, { type: "jaeger", host: "127.0.0.1", port: 6832 }],
     ["a Jaeger agent over IPv6", { JAEGER_TRACE: "[::1]:6832" }, { type: "jaeger", host: "::1", port: 6832 }],
     [

@@ -14,6 +14,7 @@ import {
   currentTraceparent,
   inSpan,
   MemoryTrace,
+  onSpanEnded,
   otlpForwarder,
   type SpanRecord,
   startSpan,
@@ -63,7 +64,7 @@ describe("without tracing", () => {
     );
   });
 
-  it("loads no SDK", async () => {
+  it("loads only what it needs", async () => {
     const script = `
       import { createRequire } from "node:module";
       import { startTracing } from ${JSON.stringify(new URL("../../../src/telemetry/index.ts", import.meta.url).href)};
@@ -78,9 +79,40 @@ describe("without tracing", () => {
       const { stdout } = await promisify(execFile)(process.execPath, args, { cwd, env: { ...process.env, ...env } });
       return JSON.parse(stdout) as { enabled: boolean; packages: string[] };
     };
-    assert.deepEqual(await run({}), { enabled: false, packages: ["api"] });
+    assert.deepEqual(await run({ OTEL_SDK_DISABLED: "true" }), { enabled: false, packages: ["api"] });
+    const recording = await run({});
+    assert.ok(recording.enabled && !recording.packages.includes("sdk-node"));
     const { enabled, packages } = await run({ JAEGER_TRACE: "127.0.0.1:9" });
     assert.ok(enabled && packages.includes("sdk-node") && packages.includes("exporter-jaeger"));
+  });
+});
+
+describe("spans that go nowhere", () => {
+  it("are told to who listens, with their parents", async (t) => {
+    setEnvironment({});
+    await using _tracing = await startTracing(process.env, options);
+    const seen: SpanRecord[] = [];
+    const listening = onSpanEnded((span) => seen.push(span));
+    t.after(() => listening[Symbol.dispose]());
+    await inSpan("outer", { parent, kind: "server", attributes: { list: ["a", "b"] } }, async () => {
+      await assert.rejects(inSpan("inner", {}, () => Promise.reject(new Error("no"))));
+    });
+    await inSpan("unsampled", { parent: `00-${traceId}-${parentId}-00` }, async () => {});
+    const [inner, outer] = seen;
+    assert.equal(seen.length, 2);
+    assert.deepEqual(
+      [outer?.name, outer?.kind, outer?.parentSpanId, outer?.service],
+      ["outer", "server", parentId, "test"],
+    );
+    assert.deepEqual(outer?.attributes, { list: ["a", "b"] });
+    assert.deepEqual([inner?.parentSpanId, inner?.error], [outer?.spanId, "no"]);
+    assert.deepEqual(
+      inner?.events.map(({ name, attributes }) => [name, attributes["exception.message"]]),
+      [["exception", "no"]],
+    );
+    listening[Symbol.dispose]();
+    await inSpan("later", { parent }, async () => {});
+    assert.equal(seen.length, 2);
   });
 });
 
@@ -114,7 +146,7 @@ describe("OTLP", () => {
     assert.deepEqual(outer?.attributes, { text: "t", on: true, n: 3, x: 0.5, late: "yes" });
     assert.equal(outer?.parentSpanId, parentId);
     assert.equal(outer?.service, "test");
-    assert.deepEqual([outer?.server, inner?.server], [true, false]);
+    assert.deepEqual([outer?.kind, inner?.kind], ["server", "internal"]);
     assert.equal(outer?.error, undefined);
     assert.equal(inner?.parentSpanId, outer?.spanId);
     assert.equal(inner?.error, "exit code: 1");

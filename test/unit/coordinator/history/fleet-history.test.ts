@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Status } from "../../../../src/api/gen/google/rpc/status.ts";
-import type { FleetHistory } from "../../../../src/coordinator/history/index.ts";
+import { type FleetHistory, TraceRecorder } from "../../../../src/coordinator/history/index.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
 import { parseDigest, sha256 } from "../../../../src/core/values/digest.ts";
@@ -18,6 +18,7 @@ import {
   progressOf,
   record,
 } from "./history-setup.ts";
+import { span, traceOf } from "./spans.ts";
 
 const never = new AbortController().signal;
 const hourMs = 3600_000;
@@ -284,7 +285,10 @@ describe("FleetHistory", () => {
 
   it("removes records that are both too old and too many, pinned ones never", async (t) => {
     const fleet = new HistoryFleet();
-    const { history } = await fleet.open(t, { coordinatorId: "c1", maxAgeMs: 2 * hourMs, maxEntries: 2 });
+    const { history } = await fleet.open(t, {
+      coordinatorId: "c1",
+      limits: { maxAgeMs: 2 * hourMs, maxEntries: 2 },
+    });
     for (const ref of ["pinned", "old", "kept", "newest"]) {
       await record(history, ref);
       fleet.clock.advance(1000);
@@ -302,6 +306,44 @@ describe("FleetHistory", () => {
     await fleet.clock.asleep();
     assert.deepEqual(await listed(history), ["COMPLETE newest", "COMPLETE kept", "COMPLETE pinned"]);
     stop.abort();
+  });
+
+  it("adds the trace some seconds later, or when told to, or before the record is deleted or the process ends", async (t) => {
+    const fleet = new HistoryFleet();
+    const traces = new TraceRecorder(fleet.bus);
+    t.after(() => traces[Symbol.dispose]());
+    const { history } = await fleet.open(t, { coordinatorId: "c1", traces });
+    const traceparent = traceOf("a");
+    await history.record({ ...build("a"), traceparent }, () => progressOf(0)).end({}, progressOf(0));
+    traces.add([span("a", "of the build"), span("b", "of another trace")]);
+    assert.equal((await only(history, "a")).trace, undefined);
+    const listening = new AbortController();
+    const changes = history.listen({ ...everything, ref: "a" }, listening.signal);
+    assert.equal(await next(changes), "COMPLETE a");
+    fleet.clock.advance(3000);
+    assert.equal(await next(changes), "COMPLETE a");
+    listening.abort();
+    const found = await only(history, "a");
+    assert.deepEqual([found.trace?.mediaType, found.Generation], ["application/vnd.buildkit.otlp.json.v0", 1]);
+    const stubs = (await read(history, found.trace?.digest)).toString().trim().split("\n");
+    assert.deepEqual(
+      stubs.map((line) => JSON.parse(line).Name),
+      ["of the build"],
+    );
+
+    await history.record({ ...build("b"), traceparent: traceOf("b") }, () => progressOf(0)).end({}, progressOf(0));
+    traces.add([span("b", "late")]);
+    await history.update("b", "finalize");
+    assert.ok((await only(history, "b")).trace);
+    await history.update("b", "finalize");
+    assert.equal((await only(history, "b")).Generation, 1);
+    await history.update("b", "delete");
+    assert.deepEqual(await listed(history), ["COMPLETE a"]);
+
+    await history.record({ ...build("c"), traceparent: traceOf("c") }, () => progressOf(0)).end({}, progressOf(0));
+    traces.add([span("c", "last")]);
+    await history[Symbol.asyncDispose]();
+    assert.ok((await only((await fleet.open(t, { coordinatorId: "c1" })).history, "c")).trace);
   });
 
   it("takes refs of any characters and records of any size", async (t) => {
