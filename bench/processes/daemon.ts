@@ -27,6 +27,7 @@ export const workerDefaults: Omit<WorkerConfig, "root" | "capacity"> = {
   maxParallelism: 0,
   labels: {},
   platforms: [],
+  cdi: { specDirs: [], autoAllowed: [] },
   snapshotter: "auto",
   ociBinary: "auto",
   networkMode: "auto",

@@ -45,6 +45,7 @@ function workerText(worker: WorkerRecord): string {
   ];
   if (version?.dockerfileVersion) rows.push(["Dockerfile:", version.dockerfileVersion]);
   for (const [key, value] of Object.entries(worker.Labels).sort()) rows.push([`Label ${key}:`, value]);
+  for (const device of worker.CDIDevices) rows.push([device.AutoAllow ? "Device, for all:" : "Device:", device.Name]);
   for (const [index, rule] of worker.GCPolicy.entries()) rows.push([`Clean-up rule ${index + 1}:`, ruleText(rule)]);
   return textTable(rows);
 }
@@ -81,6 +82,9 @@ function workerJson(worker: WorkerRecord) {
       revision: version?.revision ?? "",
       dockerfileVersion: version?.dockerfileVersion ?? "",
     },
+    cdiDevices: worker.CDIDevices.map(({ Name, AutoAllow, Annotations, OnDemand }) => ({
+      ...{ name: Name, autoAllow: AutoAllow, annotations: Annotations, onDemand: OnDemand },
+    })),
   };
 }
 

@@ -19,6 +19,8 @@ export interface WorkerConfig {
   readonly labels: Readonly<Record<string, string>>;
   /** `os/arch[/variant]`, native first; empty = find out (native and emulated). */
   readonly platforms: readonly string[];
+  /** Where specs of devices are (CDI) and which devices every build may use; no directories = no devices. */
+  readonly cdi: { readonly specDirs: readonly string[]; readonly autoAllowed: readonly string[] };
   readonly snapshotter: SnapshotterName;
   /** `auto`, a name (`runc`, `crun`) or an absolute path. */
   readonly ociBinary: string;

@@ -34,6 +34,11 @@ export interface FileSettings {
   };
   readonly labels?: Readonly<Record<string, string>>;
   readonly platforms?: readonly string[];
+  readonly cdi?: {
+    readonly disabled?: boolean;
+    readonly specDirs?: readonly string[];
+    readonly autoAllowed?: readonly string[];
+  };
   readonly snapshotter?: string;
   readonly ociBinary?: string;
   readonly networkMode?: string;
@@ -91,8 +96,9 @@ function generalSettings(root: TomlTable, unsupported: string[]) {
   const grpc = root.table("grpc");
   const tls = grpc.table("tls");
   const dns = root.table("dns");
+  const cdi = root.table("cdi");
   unsupported.push(
-    ...root.takeUnsupported("proxyNetwork", "system", "cache", "cdi", "otel"),
+    ...root.takeUnsupported("proxyNetwork", "system", "cache", "otel"),
     ...grpc.takeUnsupported("uid", "securityDescriptor", "max_send_message_size"),
   );
   return {
@@ -107,6 +113,11 @@ function generalSettings(root: TomlTable, unsupported: string[]) {
     gid: grpc.integer("gid"),
     maxMessageBytes: grpc.integer("max_recv_message_size"),
     tls: defined({ cert: tls.string("cert"), key: tls.string("key"), ca: tls.string("ca") }),
+    cdi: defined({
+      disabled: cdi.boolean("disabled"),
+      specDirs: cdi.strings("specDirs"),
+      autoAllowed: cdi.strings("autoAllowed"),
+    }),
     dns: {
       nameservers: dns.strings("nameservers") ?? [],
       options: dns.strings("options") ?? [],

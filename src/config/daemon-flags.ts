@@ -3,6 +3,7 @@ export interface DaemonFlags {
   readonly config?: string;
   readonly root?: string;
   readonly debug?: boolean;
+  readonly cdiDisabled?: boolean;
   readonly logLevel?: string;
   readonly logFormat?: string;
 }
@@ -39,6 +40,7 @@ export interface WorkerFlags {
   readonly maxParallelism?: number;
   readonly label?: readonly string[];
   readonly platform?: readonly string[];
+  readonly cdiSpecDir?: readonly string[];
   readonly snapshotter?: string;
   readonly ociBinary?: string;
   readonly net?: string;

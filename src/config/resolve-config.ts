@@ -121,7 +121,11 @@ async function readFileSettings(flags: DaemonFlags, env: NodeJS.ProcessEnv) {
   }
 }
 
-function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.ProcessEnv): FrontDoorConfig {
+function frontDoor(
+  flags: DaemonFlags & FrontDoorFlags,
+  settings: FileSettings,
+  env: NodeJS.ProcessEnv,
+): FrontDoorConfig {
   const cert = flags.tlscert ?? settings.tls?.cert;
   const key = flags.tlskey ?? settings.tls?.key;
   const ca = flags.tlscacert ?? settings.tls?.ca;
@@ -134,7 +138,10 @@ function frontDoor(flags: FrontDoorFlags, settings: FileSettings, env: NodeJS.Pr
   const keepFailedMs = duration("--keep-failed", flags.keepFailed);
   return {
     addresses: flags.addr ?? settings.addresses ?? [defaultSocket(env)],
-    insecureEntitlements: flags.allowInsecureEntitlement ?? settings.insecureEntitlements ?? [],
+    insecureEntitlements: [
+      ...(flags.allowInsecureEntitlement ?? settings.insecureEntitlements ?? []),
+      ...(cdiDisabled(flags, settings) ? [] : ["device"]),
+    ],
     maxMessageBytes: settings.maxMessageBytes ?? defaultMaxMessageBytes,
     ...(settings.disabledFrontends === undefined ? {} : { disabledFrontends: settings.disabledFrontends }),
     ...(settings.frontendRepositories === undefined ? {} : { frontendRepositories: settings.frontendRepositories }),
@@ -155,7 +162,7 @@ function duration(flag: string, text: string | undefined): number | undefined {
   return ms;
 }
 
-function worker(flags: WorkerFlags, settings: FileSettings, root: string): WorkerConfig {
+function worker(flags: DaemonFlags & WorkerFlags, settings: FileSettings, root: string): WorkerConfig {
   const maxParallelism = flags.maxParallelism ?? settings.maxParallelism ?? 0;
   return {
     root,
@@ -163,6 +170,10 @@ function worker(flags: WorkerFlags, settings: FileSettings, root: string): Worke
     maxParallelism: Math.max(0, maxParallelism),
     labels: { ...settings.labels, ...labels(flags.label ?? []) },
     platforms: flags.platform?.flatMap((text) => text.split(",")) ?? settings.platforms ?? [],
+    cdi: {
+      specDirs: cdiDisabled(flags, settings) ? [] : (flags.cdiSpecDir ?? settings.cdi?.specDirs ?? defaultSpecDirs),
+      autoAllowed: settings.cdi?.autoAllowed ?? [],
+    },
     snapshotter: snapshotter(flags.snapshotter ?? settings.snapshotter ?? "auto"),
     ociBinary: flags.ociBinary ?? (settings.ociBinary || "auto"),
     networkMode: networkMode(flags.net ?? settings.networkMode ?? "auto"),
@@ -172,6 +183,12 @@ function worker(flags: WorkerFlags, settings: FileSettings, root: string): Worke
     gcEnabled: flags.gc ?? settings.gc ?? true,
     gcRules: resolveGcRules(settings, diskBytes(root)),
   };
+}
+
+const defaultSpecDirs = ["/etc/cdi", "/var/run/cdi", "/etc/buildkit/cdi"];
+
+function cdiDisabled(flags: DaemonFlags, settings: FileSettings): boolean {
+  return flags.cdiDisabled ?? settings.cdi?.disabled ?? false;
 }
 
 /** Steps that mostly wait leave their core to others: by default the cores decide how many run, and slots hardly do. */

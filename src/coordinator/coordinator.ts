@@ -151,6 +151,7 @@ export class Coordinator implements AsyncDisposable {
     const images = new ImageResolver({ registry: registryClient });
     const entitlements = new Set(frontDoor.insecureEntitlements);
     const resolvedSources = new ResolvedSources();
+    const devices = () => registry.devices();
     const ops = new FleetOps({
       dispatcher: tasks,
       images,
@@ -159,12 +160,13 @@ export class Coordinator implements AsyncDisposable {
       forgetCacheMounts: (uses, sessionIds) => cacheMounts.forget(uses, sessionIds),
       solveNested: async (parent, definition, context) => {
         const { signal } = context;
-        const edge = await admitDefinition(definition, rules.of(solver.jobsOf(parent)), [], signal);
+        const edge = await admitDefinition(definition, rules.of(solver.jobsOf(parent)), [], devices, signal);
         planning.ranks.note(edge.vertex);
         const { result } = await solver.buildNested(parent, edge, { signal });
         return result;
       },
       work: planning.work,
+      devices,
       entitlements: () => [...entitlements],
     });
     const agentControl = new AgentControl(bus, registry, logger);

@@ -1,3 +1,4 @@
+export { CdiRegistry } from "./cdi/cdi-registry.ts";
 export { setUpCgroupRoot } from "./cgroup-root.ts";
 export { Cgroups } from "./cgroups.ts";
 export { findRuntime, type OciRuntime } from "./find-runtime.ts";

@@ -48,8 +48,9 @@ export const llbCapabilities: readonly string[] = [
   // Policies, of rules and of a session.
   "source.policy",
   "source.policy.session",
-  // Running commands. Not: meta.cdi, meta.network.proxy.
+  // Running commands. Not: meta.network.proxy.
   "exec.meta.base",
+  "exec.meta.cdi",
   "exec.meta.cgroup.parent",
   "exec.meta.network",
   "exec.meta.proxyenv",
@@ -103,7 +104,6 @@ export const llbCapabilities: readonly string[] = [
 
 /** Known to clients, so that the refusal can say that it is us who lack it. */
 export const missingLlbCapabilities: readonly string[] = [
-  "exec.meta.cdi",
   "exec.meta.network.proxy",
   "cache.gha",
   "cache.s3",

@@ -20,7 +20,7 @@ import { isDescriptor } from "../core/values/descriptor.ts";
 import { isLayerInfo, type LayerId } from "../core/values/layer.ts";
 import { parsePlatform } from "../core/values/platform.ts";
 import type { Task } from "../core/values/task.ts";
-import { findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
+import { CdiRegistry, findRuntime, OciExecutor, TracingExecutor } from "../executor/index.ts";
 import { RegistryClient, RegistryHosts, SiblingMounts } from "../registry/index.ts";
 import { TracingSessionGroup } from "../session/index.ts";
 import { LayerPacker, LayerWorkers, openSnapshotter, TracingSnapshotter } from "../snapshot/index.ts";
@@ -146,6 +146,8 @@ export class Agent implements AsyncDisposable {
     const spawner = owned.use(new ProcessSpawner());
     const area = new MountArea(join(root, "mounts"));
     const emulators = owned.use(await Emulators.open({ directory: join(root, "emulation"), logger }));
+    const devices = new CdiRegistry({ directories: config.cdi.specDirs, autoAllowed: config.cdi.autoAllowed, logger });
+    await devices.refresh();
     const runtime = findRuntime(config.ociBinary === "auto" ? {} : { configured: config.ociBinary });
     const executor = owned.use(
       new OciExecutor({
@@ -270,6 +272,7 @@ export class Agent implements AsyncDisposable {
         spawner,
         area,
         emulators,
+        devices,
         cacheMounts,
         copier,
         logLimits: stepLogLimits(process.env),
@@ -354,6 +357,7 @@ export class Agent implements AsyncDisposable {
         ...config.labels,
       },
       platforms,
+      devices: devices.devices,
       gcPolicy,
       capacity: config.capacity,
       occupied: tasks.occupied,
@@ -366,7 +370,12 @@ export class Agent implements AsyncDisposable {
         ...(received.bytesPerSecond === undefined ? {} : { bytesPerSecond: received.bytesPerSecond }),
       },
     });
-    const heartbeat: Heartbeat = owned.use(new Heartbeat(bus, record, () => tasks.checkCoordinators()));
+    const heartbeat: Heartbeat = owned.use(
+      new Heartbeat(bus, record, () => {
+        tasks.checkCoordinators();
+        void devices.refresh().then((changed) => changed && heartbeat.beat());
+      }),
+    );
     const departure = new Departure({
       tasks,
       heartbeat,

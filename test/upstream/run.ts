@@ -18,7 +18,7 @@ or UPSTREAM_DOCKERFILE_TEST=/path/to/dockerfile.test, with the same options
 `;
 
 /** Features of the tests' own list that this daemon does not claim to have. */
-const notOffered = ["cache_backend_azblob", "cache_backend_gha", "cache_backend_s3", "cdi", "cni_network"];
+const notOffered = ["cache_backend_azblob", "cache_backend_gha", "cache_backend_s3", "cni_network"];
 
 /** Tests that need such a feature, or one that has no name in that list, and only say so by failing. */
 const undeclared = [

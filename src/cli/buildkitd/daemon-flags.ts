@@ -17,7 +17,6 @@ export interface DaemonFlag {
 
 const off = ["false", "0", "auto"];
 const byUser = "the defaults follow the user who runs it";
-const noDevices = "there are no CDI devices";
 const noContainerd = "there is no containerd worker";
 const noCni = "networks of steps are not made by CNI plugins";
 
@@ -52,8 +51,8 @@ export const daemonFlags: Readonly<Record<string, DaemonFlag>> = {
     ignored: "traces are sent by OTEL_EXPORTER_OTLP_ENDPOINT alone",
     help: "socket of the trace collector",
   },
-  "cdi-disabled": { kind: "switch", ignored: noDevices, help: "no devices by CDI" },
-  "cdi-spec-dir": { kind: "text", ignored: noDevices, many: true, help: "directories of CDI specs" },
+  "cdi-disabled": { kind: "switch", means: "cdiDisabled", help: "no devices by CDI" },
+  "cdi-spec-dir": { kind: "text", means: "cdiSpecDir", many: true, help: "directories of CDI specs" },
   "save-cache-debug": { kind: "switch", ignored: "cache keys are not recorded", help: "record cache keys" },
 
   "oci-worker": { kind: "text", only: ["true", "1", "auto"], help: "enable the OCI worker" },

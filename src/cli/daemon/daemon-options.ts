@@ -55,6 +55,11 @@ export function addWorkerOptions(command: Command): void {
     "platform to accept, native first; may be repeated (default: found out)",
     collect,
   );
+  command.option(
+    "--cdi-spec-dir <directory>",
+    "where specs of devices are; may be repeated (default: /etc/cdi, /var/run/cdi, /etc/buildkit/cdi)",
+    collect,
+  );
   command.option("--snapshotter <name>", "auto, overlayfs or native (default: auto)");
   command.option("--oci-binary <name>", "runc, crun or a path (default: what works here)");
   command.option("--net <mode>", "network of steps: auto, host or none (default: auto)");

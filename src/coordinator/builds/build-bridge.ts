@@ -18,6 +18,7 @@ import type {
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
+import type { CdiDevice } from "../../core/values/cdi-device.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { Ref } from "../../core/values/layer.ts";
 import type { Platform } from "../../core/values/platform.ts";
@@ -43,6 +44,8 @@ export interface BuildBridgeOptions {
   readonly sessions: SessionGroup;
   readonly dispatcher: TaskDispatcher;
   readonly frontends: ReadonlyMap<string, Frontend>;
+  /** Devices of each agent. */
+  readonly devices: () => readonly (readonly CdiDevice[])[];
   readonly sourceMeta: BuildSourceMeta;
   readonly cacheImports: CacheImports;
   readonly rules: BuildRules;
@@ -190,7 +193,8 @@ export class BuildBridge implements LlbBridge {
 
   async #admit(definition: Definition, asked: readonly Policy[]): Promise<LlbEdge> {
     checkPolicies(asked);
-    const edge = await admitDefinition(definition, [this.#options.rules], asked, this.#options.signal);
+    const { rules, devices, signal } = this.#options;
+    const edge = await admitDefinition(definition, [rules], asked, devices, signal);
     this.#options.onGraph(edge.vertex);
     return edge;
   }

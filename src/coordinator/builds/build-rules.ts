@@ -2,6 +2,7 @@ import type { Definition, SourceOp } from "../../api/gen/ops.ts";
 import type { Policy } from "../../api/gen/sourcepolicy.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import type { BuildShare } from "../../core/values/build-share.ts";
+import type { CdiDevice } from "../../core/values/cdi-device.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import { type LlbEdge, loadDefinition, sourceOps } from "../../llb/definition/index.ts";
 import { allOrAbort } from "../../util/all-or-abort.ts";
@@ -20,12 +21,14 @@ export interface BuildRules {
  * The graph of a definition, its sources as the policies want them.
  * @param rules of every build that wants it: each policy must let a source pass, one build must be granted an entitlement
  * @param asked policies of the request
+ * @param devices of each agent
  * @throws BuildError `failed to load LLB: …`
  */
 export async function admitDefinition(
   definition: Definition,
   rules: readonly BuildRules[],
   asked: readonly Policy[],
+  devices: () => readonly (readonly CdiDevice[])[],
   signal: AbortSignal,
 ): Promise<LlbEdge> {
   const granted = new Set(rules.flatMap(({ entitlements }) => [...entitlements]));
@@ -37,7 +40,7 @@ export async function admitDefinition(
   }
   return loadDefinition(definition, {
     ...(sources.size === 0 ? {} : { sources }),
-    check: (op) => checkEntitlements(op, granted),
+    check: (op) => checkEntitlements(op, granted, devices),
   });
 }
 

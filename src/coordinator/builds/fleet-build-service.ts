@@ -39,6 +39,7 @@ import type { BuildRules, RulesOfBuilds } from "./build-rules.ts";
 import { BuildSourceMeta } from "./build-source-meta.ts";
 import { BuildSourcePolicy } from "./build-source-policy.ts";
 import { withBuiltinFrontend } from "./builtin-frontend.ts";
+import { deviceGrants, entitlementName } from "./entitlement.ts";
 import { FleetBuild, type SessionExports } from "./fleet-build.ts";
 import type { FleetUsage } from "./fleet-usage.ts";
 import { requestedShare } from "./requested-share.ts";
@@ -139,6 +140,7 @@ export class FleetBuildService implements BuildService {
       sourceMeta: meta,
       cacheImports: new CacheImports({ ...this.#options.cacheImports, job, sessions, signal, logger }),
       rules,
+      devices: () => this.#options.registry.devices(),
       onGraph: this.#options.onGraph,
       workers: () => this.#bridgeWorkers(),
       signal,
@@ -229,12 +231,11 @@ export class FleetBuildService implements BuildService {
   }
 
   #check(params: SolveParams): void {
+    deviceGrants(params.entitlements);
     for (const entitlement of params.entitlements) {
-      if (!this.#options.entitlements.has(entitlement)) {
-        throw new BuildError(
-          Code.Unknown,
-          `granting entitlement ${entitlement} is not allowed by build daemon configuration`,
-        );
+      const name = entitlementName(entitlement);
+      if (!this.#options.entitlements.has(name)) {
+        throw new BuildError(Code.Unknown, `granting entitlement ${name} is not allowed by build daemon configuration`);
       }
     }
     if (params.sourcePolicy !== undefined) checkPolicies([params.sourcePolicy]);
@@ -278,6 +279,9 @@ function workerRecord(agent: AgentRecord): WorkerRecord {
       minFreeSpace: rule.minFreeSpace,
     })),
     BuildkitVersion: { package: packageName, version: buildkitVersion, revision: agent.version, dockerfileVersion },
-    CDIDevices: [],
+    CDIDevices: (agent.devices ?? []).map(({ name, autoAllow, annotations }) => ({
+      ...{ Name: name, AutoAllow: autoAllow, OnDemand: false },
+      Annotations: { ...annotations },
+    })),
   };
 }

@@ -3,6 +3,7 @@ import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { AgentRecord } from "../../core/values/agent.ts";
 import type { AgentEviction, CoordinatorBeat } from "../../core/values/agent-control.ts";
+import type { CdiDevice } from "../../core/values/cdi-device.ts";
 import { withSignal } from "../../util/abort.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 
@@ -52,6 +53,11 @@ export class AgentRegistry implements Disposable {
   /** Agents alive now, in order of id. */
   get agents(): readonly AgentRecord[] {
     return [...this.#agents.values()].map(({ record }) => record).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Devices of each agent, in the same order. */
+  devices(): readonly (readonly CdiDevice[])[] {
+    return this.agents.map((agent) => agent.devices ?? []);
   }
 
   get(id: string): AgentRecord | undefined {

@@ -61,6 +61,8 @@ export class FleetScheduler implements Disposable {
   readonly #waiting = new Map<string, Waiting>();
   /** Requirements that some agent meets; asked anew when agents come or go. */
   readonly #met = new Map<string, boolean>();
+  /** Devices of agents that have some, by id, as JSON. */
+  readonly #devices = new Map<string, string>();
   readonly #listener: Disposable;
   readonly #timer: NodeJS.Timeout;
   #deadline: NodeJS.Timeout | undefined;
@@ -163,6 +165,9 @@ export class FleetScheduler implements Disposable {
     const measured = agent.transfers?.bytesPerSecond ?? assumedBandwidth;
     const bandwidth = Math.max(measured, leastBandwidth);
     this.#scheduler.agentHeard({ id: agent.id, capacity: agent.capacity, foreign, bandwidth });
+    const devices = JSON.stringify(agent.devices ?? []);
+    if (devices !== (this.#devices.get(agent.id) ?? "[]")) this.#scheduler.refit();
+    this.#devices.set(agent.id, devices);
     this.#met.clear();
     this.#decideSoon();
   }

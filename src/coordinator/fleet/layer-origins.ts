@@ -14,7 +14,7 @@ export interface LayerOrigin<K extends TaskKind = TaskKind> {
   /** Of the builds it was run for. */
   readonly sessionIds: readonly string[];
   /** Where it may run. */
-  readonly placing: Pick<DispatchContext, "platform" | "constraints">;
+  readonly placing: Pick<DispatchContext, "platform" | "constraints" | "devices">;
 }
 
 /** True for what has the fields that every LayerOrigin has. */
@@ -49,11 +49,11 @@ export class LayerOrigins {
     context: DispatchContext,
   ): Promise<void> {
     if (!repeatable.has(kind) || made.length === 0) return;
-    const { platform, constraints, sessions } = context;
+    const { platform, constraints, devices, sessions } = context;
     const produced = made.map((info) => info.id);
     const origin: LayerOrigin<K> = {
       ...{ kind, body, produced, sessionIds: sessions.ids },
-      placing: { ...(platform && { platform }), ...(constraints && { constraints }) },
+      placing: { ...(platform && { platform }), ...(constraints && { constraints }), ...(devices && { devices }) },
     };
     try {
       await Promise.all(produced.map((id) => this.#bucket.put(id, encode(origin))));

@@ -9,11 +9,17 @@ interface Requirement {
   readonly platform?: Platform;
   /** Worker filters of the op. */
   readonly constraints: readonly string[];
+  /** Names. */
+  readonly devices: readonly string[];
 }
 
 /** A name for what a task requires: tasks that any agent would treat alike have the same. */
-export function requirementName(platform: Platform | undefined, constraints: readonly string[] = []): string {
-  const requirement: Requirement = { ...(platform && { platform }), constraints };
+export function requirementName(
+  platform: Platform | undefined,
+  constraints: readonly string[] = [],
+  devices: readonly string[] = [],
+): string {
+  const requirement: Requirement = { ...(platform && { platform }), constraints, devices };
   return JSON.stringify(requirement);
 }
 
@@ -26,8 +32,11 @@ export function requirementLabels(name: string): { readonly platform: string; re
 
 /** The agents that may run what has the requirement. */
 export function fittingAgents(name: string, agents: readonly AgentRecord[]): readonly AgentRecord[] {
-  const { platform, constraints } = JSON.parse(name) as Requirement;
-  const constrained = agents.filter((agent) => matchesWorkerFilters(constraints, agent));
+  const { platform, constraints, devices } = JSON.parse(name) as Requirement;
+  const has = (agent: AgentRecord, wanted: string) => agent.devices?.some((device) => device.name === wanted) ?? false;
+  const constrained = agents.filter(
+    (agent) => matchesWorkerFilters(constraints, agent) && devices.every((device) => has(agent, device)),
+  );
   if (platform === undefined) return constrained;
   const runs = (matches: (offered: Platform) => boolean) =>
     constrained.filter((agent) => agent.platforms.some(matches));
@@ -50,10 +59,11 @@ export function missingPlatform(platform: Platform | undefined, agents: readonly
 
 /** Why none of the agents fits. */
 export function unmetRequirement(name: string, agents: readonly AgentRecord[]): BuildError {
-  const { platform, constraints } = JSON.parse(name) as Requirement;
+  const { platform, constraints, devices } = JSON.parse(name) as Requirement;
   const wanted = [
     ...(platform === undefined ? [] : [`platform ${formatPlatform(platform)}`]),
     ...constraints.map((filter) => `worker filter ${JSON.stringify(filter)}`),
+    ...devices.map((device) => `device ${JSON.stringify(device)}`),
   ].join(" and ");
   const offered = [...new Set(agents.flatMap((agent) => agent.platforms.map(formatPlatform)))].join(", ");
   return new BuildError(

@@ -49,13 +49,13 @@ export class TaskPlanner {
   }
 
   waitingTask(id: string, kind: TaskKind, inputs: TaskInputs, context: DispatchContext): WaitingTask {
-    const { platform, constraints, builds = [], work } = context;
+    const { platform, constraints, devices, builds = [], work } = context;
     const { layers, mounts, avoid } = inputs;
     const { shareOf, history, cacheMounts } = this.#options;
     return {
       id,
       share: shareOf(builds),
-      requirement: requirementName(platform, constraints),
+      requirement: requirementName(platform, constraints, devices),
       rank: work?.rank ?? 0,
       ...(kind === "exec" ? history.estimate(work?.historyKey) : brief),
       layers,

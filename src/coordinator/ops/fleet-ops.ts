@@ -4,6 +4,7 @@ import { Code } from "../../core/errors/code.ts";
 import type { Op, OpContext, OpResolver, Vertex } from "../../core/seams/op.ts";
 import type { StepWork, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { CacheMountUse } from "../../core/values/cache-mount.ts";
+import type { CdiDevice } from "../../core/values/cdi-device.ts";
 import type { LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { LlbPayload } from "../../llb/definition/index.ts";
 import type { ImageResolver } from "../../source/index.ts";
@@ -30,6 +31,8 @@ export interface OpDependencies {
   readonly solveNested: (parent: Vertex, definition: Definition, context: OpContext) => Promise<Ref>;
   /** What the scheduler should know of a step. */
   readonly work: (vertex: Vertex) => StepWork;
+  /** Devices of each agent. */
+  readonly devices: () => readonly (readonly CdiDevice[])[];
   /** Entitlements granted to every build that wants the vertex. */
   readonly entitlements: (vertex: Vertex) => readonly string[];
 }

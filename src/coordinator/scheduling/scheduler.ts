@@ -71,6 +71,11 @@ export class Scheduler {
     this.#fitting.clear();
   }
 
+  /** What agents offer has changed. */
+  refit(): void {
+    this.#fitting.clear();
+  }
+
   /** What was given to it counts as running until `ended` says otherwise. */
   agentLost(id: string): void {
     const agent = this.#agents.get(id);

@@ -1,3 +1,4 @@
+import type { ContainerEdits } from "../values/container-edits.ts";
 import type { Platform } from "../values/platform.ts";
 
 /**
@@ -49,6 +50,8 @@ export interface ContainerProcess {
   readonly tty?: boolean;
   /** Path of a user namespace to join, in which every user is the machine's. */
   readonly userNamespace?: string;
+  /** Of its devices. */
+  readonly edits?: ContainerEdits;
 }
 
 /** What a further process of a container has of its own; everything else is as for the first. */

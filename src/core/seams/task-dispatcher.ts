@@ -25,6 +25,8 @@ export interface DispatchContext {
   readonly platform?: Platform;
   /** Worker filters of the op (`constraints`). */
   readonly constraints?: readonly string[];
+  /** Names of the devices that the agent must have. */
+  readonly devices?: readonly string[];
   /** Serves the channels which the task opens; without it there are none. */
   readonly onChannel?: ChannelHandler;
   /** Same value → same agent when it lives: local contexts, git mirrors. */

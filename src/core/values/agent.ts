@@ -1,5 +1,6 @@
 import type { WireError } from "../errors/build-error.ts";
 import type { ProgressStatus, ProgressWarning } from "../seams/progress.ts";
+import type { CdiDevice } from "./cdi-device.ts";
 import type { FailedState } from "./failed-state.ts";
 import type { Platform } from "./platform.ts";
 import type { Resources } from "./resources.ts";
@@ -13,6 +14,8 @@ export interface AgentRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Native first. */
   readonly platforms: readonly Platform[];
+  /** That it can give to steps, in order of name; absent = none. */
+  readonly devices?: readonly CdiDevice[];
   /** What it removes by itself, in order; none when it does not clean up. */
   readonly gcPolicy: readonly PruneOptions[];
   readonly capacity: Resources;

@@ -50,6 +50,8 @@ export interface TaskTable {
       /** Entitlements granted to every build that wants this step, e.g. `network.host`. */
       readonly entitlements: readonly string[];
       readonly cacheMounts: readonly CacheMountUse[];
+      /** Names of devices of the agent; absent = none. */
+      readonly devices?: readonly string[];
       readonly description: string;
     };
     result: OutputsResult & {

@@ -1,5 +1,6 @@
 import { posix } from "node:path";
 import type { ContainerProcess, LinuxResources } from "../../core/seams/executor.ts";
+import { applyEdits } from "./apply-edits.ts";
 import { defaultCapabilities, ownCapabilities } from "./capabilities.ts";
 import { insecureDevices } from "./insecure.ts";
 import type { OciMount, OciProcess, OciResources, OciSpec } from "./oci-spec.ts";
@@ -32,13 +33,13 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
   if (context.network === "empty") namespaces.push("network");
   if (context.cgroupNamespace) namespaces.push("cgroup");
   const { userNamespace } = container;
-  return {
+  const spec: OciSpec = {
     ociVersion: "1.0.2",
     process: {
       terminal: container.tty ?? false,
       user: context.user,
       args: container.args,
-      env: mergeEnvironment(container.env),
+      env: mergeEnvironment([...container.env, ...(container.edits?.env ?? [])]),
       cwd: container.cwd,
       capabilities: {
         bounding: capabilities,
@@ -52,7 +53,7 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
     },
     root: { path: container.rootfs, ...(container.rootReadonly ? { readonly: true } : {}) },
     hostname: container.hostname === "" ? defaultHostname : container.hostname,
-    mounts: dedupe([
+    mounts: [
       ...systemMounts(insecure),
       // A user namespace may not mount the sysfs of a network that is not its own.
       ...(userNamespace !== undefined && context.network === "host" ? [hostSysfs] : []),
@@ -64,8 +65,7 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
         source: "cgroup",
         options: writable(["nosuid", "noexec", "nodev"], insecure),
       },
-      ...container.mounts.map((mount) => ({ ...mount, destination: posix.resolve("/", mount.destination) })),
-    ]),
+    ],
     linux: {
       namespaces: [
         ...namespaces.map((type) => ({ type })),
@@ -80,6 +80,9 @@ export function buildSpec(container: ContainerProcess, context: SpecContext): Oc
       ...(insecure || !context.seccomp ? {} : { seccomp: defaultSeccomp(capabilities, context.architecture) }),
     },
   };
+  const edited = container.edits === undefined ? spec : applyEdits(spec, container.edits);
+  const mounts = container.mounts.map((mount) => ({ ...mount, destination: posix.resolve("/", mount.destination) }));
+  return { ...edited, mounts: dedupe([...edited.mounts, ...mounts]) };
 }
 
 /** Said again for runc before 1.2, which does not ask the namespace. */

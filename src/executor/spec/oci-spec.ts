@@ -1,3 +1,5 @@
+import type { ContainerHook } from "../../core/values/container-edits.ts";
+
 /** The part of an OCI runtime `config.json` that we write (runtime-spec config.md, config-linux.md). */
 export interface OciSpec {
   readonly ociVersion: string;
@@ -15,7 +17,10 @@ export interface OciSpec {
     readonly maskedPaths: readonly string[];
     readonly readonlyPaths: readonly string[];
     readonly seccomp?: OciSeccomp;
+    readonly intelRdt?: Readonly<Record<string, unknown>>;
+    readonly netDevices?: Readonly<Record<string, { readonly name: string }>>;
   };
+  readonly hooks?: Readonly<Partial<Record<ContainerHook["hookName"], readonly Omit<ContainerHook, "hookName">[]>>>;
 }
 
 export interface OciProcess {
@@ -47,13 +52,22 @@ export interface OciMount {
 
 export interface OciDevice {
   readonly path: string;
-  readonly type: "c" | "b";
+  readonly type: "c" | "b" | "u" | "p";
   readonly major: number;
   readonly minor: number;
+  readonly fileMode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 export interface OciResources {
-  readonly devices: readonly { readonly allow: boolean; readonly type?: string; readonly access: string }[];
+  readonly devices: readonly {
+    readonly allow: boolean;
+    readonly type?: string;
+    readonly major?: number;
+    readonly minor?: number;
+    readonly access: string;
+  }[];
   readonly memory?: { readonly limit?: number; readonly swap?: number };
   readonly cpu?: {
     readonly shares?: number;

@@ -4,4 +4,4 @@ export { assembleDefinition, type DefinitionParts, type EncodedOp, encodeOp } fr
 export type { LlbEdge, LlbPayload, LlbVertex } from "./llb-payload.ts";
 export { type LoadDefinitionOptions, loadDefinition, sourceOps } from "./load-definition.ts";
 export { mergedVertex, relaxedResources } from "./merged-vertex.ts";
-export { requiredDevices, requiredEntitlements } from "./required-entitlements.ts";
+export { requiredEntitlements } from "./required-entitlements.ts";

@@ -16,7 +16,7 @@ export interface LoadDefinitionOptions {
   readonly defaultPlatform?: Platform;
   /** Source ops as a policy has changed them, by the digest of the op in the definition. Digests above change with them. */
   readonly sources?: ReadonlyMap<Digest, SourceOp>;
-  /** Called for each vertex that the build can reach; throws to refuse it (entitlements). */
+  /** Called for each vertex that the build can reach; throws to refuse it, or changes what it asks for (entitlements). */
   readonly check?: (op: Op, metadata: OpMetadata | undefined) => void;
 }
 

@@ -8,9 +8,3 @@ export function requiredEntitlements({ op }: Op): ("network.host" | "security.in
     ...(op.value.security === SecurityMode.INSECURE ? (["security.insecure"] as const) : []),
   ];
 }
-
-/** Names of the devices without which the op must not run. */
-export function requiredDevices({ op }: Op): string[] {
-  if (op?.$case !== "exec") return [];
-  return op.value.cdiDevices.filter(({ optional }) => !optional).map(({ name }) => name);
-}

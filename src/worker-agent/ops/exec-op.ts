@@ -6,13 +6,15 @@ import { Code } from "../../core/errors/code.ts";
 import { ExecFailedError } from "../../core/errors/exec-failed-error.ts";
 import type { ContainerProcess, ExecUsage, Executor, LinuxResources } from "../../core/seams/executor.ts";
 import type { OpRunner, RunContext } from "../../core/seams/op-runner.ts";
+import type { ContainerEdits } from "../../core/values/container-edits.ts";
 import type { FailedState } from "../../core/values/failed-state.ts";
 import type { Task, TaskResult } from "../../core/values/task.ts";
+import type { CdiRegistry } from "../../executor/index.ts";
+import { goQuote } from "../../util/go-quote.ts";
 import type { ProcessSpawner } from "../../util/process/index.ts";
 import type { Emulators } from "../emulation/index.ts";
 import { copyTree } from "./exec/copy-tree.ts";
 import { stepEnvironment } from "./exec/environment.ts";
-import { goQuote } from "./exec/go-quote.ts";
 import type { MountArea } from "./exec/mount-area.ts";
 import { loadSecretEnvironment } from "./exec/secret-environment.ts";
 import { maskSecrets } from "./exec/secret-mask.ts";
@@ -26,6 +28,7 @@ export interface ExecOpRunnerOptions extends CacheMountAccess {
   readonly spawner: ProcessSpawner;
   readonly area: MountArea;
   readonly emulators: Emulators;
+  readonly devices: CdiRegistry;
   readonly logLimits: StepLogLimits;
 }
 
@@ -85,6 +88,7 @@ export class ExecOpRunner implements OpRunner<"exec"> {
       removeMountStubsRecursive: meta.removeMountStubsRecursive,
       validExitCodes: meta.validExitCodes,
       platform: body.platform,
+      ...(body.devices === undefined ? {} : { edits: await this.#edits(body.devices, command) }),
     };
     const secrets = [...mounts.secrets, ...secretEnvironment.values];
     let usage: ExecUsage;
@@ -98,6 +102,14 @@ export class ExecOpRunner implements OpRunner<"exec"> {
     }
     await mounts.release({ succeeded: true });
     return { ...(await mounts.commit()), usage, cacheMounts: mounts.published };
+  }
+
+  async #edits(devices: readonly string[], command: string): Promise<ContainerEdits> {
+    try {
+      return await this.#options.devices.edits(devices);
+    } catch (error) {
+      throw processError(command, error);
+    }
   }
 
   async #runProcess(
@@ -146,10 +158,6 @@ function checkEntitlements(exec: ExecOp, granted: readonly string[]): void {
   ];
   for (const entitlement of needed) {
     if (!granted.includes(entitlement)) throw new BuildError(Code.Unknown, `${entitlement} is not allowed`);
-  }
-  const device = exec.cdiDevices.find((candidate) => !candidate.optional);
-  if (device !== undefined) {
-    throw new BuildError(Code.Unknown, `required device ${JSON.stringify(device.name)} is not registered`);
   }
 }
 

@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly snapshotter?: SnapshotterName;
   /** Default: what the machine runs. */
   readonly platforms?: readonly string[];
+  /** Default: none. */
+  readonly cdiSpecDirs?: readonly string[];
   /** On top of the sandbox's. */
   readonly env?: Readonly<Record<string, string>>;
   /** Data directory; default one of its own under the sandbox. */
@@ -457,6 +459,7 @@ async function pushBaseImages(registry: string): Promise<void> {
 function workerFlags(options: AgentOptions): string[] {
   return [
     ...["--slots", String(options.slots ?? 2)],
+    ...(options.cdiSpecDirs ?? [join(tmpdir(), "no-cdi-specs")]).flatMap((directory) => ["--cdi-spec-dir", directory]),
     ...(options.platforms ?? []).flatMap((platform) => ["--platform", platform]),
     ...(options.snapshotter === undefined ? [] : ["--snapshotter", options.snapshotter]),
     ...Object.entries(options.labels ?? {}).flatMap(([key, value]) => ["--label", `${key}=${value}`]),

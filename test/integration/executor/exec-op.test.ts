@@ -21,7 +21,7 @@ import type { LayerId, Ref } from "../../../src/core/values/layer.ts";
 import { hostPlatform } from "../../../src/core/values/platform.ts";
 import { noResources } from "../../../src/core/values/resources.ts";
 import type { TaskBody } from "../../../src/core/values/task.ts";
-import { Cgroups, findRuntime, OciExecutor } from "../../../src/executor/index.ts";
+import { CdiRegistry, Cgroups, findRuntime, OciExecutor } from "../../../src/executor/index.ts";
 import { ProcessSpawner } from "../../../src/util/process/index.ts";
 import { systemClock } from "../../../src/util/system-clock.ts";
 import { Emulators } from "../../../src/worker-agent/emulation/index.ts";
@@ -64,6 +64,7 @@ describe("ExecOpRunner", () => {
       executor,
       spawner,
       area: new MountArea(join(directory, "mounts")),
+      devices: new CdiRegistry({ directories: [], autoAllowed: [], logger: silentLogger }),
       emulators: await Emulators.open({
         directory: join(directory, "emulation"),
         logger: silentLogger,

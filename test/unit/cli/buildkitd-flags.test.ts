@@ -23,6 +23,9 @@ test("parseFlags() reads buildkitd's flags as ours", () => {
     "--oci-max-parallelism=3",
     "--allow-insecure-entitlement",
     "network.host",
+    "--cdi-disabled",
+    "--cdi-spec-dir=/etc/a",
+    "--cdi-spec-dir=/etc/b",
   ]);
   assert.deepEqual(warnings, []);
   assert.deepEqual(flags, {
@@ -35,6 +38,8 @@ test("parseFlags() reads buildkitd's flags as ours", () => {
     debug: true,
     maxParallelism: 3,
     allowInsecureEntitlement: ["network.host"],
+    cdiDisabled: true,
+    cdiSpecDir: ["/etc/a", "/etc/b"],
   });
 });
 

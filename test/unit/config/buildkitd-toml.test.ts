@@ -35,6 +35,9 @@ describe("parseBuildkitdToml()", () => {
       [dns]
       nameservers = ["1.1.1.1"]
       searchDomains = ["example.com"]
+      [cdi]
+      specDirs = ["/etc/cdi"]
+      autoAllowed = ["vendor.com/gpu"]
       [worker.oci]
       snapshotter = "native"
       max-parallelism = 4
@@ -64,6 +67,7 @@ describe("parseBuildkitdToml()", () => {
     assert.equal(settings.gid, 0);
     assert.deepEqual(settings.tls, { cert: "/c.pem", key: "/k.pem", ca: "/ca.pem" });
     assert.deepEqual(settings.dns, { nameservers: ["1.1.1.1"], options: [], searchDomains: ["example.com"] });
+    assert.deepEqual(settings.cdi, { specDirs: ["/etc/cdi"], autoAllowed: ["vendor.com/gpu"] });
     assert.deepEqual(settings.labels, { zone: "a" });
     assert.equal(settings.maxParallelism, 4);
     assert.deepEqual(settings.gcRules, [

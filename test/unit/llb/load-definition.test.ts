@@ -130,8 +130,8 @@ describe("loadDefinition", () => {
       /^BuildError: failed to load LLB: unknown API capability golden.unknown$/,
     );
     assert.throws(
-      () => load({ caps: { "exec.meta.cdi": true } }),
-      /requested experimental feature exec.meta.cdi {2}is not supported by build server$/,
+      () => load({ caps: { "exec.meta.network.proxy": true } }),
+      /requested experimental feature exec.meta.network.proxy {2}is not supported by build server$/,
     );
     assert.equal(load({ caps: { "source.image": true } }).vertex.name, "docker-image://a");
     const refuse = () => {

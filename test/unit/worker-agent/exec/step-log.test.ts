@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { goQuote } from "../../../../src/worker-agent/ops/exec/go-quote.ts";
+import { goQuote } from "../../../../src/util/go-quote.ts";
 import { SecretMask } from "../../../../src/worker-agent/ops/exec/secret-mask.ts";
 import { StepLog, stepLogLimits } from "../../../../src/worker-agent/ops/exec/step-log.ts";
 
