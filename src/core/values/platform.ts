@@ -83,10 +83,12 @@ const architectures = new Set(
  * @throws BuildError Unknown, as BuildKit: clients print the bare text
  */
 export function parsePlatform(text: string, host: Platform = hostPlatform()): Platform {
-  const [first = "", ...others] = text.split("/");
+  if (text.includes("*")) throw invalid(`${JSON.stringify(text)}: wildcards not yet supported`);
+  const [first = "", second, third, ...rest] = text.split("/");
+  const others = [second, third, ...(rest.length > 0 ? [rest.join("/")] : [])].filter((part) => part !== undefined);
   const [, name, osVersion = "", features = ""] = osComponent.exec(first) ?? [];
   if (name === undefined) throw noMatch(first, "OS component", text, "OSAndVersion", osComponent);
-  for (const other of others.slice(0, 3)) {
+  for (const other of others) {
     if (!component.test(other)) throw noMatch(other, "component", text, "platform", component);
   }
   if (others.length > 2) throw invalid(`${JSON.stringify(text)}: cannot parse platform specifier`);

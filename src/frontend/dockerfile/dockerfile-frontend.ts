@@ -163,6 +163,14 @@ function marshalConversion({ state, platform }: Conversion): Definition {
   return marshalState(state, { platform });
 }
 
+function marshalOrExplain(conversion: Conversion): Definition {
+  try {
+    return marshalConversion(conversion);
+  } catch (error) {
+    throw BuildError.from(error).wrap("failed to marshal LLB definition");
+  }
+}
+
 interface PlatformTask {
   /** Undefined: the client asked for none. */
   readonly target: Platform | undefined;
@@ -212,10 +220,8 @@ async function buildPlatform(
   const { config, context, source } = request;
   const warn = first ? warningsTo(source) : undefined;
   const conversion = await convertDockerfile({ ...request, targetPlatform: target, warn }, signal);
-  const { ref } = await context.bridge.solve(
-    { definition: marshalConversion(conversion), cacheImports: config.cacheImports },
-    signal,
-  );
+  const definition = marshalOrExplain(conversion);
+  const { ref } = await context.bridge.solve({ definition, cacheImports: config.cacheImports }, signal);
   const asked = normalizePlatform(target ?? hostPlatform());
   const id = formatPlatformFully(asked);
   const { state: core, scanExtras: extras, noCache } = conversion;

@@ -112,7 +112,7 @@ export class ExecVertex implements Vertex {
   marshal(context: MarshalContext): MarshalledVertex {
     const options = this.#options;
     const base = this.#base;
-    if (options.args.length === 0) throw new BuildError(Code.InvalidArgument, "arguments are required");
+    if (options.args.length === 0) throw new BuildError(Code.Unknown, "arguments are required");
     const platform = options.platform ?? base.platform;
     const network = options.network ?? base.network;
     const security = options.security ?? base.security;

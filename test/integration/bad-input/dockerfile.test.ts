@@ -13,7 +13,31 @@ const refused: readonly (readonly [name: string, build: TestBuild, message: stri
     "a platform nobody knows",
     { dockerfile: "FROM --platform=xyz scratch\n" },
     'failed to parse platform xyz: "xyz": unknown operating system or architecture: invalid argument',
-    [1],
+    [1, 1],
+  ],
+  [
+    "a platform of too many parts",
+    { dockerfile: "FROM --platform=a/b/c/d/e scratch\n" },
+    'failed to parse platform a/b/c/d/e: "d/e" is an invalid component of "a/b/c/d/e": platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument',
+    [1, 1],
+  ],
+  [
+    "a platform for all",
+    { dockerfile: "FROM --platform=linux/* scratch\n" },
+    'failed to parse platform linux/*: "linux/*": wildcards not yet supported: invalid argument',
+    [1, 1],
+  ],
+  [
+    "a flag that is not ASCII",
+    { dockerfile: "FROM scratch\nCOPY --from=é a b\n" },
+    'failed to parse stage name "Ã©": invalid reference format: repository name (library/Ã©) must be lowercase',
+    [2],
+  ],
+  [
+    "a command without words",
+    { dockerfile: "FROM scratch\nRUN []\n" },
+    "failed to marshal LLB definition: arguments are required",
+    [],
   ],
   [
     "a duration without end",

@@ -114,13 +114,33 @@ export function checkBaseImagePlatform(
   lint.run(lintRules.invalidBaseImagePlatform, location, name, wanted ?? "", found ?? "");
 }
 
-export function checkUndefinedVariables(
-  unmatched: Iterable<string>,
+/** Expands a word with the variables of a stage, and reports those that are not there, be it well formed or not. */
+export function expandChecked(
+  word: string,
+  { lexer, stage, location, lint }: { lexer: WordLexer; stage: BuildStage; location: Location; lint: Linter },
+): string {
+  const { env } = stage.state;
+  const missing = new Set<string>();
+  const get = (name: string) => {
+    const value = env.get(name);
+    if (value === undefined) missing.add(name);
+    return value;
+  };
+  try {
+    return lexer.processWord(word, { get, keys: () => env.keys() }).result;
+  } finally {
+    checkUndefinedVariables(missing, stage, location, lint);
+  }
+}
+
+function checkUndefinedVariables(
+  unmatched: ReadonlySet<string>,
   stage: BuildStage,
-  env: EnvLookup,
   location: Location,
   lint: Linter,
 ): void {
+  if (unmatched.size === 0) return;
+  const { env } = stage.state;
   const declared = new Set(stage.buildArgs.map(({ key }) => key));
   for (const name of unmatched) {
     if (declared.has(name) || nonEnvArgs.has(name)) continue;

@@ -4,7 +4,7 @@ import { joinPath } from "../../../llb/builder/index.ts";
 import { type CopyCommand, expand, expandRaw } from "../instructions/index.ts";
 import { WordLexer } from "../shell/index.ts";
 import type { BuildStage, StageCommand } from "./build-stage.ts";
-import { checkUndefinedVariables } from "./checks.ts";
+import { expandChecked } from "./checks.ts";
 import type { DispatchContext } from "./dispatch-context.ts";
 import { type CopySource, dispatchCopy } from "./dispatch-copy.ts";
 import {
@@ -96,12 +96,8 @@ export function dispatch(stage: BuildStage, entry: StageCommand, outer: Dispatch
 
 /** ARG expands its own defaults: one that is overridden may be malformed. */
 function expandWords(stage: BuildStage, { command }: StageCommand, context: DispatchContext) {
-  const { env } = stage.state;
-  const expander = (lexer: WordLexer) => (word: string) => {
-    const lexed = lexer.processWord(word, env);
-    checkUndefinedVariables(lexed.unmatched, stage, env, command.location, context.lint);
-    return lexed.result;
-  };
+  const expander = (lexer: WordLexer) => (word: string) =>
+    expandChecked(word, { lexer, stage, location: command.location, lint: context.lint });
   const expanded = command.kind === "arg" ? command : expand(command, expander(context.lexer));
   const rawLexer = new WordLexer({ escapeToken: "\\", skipProcessQuotes: true });
   return expandRaw(expanded, expander(rawLexer));

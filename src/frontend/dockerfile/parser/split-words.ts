@@ -46,14 +46,22 @@ export function splitQuotedWords(text: string, escapeToken: EscapeToken): string
   return words;
 }
 
+interface Flags {
+  readonly flags: string[];
+  readonly rest: string;
+}
+
 /**
  * The `--flag` words at the start of the arguments, without their quotes and escapes, and the text after them. `--` ends the
- * flags (BuildKit frontend/dockerfile/parser/split_command.go).
+ * flags. BuildKit reads them byte by byte and takes each byte for a character: `--chown=é` is one of `Ã©`, and the second byte
+ * of `à` is a blank (frontend/dockerfile/parser/split_command.go).
  */
-export function extractFlags(
-  text: string,
-  escapeToken: EscapeToken,
-): { readonly flags: string[]; readonly rest: string } {
+export function extractFlags(text: string, escapeToken: EscapeToken): Flags {
+  const { flags, rest } = extractByteFlags(Buffer.from(text).toString("latin1"), escapeToken);
+  return { flags, rest: Buffer.from(rest, "latin1").toString() };
+}
+
+function extractByteFlags(text: string, escapeToken: EscapeToken): Flags {
   const flags: string[] = [];
   let at = 0;
   while (at < text.length) {

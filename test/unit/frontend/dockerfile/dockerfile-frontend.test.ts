@@ -138,6 +138,17 @@ describe("DockerfileFrontend: capabilities and requests", () => {
     );
   });
 
+  it("reports variables that are not there in words that are not well formed, too", async () => {
+    await write({ Dockerfile: `FROM scratch\nARG A=\${missing:-x}\${worse/b\\ c/d}\n` });
+    const { metadata } = await solve(bridgeFor(), { requestid: "frontend.lint" });
+    const { warnings, buildError } = JSON.parse(Buffer.from(metadata.get("result.json") ?? []).toString());
+    assert.deepEqual(
+      warnings.map(({ detail }: { detail: string }) => detail),
+      ["Usage of undefined variable '$missing'", "Usage of undefined variable '$worse'"],
+    );
+    assert.match(buildError.message, /invalid pattern/);
+  });
+
   it("lints all stages unless there is a target, and reports the error of the build", async () => {
     await write({ Dockerfile: "FROM scratch AS one\nWORKDIR a\nFROM scratch AS two\nCOPY --from=one x\n" });
     const report = async (opts: Readonly<Record<string, string>>) => {

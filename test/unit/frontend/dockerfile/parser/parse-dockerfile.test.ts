@@ -191,6 +191,13 @@ describe("words", () => {
     const [node] = parse('RUN --mount=\'a b\' --x="c\\"d" -- --not').instructions;
     assert.deepEqual(node?.flags, ["--mount=a b", '--x=c"d']);
     assert.deepEqual(node?.args, ["--not"]);
-    assert.deepEqual(parse("COPY --chown=ü a b").instructions[0]?.flags, ["--chown=ü"]);
+  });
+
+  it("takes each byte of a flag for a character", () => {
+    const [node] = parse("COPY --chown=ü ü b").instructions;
+    assert.deepEqual(node?.flags, ["--chown=Ã¼"]);
+    assert.deepEqual(node?.args, ["ü", "b"]);
+    // The second byte of this one is a blank.
+    assert.deepEqual(parse("COPY --from=xà --link a b").instructions[0]?.flags, ["--from=xÃ", "--link"]);
   });
 });
