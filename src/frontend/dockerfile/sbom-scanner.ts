@@ -80,10 +80,7 @@ export class SbomScanner {
     const { config } = this.#config;
     const scanner = image(this.#image, { platform: this.#platform });
     const variables = [
-      ...config.env.map((entry): [string, string] => {
-        const equals = entry.indexOf("=");
-        return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
-      }),
+      ...config.env.pairs(),
       ["BUILDKIT_SCAN_DESTINATION", outputDir] as const,
       ["BUILDKIT_SCAN_SOURCE", joinPath(sourceDir, "core", coreName)] as const,
       ...(extras.size > 0 ? [["BUILDKIT_SCAN_SOURCE_EXTRAS", joinPath(sourceDir, "extras/")] as const] : []),

@@ -15,7 +15,7 @@ export function frontendProcess(
   return {
     args: config.entrypoint.length > 0 ? config.entrypoint : ["/run"],
     env: [
-      ...config.env,
+      ...config.env.entries,
       ...Object.entries(opts).map(([key, value], index) => `BUILDKIT_FRONTEND_OPT_${index}=${key}=${value}`),
       `BUILDKIT_SESSION_ID=${bridge.sessionIds[0] ?? ""}`,
       `BUILDKIT_WORKERS=${JSON.stringify(bridge.workers().map(workerJson))}`,

@@ -216,13 +216,8 @@ export class NamedContext {
 
 /** The state with variables, directory and platform of an image. */
 function withImageConfig(state: State, config: ImageConfig): State {
-  let result = state;
-  for (const entry of config.config.env) {
-    const equals = entry.indexOf("=");
-    const key = equals < 0 ? entry : entry.slice(0, equals);
-    if (key !== "") result = result.withEnv(key, equals < 0 ? "" : entry.slice(equals + 1));
-  }
-  result = result.withDir(config.config.workingDir);
+  const variables = config.config.env.pairs().filter(([key]) => key !== "");
+  const result = state.withEnvs(variables).withDir(config.config.workingDir);
   const { platform } = config;
   return platform.os !== "" && platform.architecture !== "" ? result.withPlatform(platform) : result;
 }

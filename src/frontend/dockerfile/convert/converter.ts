@@ -26,7 +26,7 @@ import {
   scanStageArg,
 } from "./checks.ts";
 import { dispatch } from "./dispatch.ts";
-import { type DispatchContext, splitEnv } from "./dispatch-context.ts";
+import type { DispatchContext } from "./dispatch-context.ts";
 import { dispatchUser, setWorkdir } from "./dispatch-metadata.ts";
 import { automaticArgs, choosePlatforms, evaluateGlobalArgs, type PlatformChoice, proxyEnvOf } from "./global-args.ts";
 import { OutlineCapture } from "./outline-capture.ts";
@@ -237,7 +237,8 @@ class StageConversion {
     } catch (error) {
       const { code, message } = BuildError.from(error);
       const failure = new BuildError(code, `failed to parse platform ${written}: ${message}${hint}`);
-      throw withLocation(failure, location);
+      // BuildKit says it twice.
+      throw withLocation(withLocation(failure, location), location);
     }
     return lexed.matched;
   }
@@ -347,9 +348,8 @@ class StageConversion {
     const { config, platforms } = this.#options;
     stage.platform ??= platforms.target;
     const image = stage.image.config;
-    const hasPath = image.env.some((entry) => splitEnv(entry)[0] === "PATH");
-    if (!hasPath && stage.platform.os !== "windows") image.env.push(`PATH=${defaultPath}`);
-    stage.state = stage.state.withEnvs(image.env.map(splitEnv));
+    if (!image.env.has("PATH") && stage.platform.os !== "windows") image.env.set("PATH", defaultPath);
+    stage.state = stage.state.withEnvs(image.env.pairs());
     if (config.hostname !== "") stage.state = stage.state.withHostname(config.hostname);
     located(stage.definition.location, () => {
       if (image.workingDir !== "") setWorkdir(stage, image.workingDir);

@@ -29,12 +29,6 @@ export function locationsOf(context: DispatchContext, ranges: readonly Range[]):
   return [{ sourceMap: context.sourceMap, ranges }];
 }
 
-/** `KEY=value`; a missing `=` gives an empty value. */
-export function splitEnv(entry: string): readonly [string, string] {
-  const equals = entry.indexOf("=");
-  return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
-}
-
 /** Shell-form command line: the stage's SHELL, or that of its os, before the words. */
 export function withShell(stage: BuildStage, args: readonly string[]): string[] {
   const { shell } = stage.image.config;

@@ -17,8 +17,8 @@ import type {
 } from "../instructions/index.ts";
 import { lintRules } from "../lint/index.ts";
 import type { BuildStage } from "./build-stage.ts";
-import { checkSecretName, checkUndefinedVariables, checkUsedOnce, nonEnvArgs } from "./checks.ts";
-import { type DispatchContext, locationsOf, splitEnv, withShell } from "./dispatch-context.ts";
+import { checkSecretName, checkUsedOnce, expandChecked, nonEnvArgs } from "./checks.ts";
+import { type DispatchContext, locationsOf, withShell } from "./dispatch-context.ts";
 import { parseExposedPorts } from "./expose-ports.ts";
 import { addHistory } from "./history.ts";
 import { isAbsolute, normalizeWorkdir, toSlash } from "./os-path.ts";
@@ -31,15 +31,9 @@ export function dispatchEnv(stage: BuildStage, command: EnvCommand, context: Dis
     checkDelimiter(pair, command, context);
     checkSecretName("ENV", pair.key, command.location, context.lint);
     stage.state = stage.state.withEnv(pair.key, pair.value);
-    setEnv(stage.image.config.env, pair.key, pair.value);
+    stage.image.config.env.set(pair.key, pair.value);
   }
   addHistory(stage, `ENV${pairsText(command.env)}`, context.epoch);
-}
-
-function setEnv(env: string[], key: string, value: string): void {
-  const at = env.findIndex((entry) => splitEnv(entry)[0] === key);
-  if (at >= 0) env[at] = `${key}=${value}`;
-  else env.push(`${key}=${value}`);
 }
 
 export function dispatchLabel(stage: BuildStage, command: LabelCommand, context: DispatchContext): void {
@@ -146,10 +140,8 @@ export function dispatchArg(stage: BuildStage, command: ArgCommand, context: Dis
     const inherited = given === undefined && declared.value === undefined ? context.globalArgs.get(key) : undefined;
     let value = given ?? inherited;
     if (value === undefined && declared.value !== undefined) {
-      const { env } = stage.state;
-      const lexed = context.lexer.processWord(declared.value, env);
-      checkUndefinedVariables(lexed.unmatched, stage, env, command.location, context.lint);
-      value = lexed.result;
+      const { lexer, lint } = context;
+      value = expandChecked(declared.value, { lexer, stage, location: command.location, lint });
     }
     const arg = value === undefined ? declared : { ...declared, value };
     if (value !== undefined && !nonEnvArgs.has(key)) stage.state = stage.state.withEnv(key, value);

@@ -3,6 +3,7 @@ import { Code } from "../../../core/errors/code.ts";
 import { normalizePlatform, type Platform } from "../../../core/values/platform.ts";
 import { goJson } from "../../../util/go-json.ts";
 import type { Healthcheck } from "../instructions/index.ts";
+import { ImageEnv } from "./image-env.ts";
 
 /** One line of an image's history (OCI image spec, config.md). */
 export interface HistoryEntry {
@@ -17,7 +18,7 @@ export interface HistoryEntry {
 export interface ContainerConfig {
   user: string;
   exposedPorts: Set<string>;
-  env: string[];
+  env: ImageEnv;
   entrypoint: readonly string[];
   cmd: readonly string[];
   volumes: Set<string>;
@@ -53,7 +54,7 @@ export function emptyImage(platform: Platform): ImageConfig {
       ...emptyContainerConfig(),
       workingDir: "/",
       // Windows has its own default.
-      env: platform.os === "windows" ? [] : [`PATH=${defaultPath}`],
+      env: new ImageEnv(platform.os === "windows" ? [] : [`PATH=${defaultPath}`]),
     },
     rootfs: { type: "layers", diffIds: undefined },
     history: [],
@@ -64,7 +65,7 @@ export function emptyContainerConfig(): ContainerConfig {
   return {
     user: "",
     exposedPorts: new Set(),
-    env: [],
+    env: new ImageEnv(),
     entrypoint: [],
     cmd: [],
     volumes: new Set(),
@@ -85,7 +86,7 @@ export function cloneImage(image: ImageConfig): ImageConfig {
     history: [...image.history],
     config: {
       ...config,
-      env: [...config.env],
+      env: new ImageEnv(config.env.entries),
       onBuild: [...config.onBuild],
       exposedPorts: new Set(config.exposedPorts),
       volumes: new Set(config.volumes),
@@ -156,7 +157,7 @@ export function parseImage(data: Uint8Array): ImageConfig {
     config: {
       user: config.User ?? "",
       exposedPorts: new Set(Object.keys(config.ExposedPorts ?? {})),
-      env: [...(config.Env ?? [])],
+      env: new ImageEnv(config.Env ?? []),
       entrypoint: config.Entrypoint ?? [],
       cmd: config.Cmd ?? [],
       volumes: new Set(Object.keys(config.Volumes ?? {})),
@@ -198,7 +199,7 @@ export function encodeImage(image: ImageConfig): Uint8Array {
     config: {
       User: nonEmpty(config.user),
       ExposedPorts: setJson(config.exposedPorts),
-      Env: nonEmptyList(config.env),
+      Env: nonEmptyList(config.env.entries),
       Entrypoint: nonEmptyList(config.entrypoint),
       Cmd: nonEmptyList(config.cmd),
       Volumes: setJson(config.volumes),

@@ -11,4 +11,5 @@ export {
   normalizeImagePlatform,
   parseImage,
 } from "./image-config.ts";
+export { ImageEnv } from "./image-env.ts";
 export { formatPlatformFully, formatPlatformShort } from "./platform-text.ts";

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { Definition } from "../../../../src/api/gen/ops.ts";
 import { BuildError } from "../../../../src/core/errors/build-error.ts";
 import { Code } from "../../../../src/core/errors/code.ts";
-import { emptyContainerConfig } from "../../../../src/frontend/dockerfile/image/index.ts";
+import { emptyContainerConfig, ImageEnv } from "../../../../src/frontend/dockerfile/image/index.ts";
 import {
   checkAllowedSource,
   frontendProcess,
@@ -58,7 +58,12 @@ describe("a frontend image", () => {
     const bridge = new FakeLlbBridge();
     const plain = frontendProcess(emptyContainerConfig(), {}, bridge);
     assert.deepEqual([plain.args, plain.cwd, plain.stdin], [["/run"], "/", true]);
-    const config = { ...emptyContainerConfig(), entrypoint: ["/fe", "x"], workingDir: "/w", env: ["A=1"] };
+    const config = {
+      ...emptyContainerConfig(),
+      entrypoint: ["/fe", "x"],
+      workingDir: "/w",
+      env: new ImageEnv(["A=1"]),
+    };
     const { args, cwd, env } = frontendProcess(config, { source: "s", "build-arg:B": "c=d" }, bridge);
     assert.deepEqual([args, cwd], [["/fe", "x"], "/w"]);
     assert.deepEqual(env.slice(0, 4), [
