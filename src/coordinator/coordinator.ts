@@ -34,6 +34,7 @@ import { AgentControl } from "./fleet/agent-control.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
 import type { PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { HandoverServer } from "./fleet/handover-server.ts";
+import { isLost } from "./fleet/is-lost.ts";
 import { LayerCatalog } from "./fleet/layer-catalog.ts";
 import { LayerHandover } from "./fleet/layer-handover.ts";
 import { LayerOrigins } from "./fleet/layer-origins.ts";
@@ -200,6 +201,7 @@ export class Coordinator implements AsyncDisposable {
       sessionGroup,
       debugs,
       mergeVertices: mergedVertex,
+      isLost: (error, ref) => isLost(error, ref, catalog),
       releaseResult: (ref) => held.release(ref),
     });
     const traces = owned.use(new TraceRecorder(bus));

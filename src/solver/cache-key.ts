@@ -83,6 +83,13 @@ export class CacheKey<T> {
     return this.#ids;
   }
 
+  /** True for a key of the same edge over inputs of the same content. */
+  equals(other: CacheKey<T>): boolean {
+    const contents = ({ deps }: CacheKey<T>) =>
+      deps.map((alternatives) => alternatives.find(({ key }) => key.isContent)?.key.digest).join();
+    return this.rootKey === other.rootKey && contents(this) === contents(other);
+  }
+
   /** Notes the inputs of an equal key as further ways to this one. */
   addSecondary(other: CacheKey<T>): void {
     if (other === this) return;

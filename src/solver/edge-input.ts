@@ -3,6 +3,7 @@ import { type CacheKey, type CacheKeyWithSelector, contentKey } from "./cache-ke
 import type { HeldResult } from "./cached-result.ts";
 import type { SharedTask } from "./shared-task.ts";
 import type { SolverEdge } from "./solver-edge.ts";
+import type { ContentDigest } from "./vertex-state.ts";
 
 /**
  * One input as one edge sees it: which keys of the edge could follow from the input's keys. Each step asks more of the input
@@ -21,9 +22,13 @@ export class EdgeInput<T> {
   readonly fast: SharedTask<void>;
   readonly slow: SharedTask<boolean>;
   readonly deepest: SharedTask<void>;
-  readonly #content: SharedTask<CacheKey<T>>;
+  readonly #content: SharedTask<ContentDigest<T>>;
   readonly #edge: SolverEdge<T>;
   readonly #probed = new Set<CacheKey<T>>();
+  /** Those among `candidates` that only the content has led to. */
+  readonly #byContent = new Set<string>();
+  /** By the result whose content it tells. */
+  readonly #contentKeys = new WeakMap<HeldResult<T>, CacheKey<T>>();
   #contentKey: CacheKey<T> | undefined;
 
   constructor(edge: SolverEdge<T>, index: number, source: SolverEdge<T>) {
@@ -40,9 +45,21 @@ export class EdgeInput<T> {
 
   /** The input's result; with it the content key where the op wants one, as the stored record needs both. */
   async complete(signal: AbortSignal): Promise<HeldResult<T>> {
-    const held = await this.source.result.get(signal);
-    if (await this.#looksAtContent(signal)) await this.#content.get(signal);
-    return held;
+    for (;;) {
+      const held = await this.source.result.get(signal);
+      if (!(await this.#looksAtContent(signal))) return held;
+      const content = await this.#content.get(signal);
+      if (content.of === held) return held;
+      // It was made anew since.
+      this.#content.forget(content);
+    }
+  }
+
+  /** True when all is known of a result that its key needs; it may have been replaced meanwhile, and is then not asked again. */
+  async knows(held: HeldResult<T>, signal: AbortSignal): Promise<boolean> {
+    if (!(await this.#looksAtContent(signal)) || this.#contentKeys.has(held)) return true;
+    await this.complete(signal);
+    return this.#contentKeys.has(held);
   }
 
   /** Looks again with the keys of the finished input: another build may have stored something meanwhile. */
@@ -57,7 +74,8 @@ export class EdgeInput<T> {
   alternatives(selector: string, held?: HeldResult<T>): CacheKeyWithSelector<T>[] {
     const keys = held?.cacheKeys ?? this.source.keys;
     const alternatives = keys.map((key) => ({ key, selector }));
-    if (this.#contentKey !== undefined) alternatives.push({ key: this.#contentKey, selector: "" });
+    const content = held === undefined ? this.#contentKey : this.#contentKeys.get(held);
+    if (content !== undefined) alternatives.push({ key: content, selector: "" });
     return alternatives;
   }
 
@@ -94,24 +112,33 @@ export class EdgeInput<T> {
     return map.deps[this.index]?.computeDigest !== undefined;
   }
 
-  async #probeContent(signal: AbortSignal): Promise<CacheKey<T>> {
-    const digest = await this.#edge.vertex.contentDigest(this.index, signal);
-    const key = contentKey<T>(digest);
-    this.#contentKey = key;
-    if (this.#edge.vertex.ignoreCache) return key;
+  async #probeContent(signal: AbortSignal): Promise<ContentDigest<T>> {
+    const content = await this.#edge.vertex.contentDigest(this.index, signal);
+    const key = this.#keyOf(content);
+    if (this.#edge.vertex.ignoreCache) return content;
     const { site, selector } = await this.#site(signal);
     const cache = this.#edge.vertex.cache;
     const found = await cache.query([{ key, selector: "" }], site);
-    this.#add(found);
-    if (found.length === 0 || this.source.vertex.ignoreCache) return key;
+    for (const token of this.#add(found)) this.#byContent.add(token);
+    if (found.length === 0 || this.source.vertex.ignoreCache) return content;
     // The next build finds the same by the definition alone.
-    const { cacheKeys } = await this.source.result.get(signal);
     await cache.connect(
-      cacheKeys.map((known) => ({ key: known, selector })),
+      content.of.cacheKeys.map((known) => ({ key: known, selector })),
       site,
       found,
     );
-    return key;
+    return content;
+  }
+
+  /** What was made anew may have other content: what followed from the first does not follow from it. */
+  #keyOf({ digest, of }: ContentDigest<T>): CacheKey<T> {
+    if (this.#contentKey?.digest !== digest) {
+      for (const token of this.#byContent) this.candidates.delete(token);
+      this.#byContent.clear();
+      this.#contentKey = contentKey<T>(digest);
+    }
+    this.#contentKeys.set(of, this.#contentKey);
+    return this.#contentKey;
   }
 
   async #probe(keys: readonly CacheKey<T>[], signal: AbortSignal): Promise<void> {
@@ -124,8 +151,12 @@ export class EdgeInput<T> {
     for (const key of fresh) this.#probed.add(key);
   }
 
-  #add(candidates: readonly CacheCandidate<T>[]): void {
-    for (const candidate of candidates) this.candidates.set(`${candidate.manager.id}|${candidate.id}`, candidate);
+  /** @returns the names of those that are new */
+  #add(candidates: readonly CacheCandidate<T>[]): string[] {
+    const named = candidates.map((candidate) => [`${candidate.manager.id}|${candidate.id}`, candidate] as const);
+    const added = named.filter(([token]) => !this.candidates.has(token));
+    for (const [token, candidate] of added) this.candidates.set(token, candidate);
+    return added.map(([token]) => token);
   }
 
   async #site(signal: AbortSignal) {

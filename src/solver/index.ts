@@ -19,6 +19,7 @@ export type {
   VertexProgress,
   WarningProgress,
 } from "./progress-event.ts";
+export { madeAnew } from "./read-inputs.ts";
 export { type JobOptions, Solver, type SolverOptions } from "./solver.ts";
 export { ImportedCacheKeyStorage, type ImportedRecord } from "./storage/imported-cache-key-storage.ts";
 export { isCacheKeyEntry, KeyValueCacheKeyStorage } from "./storage/key-value-cache-key-storage.ts";

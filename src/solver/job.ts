@@ -24,6 +24,11 @@ export interface Job<T> {
    * @throws BuildError of the vertex that failed, with a Vertex detail; Canceled `context canceled` when the signal aborts
    */
   build(edge: Edge, options: BuildOptions<T>): Promise<CachedResult<T>>;
+  /**
+   * An error says that results of the job cannot be read: who builds their edges again gets them made anew.
+   * @returns the edges of those; none when the error is another one, or when making them anew is of no use
+   */
+  discredit(error: unknown): Promise<readonly Edge[]>;
   /** All progress from the start of the job. Any number of readers. Ends when the job is discarded. */
   progress(signal: AbortSignal): AsyncIterable<ProgressEvent>;
   /** Shows work that is no vertex of a definition as one, e.g. `[internal] load build definition`, `exporting to image`. */

@@ -57,9 +57,14 @@ export class SharedTask<T> {
     return this.#outcome;
   }
 
+  /** True when `value` is its outcome. */
+  has(value: T): boolean {
+    return this.#outcome?.ok === true && this.#outcome.value === value;
+  }
+
   /** Whoever asks from now on has the work done again, if `value` is its outcome. */
   forget(value: T): void {
-    if (this.#outcome?.ok === true && this.#outcome.value === value) this.#outcome = undefined;
+    if (this.has(value)) this.#outcome = undefined;
   }
 
   /** Nobody gets anything any more. Resolves when what runs has come to rest. */

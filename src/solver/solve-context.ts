@@ -17,6 +17,8 @@ export interface SolveContext<T> {
   readonly debugs: (vertex: Vertex) => boolean;
   readonly mergeVertices: (known: Vertex, other: Vertex) => Vertex;
   readonly releaseResult: ((result: T) => void) | undefined;
+  /** An error that says that something is lost means this result. */
+  readonly isLost: (error: Error, result: T) => boolean;
   readonly runs: RunIndex<T>;
   /** Ends of vertices that were dropped while their op still wound down, by digest. */
   readonly draining: Map<string, Promise<void>>;

@@ -23,7 +23,10 @@
  *  5. Once one input is known to lead nowhere the edge stops looking: its askers learn at once that there will be no key.
  *  6. Keys are only ever added. A vertex that ignores cache has none before its run and gives none to others, but its run is
  *     stored like any other (map d22).
- *  7. A result is stored before the edge is complete.
+ *  7. A result is stored before the edge is complete, under the keys of the inputs that it was made from.
+ *  8. A result that turns out to be lost is forgotten, with all below it that the same loss names (loss.ts): by `run` for all
+ *     edges that have joined it. Whoever asks afterwards shares one run. A vertex does so a few times, and not when what it made
+ *     last is lost as what it had made before.
  */
 
 import { BuildError } from "../core/errors/build-error.ts";
@@ -36,10 +39,11 @@ import { CacheKey, type CacheKeyWithSelector } from "./cache-key.ts";
 import type { HeldResult } from "./cached-result.ts";
 import { EdgeInput } from "./edge-input.ts";
 import { EdgeLog } from "./edge-log.ts";
+import type { Loss } from "./loss.ts";
 import { comparableKey } from "./run-index.ts";
 import { SharedResult } from "./shared-result.ts";
 import type { SharedTask } from "./shared-task.ts";
-import type { VertexState } from "./vertex-state.ts";
+import type { VertexRun, VertexState } from "./vertex-state.ts";
 
 /** Thrown by a look-up through one input to stop those through the others (invariant 5). */
 const leadsNowhere = Symbol("no key can follow from this input");
@@ -68,6 +72,8 @@ export class SolverEdge<T> {
   readonly #records = new Map<string, CacheRecord<T>>();
   readonly #loadedMaps: CacheMap<T>[] = [];
   readonly #tried = new Set<string>();
+  /** Results that were lost. Others refer to their keys: what is made in their stead counts for them too. */
+  readonly #lost: HeldResult<T>[] = [];
   /** `deep` did not look at content, as there were records. */
   #stoppedAtRecords = false;
 
@@ -92,13 +98,37 @@ export class SolverEdge<T> {
   }
 
   /**
-   * The result cannot be read: who asks from now on gets another record's, or one that is made.
-   * @returns false for a result that was made; it would not come out otherwise
+   * The result cannot be read: who asks from now on gets another record's, or one that is made, also of what lies below and
+   * is lost as well.
+   * @returns false when that would be of no use
    */
-  async discredit(held: HeldResult<T>): Promise<boolean> {
-    if (held.record === undefined) return false;
+  discredit(held: HeldResult<T>, loss: Loss<T>): boolean {
+    // Somebody else did so already.
+    if (!this.result.has(held)) return true;
+    const { maker, record } = held;
+    if (maker !== undefined && !maker.#forgetRun(held, loss)) return false;
+    this.#lost.push(held);
     this.result.forget(held);
-    await this.vertex.cache.release(held.record);
+    if (record !== undefined) loss.discredit(record, this.vertex.cache);
+    forgetFresh(held);
+    return true;
+  }
+
+  /** As `discredit`, if the loss means a result of the edge: the one that is there, or one that was made anew since. */
+  discreditMeant(loss: Loss<T>): boolean {
+    const given = this.result.outcome?.ok === true ? [this.result.outcome.value] : [];
+    const meant = [...given, ...this.#lost].find(({ result }) => loss.names(result));
+    return meant !== undefined && this.discredit(meant, loss);
+  }
+
+  #forgetRun(held: HeldResult<T>, loss: Loss<T>): boolean {
+    if (!this.run.has(held)) return true;
+    if (!this.vertex.runAgain(held.shared, loss)) return false;
+    this.#lost.push(held);
+    this.run.forget(held);
+    this.result.forget(held);
+    for (const record of held.cacheKeys.flatMap((key) => key.records)) loss.discredit(record, this.vertex.cache);
+    forgetFresh(held);
     return true;
   }
 
@@ -302,7 +332,7 @@ export class SolverEdge<T> {
   }
 
   async #run(signal: AbortSignal): Promise<HeldResult<T>> {
-    const outputs = await this.vertex.exec.get(signal);
+    const { outputs, inputs } = await this.#runOnKnown(signal);
     const shared = outputs[this.index];
     if (shared === undefined) {
       throw new BuildError(
@@ -310,7 +340,6 @@ export class SolverEdge<T> {
         `invalid response from exec need ${this.index} index but ${outputs.length} results received`,
       );
     }
-    const inputs = await allOrAbort(this.#inputs, signal, (input, task) => input.complete(task));
     const keys = await this.#commitKeys(inputs, signal);
     const createdAt = this.vertex.context.clock.now();
     for (const key of keys) {
@@ -321,7 +350,23 @@ export class SolverEdge<T> {
       if (record !== undefined) key.records = [record];
     }
     if (!this.vertex.ignoreCache) this.keys.push(...keys);
-    return { result: shared.value, shared, cacheKeys: keys };
+    for (const lost of this.#lost.flatMap(({ cacheKeys }) => cacheKeys)) {
+      lost.fresh ??= keys.find((key) => key.equals(lost))?.fresh;
+    }
+    return { result: shared.value, shared, cacheKeys: keys, maker: this };
+  }
+
+  /** The op's run, on inputs whose content is known where the op wants that. */
+  async #runOnKnown(signal: AbortSignal): Promise<VertexRun<T>> {
+    for (;;) {
+      const run = await this.vertex.exec.get(signal);
+      const known = await allOrAbort(this.#inputs, signal, (input, task) =>
+        input.knows(run.inputs[input.index] as HeldResult<T>, task),
+      );
+      if (!known.includes(false)) return run;
+      // While it ran, what it was run on was lost, and nobody had looked at it: it cannot be stored.
+      this.vertex.exec.forget(run);
+    }
   }
 
   /** Named as in BuildKit solver/jobs.go. */
@@ -348,6 +393,10 @@ export class SolverEdge<T> {
     if (!this.vertex.ignoreCache) this.keys.push(...held.cacheKeys);
     return held;
   }
+}
+
+function forgetFresh<T>({ cacheKeys, result }: HeldResult<T>): void {
+  for (const key of cacheKeys) if (key.fresh?.result === result) key.fresh = undefined;
 }
 
 function recordToken<T>(record: CacheRecord<T>): string {

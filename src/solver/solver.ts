@@ -14,6 +14,7 @@ import type { CacheManager } from "./cache-manager.ts";
 import type { CachedResult } from "./cached-result.ts";
 import { type BuildOptions, buildFailure, type Job } from "./job.ts";
 import { JobProgress } from "./job-progress.ts";
+import { Loss } from "./loss.ts";
 import type { ProgressEvent } from "./progress-event.ts";
 import { RunIndex } from "./run-index.ts";
 import type { JobMember, SolveContext } from "./solve-context.ts";
@@ -33,6 +34,8 @@ export interface SolverOptions<T> {
   readonly debugs?: (vertex: Vertex) => boolean;
   /** What becomes of a vertex that another build wants too, with other metadata; default: it stays as it is. */
   readonly mergeVertices?: (known: Vertex, other: Vertex) => Vertex;
+  /** An error that says that something is lost means this result; default: it means all that the failed work has read. */
+  readonly isLost?: (error: Error, result: T) => boolean;
   /** Called once for each result, loaded or made, when no vertex holds it any more. */
   readonly releaseResult?: (result: T) => void;
 }
@@ -65,6 +68,7 @@ export class Solver<T> {
       debugs: options.debugs ?? (() => false),
       mergeVertices: options.mergeVertices ?? ((known) => known),
       releaseResult: options.releaseResult,
+      isLost: options.isLost ?? (() => true),
       runs: new RunIndex<T>(),
       draining: new Map(),
     };
@@ -76,6 +80,7 @@ export class Solver<T> {
     const job = new SolverJob<T>(id, options, this.#context.clock, {
       build: (self, edge, build) => this.#build(this.#load(edge.vertex, build.caches ?? [], self), edge, build.signal),
       outcomes: (self) => this.#outcomes(self),
+      discredit: (self, error) => this.#discredit(self, error),
       drop: (self) => this.#drop(self),
     });
     this.#jobs.set(id, job);
@@ -122,6 +127,7 @@ export class Solver<T> {
     const root = this.#load(edge.vertex, options.caches ?? [], state);
     const built = await this.#build(root, edge, options.signal);
     state.nestedKeys.push(...built.cacheKeys.slice(0, 1));
+    state.nested.add(root.edge(edge.index));
     return built;
   }
 
@@ -182,7 +188,19 @@ export class Solver<T> {
   }
 
   #outcomes(job: SolverJob<T>): VertexOutcome[] {
-    return [...this.#vertices.values()].filter((state) => state.jobs.has(job)).map((state) => state.outcome());
+    return this.#verticesOf(job).map((state) => state.outcome());
+  }
+
+  #verticesOf(job: SolverJob<T>): VertexState<T>[] {
+    return [...this.#vertices.values()].filter((state) => state.jobs.has(job));
+  }
+
+  async #discredit(job: SolverJob<T>, error: unknown): Promise<readonly Edge[]> {
+    await using loss = Loss.of(error, this.#context);
+    if (loss === undefined) return [];
+    const edges = this.#verticesOf(job).flatMap((state) => [...state.edges()]);
+    const lost = edges.filter((edge) => edge.discreditMeant(loss));
+    return lost.map(({ vertex, index }) => ({ vertex: vertex.vertex, index }));
   }
 
   async #drop(job: SolverJob<T>): Promise<void> {
@@ -213,6 +231,7 @@ export class Solver<T> {
 interface JobHooks<T> {
   build(job: SolverJob<T>, edge: Edge, options: BuildOptions<T>): Promise<CachedResult<T>>;
   outcomes(job: SolverJob<T>): VertexOutcome[];
+  discredit(job: SolverJob<T>, error: unknown): Promise<readonly Edge[]>;
   drop(job: SolverJob<T>): Promise<void>;
 }
 
@@ -270,6 +289,10 @@ class SolverJob<T> implements Job<T>, JobMember {
       const number = this.progressSink.number(outcome.digest);
       return number === undefined ? outcome : { ...outcome, number };
     });
+  }
+
+  discredit(error: unknown): Promise<readonly Edge[]> {
+    return this.#hooks.discredit(this, error);
   }
 
   discard(): Promise<void> {

@@ -9,7 +9,9 @@ import { allOrAbort } from "../util/all-or-abort.ts";
 import type { SolverCache } from "./cache.ts";
 import type { CacheKey } from "./cache-key.ts";
 import type { CacheManager } from "./cache-manager.ts";
+import type { HeldResult } from "./cached-result.ts";
 import { CombinedCacheManager } from "./combined-cache-manager.ts";
+import type { Loss } from "./loss.ts";
 import { readInputs } from "./read-inputs.ts";
 import { SharedResult } from "./shared-result.ts";
 import { SharedTask } from "./shared-task.ts";
@@ -29,6 +31,21 @@ export interface VertexInput<T> {
   readonly index: number;
 }
 
+/** What a run gave, and on what. */
+export interface VertexRun<T> {
+  readonly outputs: readonly SharedResult<T>[];
+  readonly inputs: readonly HeldResult<T>[];
+}
+
+/** Content digest of the result of an input. */
+export interface ContentDigest<T> {
+  readonly digest: Digest;
+  readonly of: HeldResult<T>;
+}
+
+/** How often a vertex runs again because its results are lost: more is no accident. */
+const maxRunsAgain = 10;
+
 /**
  * A vertex while at least one job wants it; there is one per identity in the whole solver (map d1). It owns what is done once
  * per vertex, whatever output is asked for: cache maps, content digests of inputs, the run. It dies with its last job.
@@ -40,9 +57,11 @@ export class VertexState<T> {
   readonly context: SolveContext<T>;
   readonly progress: VertexProgressWriter;
   readonly jobs = new Set<JobMember>();
-  readonly exec: SharedTask<readonly SharedResult<T>[]>;
+  readonly exec: SharedTask<VertexRun<T>>;
   /** Keys of what the run has built so far, for cache export. */
   readonly nestedKeys: CacheKey<T>[] = [];
+  /** What the run has built. */
+  readonly nested = new Set<SolverEdge<T>>();
   /** Vertices whose run asked for this one through a nested build. */
   readonly #parents = new Set<VertexState<T>>();
   /** Vertices that live as long as this one: of nested builds, and the runs it has joined. */
@@ -50,12 +69,15 @@ export class VertexState<T> {
   readonly #imported = new Map<string, CacheManager<T>>();
   readonly #edges = new Map<number, SolverEdge<T>>();
   readonly #cacheMaps: SharedTask<LoadedCacheMap<T>>[] = [];
-  readonly #contentDigests: SharedTask<Digest>[] = [];
+  readonly #contentDigests: SharedTask<ContentDigest<T>>[] = [];
   readonly #held: SharedResult<T>[] = [];
   #combined: CombinedCacheManager<T> | undefined;
   #op: Op<T> | undefined;
   #vertex: Vertex;
   #disposed = false;
+  #runsAgain = 0;
+  /** For which it ran again last. */
+  #lastLoss: Loss<T> | undefined;
 
   constructor(vertex: Vertex, digest: Digest, inputs: readonly VertexInput<T>[], context: SolveContext<T>) {
     this.#vertex = vertex;
@@ -94,6 +116,10 @@ export class VertexState<T> {
     return Array.from(this.jobs, (job) => job.traceparent).find((value) => value !== undefined);
   }
 
+  edges(): Iterable<SolverEdge<T>> {
+    return this.#edges.values();
+  }
+
   edge(index: number): SolverEdge<T> {
     let edge = this.#edges.get(index);
     if (edge === undefined) {
@@ -111,10 +137,37 @@ export class VertexState<T> {
   }
 
   /** Content digest of an input's result. @throws BuildError `failed to compute cache key: …`, names the vertex */
-  async contentDigest(input: number, signal: AbortSignal): Promise<Digest> {
+  async contentDigest(input: number, signal: AbortSignal): Promise<ContentDigest<T>> {
     this.throwIfDisposed();
     this.#contentDigests[input] ??= new SharedTask((task) => this.#computeContentDigest(input, task));
-    return this.#contentDigests[input].get(signal);
+    const digests = this.#contentDigests[input];
+    const source = this.#inputEdge(input);
+    for (;;) {
+      const known = await digests.get(signal);
+      if (source.result.outcome === undefined || source.result.has(known.of)) return known;
+      // It was made anew since.
+      digests.forget(known);
+    }
+  }
+
+  /**
+   * What the last run made is lost, and perhaps what it was made from: who asks from now on has it run again.
+   * @returns false when that would be of no use
+   */
+  runAgain(output: SharedResult<T>, loss: Loss<T>): boolean {
+    const run = this.exec.outcome?.ok === true ? this.exec.outcome.value : undefined;
+    // It has, for another output.
+    if (run?.outputs.includes(output) !== true) return true;
+    if (this.#runsAgain === maxRunsAgain) return false;
+    const below = [...this.inputs.map((_, input) => this.#inputEdge(input)), ...this.nested];
+    // All of them, whatever becomes of the others.
+    const helped = below.map((edge) => edge.discreditMeant(loss));
+    // By itself it makes again what it made when it ran for the same loss before.
+    if (!helped.includes(true) && this.#lastLoss?.names(output.value)) return false;
+    this.#runsAgain++;
+    this.#lastLoss = loss;
+    this.exec.forget(run);
+    return true;
   }
 
   /** What has become of it so far. */
@@ -150,7 +203,7 @@ export class VertexState<T> {
       digest: state.digest,
       output,
       ...(selector === undefined ? {} : { selector }),
-      ...(content?.ok === true ? { content: content.value } : {}),
+      ...(content?.ok === true ? { content: content.value.digest } : {}),
     };
   }
 
@@ -290,20 +343,26 @@ export class VertexState<T> {
     }
   }
 
-  async #computeContentDigest(input: number, signal: AbortSignal): Promise<Digest> {
+  #inputEdge(index: number): SolverEdge<T> {
+    const input = this.inputs[index];
+    if (input === undefined) throw new BuildError(Code.Internal, `${this.digest} has no input ${index}`);
+    return input.state.edge(input.index);
+  }
+
+  async #computeContentDigest(input: number, signal: AbortSignal): Promise<ContentDigest<T>> {
     const { map } = await this.cacheMap(0, signal);
-    const source = this.inputs[input];
     const compute = map.deps[input]?.computeDigest;
-    if (source === undefined || compute === undefined) {
+    if (compute === undefined) {
       throw new BuildError(Code.Internal, `input ${input} of ${this.digest} has no content digest`);
     }
-    const edge = source.state.edge(source.index);
+    const edge = this.#inputEdge(input);
     await edge.result.get(signal);
+    const digestOf = async ([of]: readonly HeldResult<T>[]) => {
+      if (of === undefined) throw new BuildError(Code.Internal, "no input was read");
+      return { digest: await compute(of.result, this.#opContext(signal)), of };
+    };
     try {
-      return await readInputs([edge], ([result]) => compute(result as T, this.#opContext(signal)), {
-        signal,
-        progress: this.progress,
-      });
+      return await readInputs([edge], digestOf, { signal, progress: this.progress });
     } catch (error) {
       // The vertex did not run yet: let it fail visibly.
       if (!signal.aborted) {
@@ -313,23 +372,26 @@ export class VertexState<T> {
     }
   }
 
-  async #exec(signal: AbortSignal): Promise<readonly SharedResult<T>[]> {
+  async #exec(signal: AbortSignal): Promise<VertexRun<T>> {
     await withSignal(this.context.draining.get(this.digest) ?? Promise.resolve(), signal);
     await this.cacheMap(0, signal);
     const op = this.#op;
     if (op === undefined) throw new BuildError(Code.Internal, `vertex ${this.digest} has no op`);
-    const edges = this.inputs.map(({ state, index }) => state.edge(index));
+    const edges = this.inputs.map((_, index) => this.#inputEdge(index));
     await allOrAbort(edges, signal, (edge, task) => edge.result.get(task));
     const { progress } = this;
-    const run = (results: readonly T[]) => op.exec(results, this.#opContext(signal));
+    const run = async (inputs: readonly HeldResult<T>[]) => {
+      const results = inputs.map(({ result }) => result);
+      return { inputs, outputs: await op.exec(results, this.#opContext(signal)) };
+    };
     try {
-      const outputs = await progress.during(() => readInputs(edges, run, { signal, progress }), {
+      const { inputs, outputs } = await progress.during(() => readInputs(edges, run, { signal, progress }), {
         cached: false,
         signal,
       });
       const shared = outputs.map((output) => new SharedResult(output, this.context.releaseResult));
       for (const result of shared) this.hold(result);
-      return shared;
+      return { inputs, outputs: shared };
     } catch (error) {
       throw withVertex(error, this.vertex.digest);
     }

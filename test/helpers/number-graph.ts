@@ -1,8 +1,12 @@
+import { BuildError } from "../../src/core/errors/build-error.ts";
+import { Code } from "../../src/core/errors/code.ts";
+import { LayerLostError } from "../../src/core/errors/layer-lost-error.ts";
 import type { CacheResultRecord, CacheResultStorage } from "../../src/core/seams/cache-storage.ts";
 import type { Clock } from "../../src/core/seams/clock.ts";
 import { silentLogger } from "../../src/core/seams/logger.ts";
 import type { CacheMap, Edge, Op, OpContext, OpResolver, Vertex, VertexOptions } from "../../src/core/seams/op.ts";
 import { type Digest, sha256 } from "../../src/core/values/digest.ts";
+import type { LayerId } from "../../src/core/values/layer.ts";
 import { CacheManager, MemoryCacheKeyStorage, Solver, type SolverOptions } from "../../src/solver/index.ts";
 import { sleep } from "../../src/util/abort.ts";
 
@@ -10,6 +14,8 @@ import { sleep } from "../../src/util/abort.ts";
 export interface NumberResult {
   readonly id: string;
   readonly value: number;
+  /** What its bytes are in: its own id, on top of those of its first input. */
+  readonly layers: readonly string[];
 }
 
 export interface NumberSpec {
@@ -28,6 +34,10 @@ export interface NumberSpec {
   readonly random?: boolean;
   readonly failMap?: string;
   readonly failExec?: string;
+  /** Its result is the layers of its inputs, of which it reads none. */
+  readonly merges?: boolean;
+  /** Looks at the inputs before it runs and afterwards. */
+  readonly reads?: (inputs: readonly NumberResult[]) => void;
   /** Runs within exec, e.g. to hold it at a gate. */
   readonly during?: (context: OpContext) => Promise<void>;
   /** Called before the content of an input is told. */
@@ -84,6 +94,7 @@ export class NumberOp implements Op<NumberResult> {
             ? {
                 computeDigest: async (result: NumberResult) => {
                   this.contents++;
+                  this.spec.reads?.([result]);
                   this.spec.duringContent?.();
                   return sha256(`content ${result.value}`);
                 },
@@ -100,12 +111,17 @@ export class NumberOp implements Op<NumberResult> {
     this.running++;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.running);
     try {
+      this.spec.reads?.(inputs);
       await this.spec.during?.(context);
       context.signal.throwIfAborted();
+      this.spec.reads?.(inputs);
       if (this.spec.failExec !== undefined) throw new Error(this.spec.failExec);
       const values = inputs.map(({ value }) => value);
       const value = this.spec.compute?.(values) ?? values.reduce((sum, each) => sum + each, 0);
-      return Array.from({ length: this.spec.outputs ?? 1 }, (_, output) => results.make(value + output));
+      const layers = this.spec.merges ? inputs.flatMap((input) => input.layers) : undefined;
+      return Array.from({ length: this.spec.outputs ?? 1 }, (_, output) =>
+        results.make(value + output, inputs[0]?.layers, layers),
+      );
     } finally {
       this.running--;
     }
@@ -117,8 +133,9 @@ export class ResultLedger {
   #next = 0;
   readonly live = new Set<NumberResult>();
 
-  make(value: number): NumberResult {
-    const result = { id: `r${this.#next++}`, value };
+  make(value: number, below: readonly string[] = [], layers?: readonly string[]): NumberResult {
+    const id = `r${this.#next++}`;
+    const result = { id, value, layers: layers ?? [...below, id] };
     this.live.add(result);
     return result;
   }
@@ -132,36 +149,36 @@ export const results = new ResultLedger();
 
 /** Remembers values by result id; a loaded result is a new object with the same id. */
 export class MemoryResults implements CacheResultStorage<NumberResult> {
-  readonly #values = new Map<string, number>();
+  readonly #results = new Map<string, NumberResult>();
   loads = 0;
   /** Ids that exist but cannot be loaded. */
   readonly broken = new Set<string>();
 
   async save(result: NumberResult, createdAt: number): Promise<CacheResultRecord> {
-    this.#values.set(result.id, result.value);
+    this.#results.set(result.id, result);
     return { id: result.id, createdAt };
   }
 
   async load(record: CacheResultRecord): Promise<NumberResult | undefined> {
     this.loads++;
     if (this.broken.has(record.id)) throw new Error(`${record.id} is broken`);
-    const value = this.#values.get(record.id);
-    if (value === undefined) return undefined;
-    const result = { id: record.id, value };
+    const known = this.#results.get(record.id);
+    if (known === undefined) return undefined;
+    const result = { ...known };
     results.live.add(result);
     return result;
   }
 
   async exists(id: string): Promise<boolean> {
-    return this.#values.has(id);
+    return this.#results.has(id);
   }
 
   forget(id: string): void {
-    this.#values.delete(id);
+    this.#results.delete(id);
   }
 
   ids(): string[] {
-    return [...this.#values.keys()];
+    return [...this.#results.keys()];
   }
 }
 
@@ -185,6 +202,23 @@ export interface NumberSolver {
   readonly stored: MemoryResults;
 }
 
+/** Layers that nobody has any more. */
+export class LostLayers {
+  readonly #lost = new Set<string>();
+
+  add(...layers: readonly string[]): void {
+    for (const id of layers) this.#lost.add(id);
+  }
+
+  /** For `NumberSpec.reads`. @throws LayerLostError */
+  readonly reads = (inputs: readonly Pick<NumberResult, "layers">[]): void => {
+    const lost = inputs.flatMap(({ layers }) => layers).filter((id) => this.#lost.has(id));
+    if (lost.length > 0) {
+      throw new LayerLostError(new BuildError(Code.Unavailable, `layers ${lost} are lost`), lost as LayerId[]);
+    }
+  };
+}
+
 const resolver: OpResolver<NumberResult> = { resolve: (of) => (of as NumberVertex).payload };
 
 /** A second solver over the same cache stands for a later process. */
@@ -199,6 +233,10 @@ export function numberSolver(before?: NumberSolver, more: Partial<SolverOptions<
     logger: silentLogger,
     sessionGroup: (ids) => ({ ids, get: noSession, any: noSession }),
     releaseResult: (result) => results.release(result),
+    isLost: (error, { layers }) => {
+      const lost = LayerLostError.layersOf(error);
+      return lost.length === 0 || lost.some((id) => layers.includes(id));
+    },
     ...more,
   });
   return { solver, cache, keys, stored };

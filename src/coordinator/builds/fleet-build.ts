@@ -3,6 +3,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import type { EvaluatedAttestation, ExportContext, ExporterInstance, ExportSource } from "../../core/seams/exporter.ts";
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
 import type { Logger } from "../../core/seams/logger.ts";
+import type { Edge } from "../../core/seams/op.ts";
 import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { CacheExporterInstance } from "../../core/seams/remote-cache.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
@@ -33,6 +34,7 @@ import {
 } from "../provenance/index.ts";
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
+import { readResults } from "./read-results.ts";
 import { jobProgress } from "./solve-progress.ts";
 
 export interface FleetBuildOptions {
@@ -176,10 +178,14 @@ export class FleetBuild implements ActiveBuild {
           exporter.name,
           async (progress, linked) => {
             const context = this.#context(progress, linked);
-            const made = await exporter.export(this.#withInlineCache(source, result, context), context);
-            written[place]?.resolve();
-            await made.finalize?.(context);
-            return made.response;
+            const write = async (solved: ExportSource) => {
+              const made = await exporter.export(this.#withInlineCache(solved, result, context), context);
+              written[place]?.resolve();
+              await made.finalize?.(context);
+              return made.response;
+            };
+            const again = (solved: ExportSource) => this.#evaluateAgain(solved, result, linked);
+            return readResults(write, { job: this.#options.job, solved: source, again, progress, signal: linked });
           },
           both,
         ),
@@ -195,12 +201,25 @@ export class FleetBuild implements ActiveBuild {
 
   async #exportCaches(result: FrontendResult, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
     const { caching, job } = this.#options;
-    const results = [result.ref, ...(result.refs?.values() ?? [])].flatMap((ref) => this.#solved(ref) ?? []);
+    const refs = [result.ref, ...(result.refs?.values() ?? [])];
+    const solved = () => refs.flatMap((ref) => this.#solved(ref) ?? []);
+    const again = async (lost: readonly Edge[], until: AbortSignal) => {
+      // Steps below the result may be wanted too; what cannot be made again is left out.
+      await Promise.allSettled(lost.map((edge) => job.build(edge, { signal: until })));
+      await allOrAbort(refs, until, async (ref, both) => ref?.evaluate(both));
+      return solved();
+    };
     const responses = await allOrAbort(caching.exporters, signal, async ({ exporter, mode, ignoreError }, both) => {
       try {
         return await job.inVertex(
           exporter.name,
-          (progress, linked) => caching.exports.write(exporter, mode, results, this.#context(progress, linked)),
+          (progress, linked) => {
+            const context = this.#context(progress, linked);
+            return readResults((results) => caching.exports.write(exporter, mode, results, context), {
+              ...{ job, solved: solved(), progress, signal: linked },
+              again: (_, lost) => again(lost, linked),
+            });
+          },
           both,
         );
       } catch (error) {
@@ -249,6 +268,29 @@ export class FleetBuild implements ActiveBuild {
       attestations.set(platform, [...(attestations.get(platform) ?? []), attestation]);
     }
     return attestations.size === 0 ? source : { ...source, attestations };
+  }
+
+  /** What of it was lost is made anew. */
+  async #evaluateAgain(source: ExportSource, result: FrontendResult, signal: AbortSignal): Promise<ExportSource> {
+    const { bridge } = this.#options;
+    const evaluate = (ref: BridgeRef | undefined, both: AbortSignal) => ref?.evaluate(both);
+    const [ref, refs, attestations] = await Promise.all([
+      evaluate(result.ref, signal),
+      allOrAbort([...(result.refs ?? [])], signal, async ([id, one], both) => [id, await evaluate(one, both)] as const),
+      allOrAbort([...(source.attestations ?? [])], signal, async ([id, list], both) => {
+        const again = list.map(async (one) => {
+          const made = await evaluate(one.attestation.ref && bridge.find(one.attestation.ref.id), both);
+          return made === undefined ? one : { ...one, ref: made };
+        });
+        return [id, await Promise.all(again)] as const;
+      }),
+    ]);
+    return {
+      ...source,
+      ...(ref === undefined ? {} : { ref }),
+      ...(source.refs === undefined ? {} : { refs: new Map(refs) }),
+      ...(source.attestations === undefined ? {} : { attestations: new Map(attestations) }),
+    };
   }
 
   /** Those the frontend brings. */

@@ -66,7 +66,16 @@ export class Lineage {
     return ask(info);
   }
 
+  /** @throws LayerLostError that names the layer, beside what it stands on */
   async #rebuild(id: LayerId, context: DispatchContext): Promise<void> {
+    try {
+      await this.#rebuildFrom(id, context);
+    } catch (error) {
+      throw LayerLostError.is(error) ? new LayerLostError(BuildError.from(error), [id]) : error;
+    }
+  }
+
+  async #rebuildFrom(id: LayerId, context: DispatchContext): Promise<void> {
     const origin = await this.#options.origins.get(id);
     const [key] = origin?.produced ?? [];
     if (origin === undefined || key === undefined || !mayRun(origin, context)) {

@@ -225,7 +225,7 @@ export class LayerManager {
         }
       }
     }
-    throw isLost(failure) ? new LayerLostError(failure) : failure;
+    throw isLost(failure) ? new LayerLostError(failure, [id]) : failure;
   }
 
   /** Blobs to try in order: one already here, then what holders offer, then origins. Found lazily: a peer may have to cut it. */

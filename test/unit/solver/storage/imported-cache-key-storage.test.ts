@@ -78,7 +78,7 @@ describe("ImportedCacheKeyStorage", () => {
     const key = (name: string) => rootKey(sha256(`number ${name}`), 0);
     const content = rootKey(sha256("content 1"), -1);
     const stored = new MemoryResults();
-    await stored.save({ id: "found", value: 7 }, 1);
+    await stored.save({ id: "found", value: 7, layers: ["found"] }, 1);
     const keys = new ImportedCacheKeyStorage([
       { digest: key("image"), inputs: [], results: [] },
       { digest: key("step"), inputs: [[{ link: 0, selector: "" }]], results: [] },
