@@ -40,6 +40,7 @@ import type { HeldResult } from "./cached-result.ts";
 import { EdgeInput } from "./edge-input.ts";
 import { EdgeLog } from "./edge-log.ts";
 import type { Loss } from "./loss.ts";
+import { LostResults } from "./lost-results.ts";
 import { comparableKey } from "./run-index.ts";
 import { SharedResult } from "./shared-result.ts";
 import type { SharedTask } from "./shared-task.ts";
@@ -72,8 +73,7 @@ export class SolverEdge<T> {
   readonly #records = new Map<string, CacheRecord<T>>();
   readonly #loadedMaps: CacheMap<T>[] = [];
   readonly #tried = new Set<string>();
-  /** Results that were lost. Others refer to their keys: what is made in their stead counts for them too. */
-  readonly #lost: HeldResult<T>[] = [];
+  readonly #lost = new LostResults<T>();
   /** `deep` did not look at content, as there were records. */
   #stoppedAtRecords = false;
 
@@ -107,28 +107,26 @@ export class SolverEdge<T> {
     if (!this.result.has(held)) return true;
     const { maker, record } = held;
     if (maker !== undefined && !maker.#forgetRun(held, loss)) return false;
-    this.#lost.push(held);
+    this.#lost.add(held);
     this.result.forget(held);
     if (record !== undefined) loss.discredit(record, this.vertex.cache);
-    forgetFresh(held);
     return true;
   }
 
   /** As `discredit`, if the loss means a result of the edge: the one that is there, or one that was made anew since. */
   discreditMeant(loss: Loss<T>): boolean {
-    const given = this.result.outcome?.ok === true ? [this.result.outcome.value] : [];
-    const meant = [...given, ...this.#lost].find(({ result }) => loss.names(result));
+    const given = this.result.outcome?.ok === true ? this.result.outcome.value : undefined;
+    const meant = given !== undefined && loss.names(given.result) ? given : this.#lost.find(loss);
     return meant !== undefined && this.discredit(meant, loss);
   }
 
   #forgetRun(held: HeldResult<T>, loss: Loss<T>): boolean {
     if (!this.run.has(held)) return true;
     if (!this.vertex.runAgain(held.shared, loss)) return false;
-    this.#lost.push(held);
+    this.#lost.add(held);
     this.run.forget(held);
     this.result.forget(held);
     for (const record of held.cacheKeys.flatMap((key) => key.records)) loss.discredit(record, this.vertex.cache);
-    forgetFresh(held);
     return true;
   }
 
@@ -350,9 +348,7 @@ export class SolverEdge<T> {
       if (record !== undefined) key.records = [record];
     }
     if (!this.vertex.ignoreCache) this.keys.push(...keys);
-    for (const lost of this.#lost.flatMap(({ cacheKeys }) => cacheKeys)) {
-      lost.fresh ??= keys.find((key) => key.equals(lost))?.fresh;
-    }
+    this.#lost.replacedBy(keys);
     return { result: shared.value, shared, cacheKeys: keys, maker: this };
   }
 
@@ -393,10 +389,6 @@ export class SolverEdge<T> {
     if (!this.vertex.ignoreCache) this.keys.push(...held.cacheKeys);
     return held;
   }
-}
-
-function forgetFresh<T>({ cacheKeys, result }: HeldResult<T>): void {
-  for (const key of cacheKeys) if (key.fresh?.result === result) key.fresh = undefined;
 }
 
 function recordToken<T>(record: CacheRecord<T>): string {

@@ -13,6 +13,7 @@ import type { HeldResult } from "./cached-result.ts";
 import { CombinedCacheManager } from "./combined-cache-manager.ts";
 import type { Loss } from "./loss.ts";
 import { readInputs } from "./read-inputs.ts";
+import { RunsAgain } from "./runs-again.ts";
 import { SharedResult } from "./shared-result.ts";
 import { SharedTask } from "./shared-task.ts";
 import type { JobMember, SolveContext } from "./solve-context.ts";
@@ -43,9 +44,6 @@ export interface ContentDigest<T> {
   readonly of: HeldResult<T>;
 }
 
-/** How often a vertex runs again because its results are lost: more is no accident. */
-const maxRunsAgain = 10;
-
 /**
  * A vertex while at least one job wants it; there is one per identity in the whole solver (map d1). It owns what is done once
  * per vertex, whatever output is asked for: cache maps, content digests of inputs, the run. It dies with its last job.
@@ -71,13 +69,11 @@ export class VertexState<T> {
   readonly #cacheMaps: SharedTask<LoadedCacheMap<T>>[] = [];
   readonly #contentDigests: SharedTask<ContentDigest<T>>[] = [];
   readonly #held: SharedResult<T>[] = [];
+  readonly #runsAgain = new RunsAgain<T>();
   #combined: CombinedCacheManager<T> | undefined;
   #op: Op<T> | undefined;
   #vertex: Vertex;
   #disposed = false;
-  #runsAgain = 0;
-  /** For which it ran again last. */
-  #lastLoss: Loss<T> | undefined;
 
   constructor(vertex: Vertex, digest: Digest, inputs: readonly VertexInput<T>[], context: SolveContext<T>) {
     this.#vertex = vertex;
@@ -158,14 +154,10 @@ export class VertexState<T> {
     const run = this.exec.outcome?.ok === true ? this.exec.outcome.value : undefined;
     // It has, for another output.
     if (run?.outputs.includes(output) !== true) return true;
-    if (this.#runsAgain === maxRunsAgain) return false;
     const below = [...this.inputs.map((_, input) => this.#inputEdge(input)), ...this.nested];
     // All of them, whatever becomes of the others.
-    const helped = below.map((edge) => edge.discreditMeant(loss));
-    // By itself it makes again what it made when it ran for the same loss before.
-    if (!helped.includes(true) && this.#lastLoss?.names(output.value)) return false;
-    this.#runsAgain++;
-    this.#lastLoss = loss;
+    const discreditBelow = () => below.map((edge) => edge.discreditMeant(loss)).includes(true);
+    if (!this.#runsAgain.admits(output.value, loss, discreditBelow)) return false;
     this.exec.forget(run);
     return true;
   }

@@ -174,6 +174,7 @@ export class BuildBridge implements LlbBridge {
     const ref = new SolvedRef({
       id,
       definition,
+      job: this.#options.job,
       dispatcher: this.#options.dispatcher,
       context: (signal) => this.#context(signal, noProgress),
       solve: async (signal) => {

@@ -1,4 +1,3 @@
-import type { Attestation } from "../../api/gen/gateway.ts";
 import { BuildError } from "../../core/errors/build-error.ts";
 import type { EvaluatedAttestation, ExportContext, ExporterInstance, ExportSource } from "../../core/seams/exporter.ts";
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
@@ -27,7 +26,6 @@ import {
 } from "../history/index.ts";
 import {
   type AttestOptions,
-  attestSbom,
   type BuildProvenance,
   type ProvenanceOptions,
   recordedProvenance,
@@ -35,6 +33,7 @@ import {
 import type { BuildBridge } from "./build-bridge.ts";
 import { platformWarnings, requestedPlatforms } from "./check-platforms.ts";
 import { readResults } from "./read-results.ts";
+import { ResultEvaluation } from "./result-evaluation.ts";
 import { jobProgress } from "./solve-progress.ts";
 
 export interface FleetBuildOptions {
@@ -84,10 +83,17 @@ const recordTimeoutMs = 300_000;
 export class FleetBuild implements ActiveBuild {
   readonly bridge: LlbBridge;
   readonly #options: FleetBuildOptions;
+  readonly #evaluation: ResultEvaluation;
 
   constructor(options: FleetBuildOptions) {
     this.bridge = options.bridge;
     this.#options = options;
+    const { bridge, attest, params, signal } = options;
+    this.#evaluation = new ResultEvaluation({
+      ...{ bridge, sbom: attest.sbom, frontendOpt: params.frontendOpt, signal },
+      provenance: (result, source) =>
+        attest.provenance === undefined ? new Map() : this.#provenance(result, source, attest.provenance),
+    });
   }
 
   async finish(result: FrontendResult): Promise<Readonly<Record<string, string>>> {
@@ -145,7 +151,7 @@ export class FleetBuild implements ActiveBuild {
 
   async #export(result: FrontendResult, reached: Reached): Promise<Readonly<Record<string, string>>> {
     const { params, sessionExports, job, signal } = this.#options;
-    const source = await this.#evaluate(result);
+    const source = await this.#evaluation.evaluate(result);
     reached.metadata = source.metadata;
     reached.source = source;
     for (const short of platformWarnings(requestedPlatforms(params.frontendOpt), source)) {
@@ -184,7 +190,7 @@ export class FleetBuild implements ActiveBuild {
               await made.finalize?.(context);
               return made.response;
             };
-            const again = (solved: ExportSource) => this.#evaluateAgain(solved, result, linked);
+            const again = (solved: ExportSource) => this.#evaluation.again(solved, result, linked);
             return readResults(write, { job: this.#options.job, solved: source, again, progress, signal: linked });
           },
           both,
@@ -244,82 +250,6 @@ export class FleetBuild implements ActiveBuild {
 
   #solved(ref: BridgeRef | undefined): CachedResult<Ref> | undefined {
     return ref && this.#options.bridge.solved(ref);
-  }
-
-  async #evaluate(result: FrontendResult): Promise<ExportSource> {
-    const { signal } = this.#options;
-    const evaluate = async (ref: BridgeRef | undefined) => ref?.evaluate(signal);
-    const entries = [...(result.refs ?? [])].map(async ([id, ref]) => [id, await evaluate(ref)] as const);
-    const [ref, refs, attestations] = await Promise.all([
-      evaluate(result.ref),
-      Promise.all(entries),
-      this.#evaluateAttestations(result),
-    ]);
-    const source: ExportSource = {
-      metadata: result.metadata,
-      ...(ref === undefined ? {} : { ref }),
-      ...(result.refs === undefined ? {} : { refs: new Map(refs) }),
-    };
-    // Scanners come later: what they are made from does not go into the result.
-    const { attest } = this.#options;
-    const provenance = attest.provenance === undefined ? [] : this.#provenance(result, source, attest.provenance);
-    const sboms = await this.#sboms(result, source);
-    for (const [platform, attestation] of [...sboms, ...provenance]) {
-      attestations.set(platform, [...(attestations.get(platform) ?? []), attestation]);
-    }
-    return attestations.size === 0 ? source : { ...source, attestations };
-  }
-
-  /** What of it was lost is made anew. */
-  async #evaluateAgain(source: ExportSource, result: FrontendResult, signal: AbortSignal): Promise<ExportSource> {
-    const { bridge } = this.#options;
-    const evaluate = (ref: BridgeRef | undefined, both: AbortSignal) => ref?.evaluate(both);
-    const [ref, refs, attestations] = await Promise.all([
-      evaluate(result.ref, signal),
-      allOrAbort([...(result.refs ?? [])], signal, async ([id, one], both) => [id, await evaluate(one, both)] as const),
-      allOrAbort([...(source.attestations ?? [])], signal, async ([id, list], both) => {
-        const again = list.map(async (one) => {
-          const made = await evaluate(one.attestation.ref && bridge.find(one.attestation.ref.id), both);
-          return made === undefined ? one : { ...one, ref: made };
-        });
-        return [id, await Promise.all(again)] as const;
-      }),
-    ]);
-    return {
-      ...source,
-      ...(ref === undefined ? {} : { ref }),
-      ...(source.refs === undefined ? {} : { refs: new Map(refs) }),
-      ...(source.attestations === undefined ? {} : { attestations: new Map(attestations) }),
-    };
-  }
-
-  /** Those the frontend brings. */
-  async #evaluateAttestations(result: FrontendResult): Promise<Map<string, readonly EvaluatedAttestation[]>> {
-    const entries = [...(result.attestations ?? [])].map(
-      async ([platform, list]) =>
-        [platform, await Promise.all(list.map((attestation) => this.#evaluateAttestation(attestation)))] as const,
-    );
-    return new Map(await Promise.all(entries));
-  }
-
-  async #evaluateAttestation(attestation: Attestation): Promise<EvaluatedAttestation> {
-    const { bridge, signal } = this.#options;
-    const ref = await (attestation.ref && bridge.find(attestation.ref.id)?.evaluate(signal));
-    return { attestation, ...(ref === undefined ? {} : { ref }) };
-  }
-
-  async #sboms(
-    result: FrontendResult,
-    source: ExportSource,
-  ): Promise<readonly (readonly [string, EvaluatedAttestation])[]> {
-    const { attest, bridge, params, signal } = this.#options;
-    if (attest.sbom === undefined) return [];
-    const made = await attestSbom(bridge, attest.sbom, { result, source }, params.frontendOpt, signal);
-    return Promise.all(
-      [...made].map(
-        async ([platform, attestation]) => [platform, await this.#evaluateAttestation(attestation)] as const,
-      ),
-    );
   }
 
   #provenance(

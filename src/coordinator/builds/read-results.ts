@@ -4,7 +4,7 @@ import type { Ref } from "../../core/values/layer.ts";
 import { type Job, madeAnew } from "../../solver/index.ts";
 
 export interface ReadResultsOptions<S> {
-  readonly job: Job<Ref>;
+  readonly job: Pick<Job<Ref>, "discredit">;
   /** What was solved of the job. */
   readonly solved: S;
   /** The same, solved again; `lost` is what is to be made anew of the job. */

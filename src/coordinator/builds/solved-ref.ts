@@ -4,12 +4,15 @@ import type { Definition } from "../../api/gen/ops.ts";
 import type { BridgeRef } from "../../core/seams/llb-bridge.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
 import type { Ref } from "../../core/values/layer.ts";
-import type { CachedResult } from "../../solver/index.ts";
+import type { TaskBody } from "../../core/values/task.ts";
+import type { CachedResult, Job } from "../../solver/index.ts";
+import { readResults } from "./read-results.ts";
 
 export interface SolvedRefOptions {
   readonly id: string;
   readonly definition: Definition;
   readonly solve: (signal: AbortSignal) => Promise<CachedResult<Ref>>;
+  readonly job: Pick<Job<Ref>, "discredit">;
   readonly dispatcher: TaskDispatcher;
   readonly context: (signal: AbortSignal) => DispatchContext;
 }
@@ -36,25 +39,24 @@ export class SolvedRef implements BridgeRef {
     range: { readonly offset: number; readonly length: number } | undefined,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    const ref = await this.evaluate(signal);
     const { offset, length } = range ?? { offset: 0, length: 0 };
-    return this.#read({ op: "file", ref, path, offset, length }, signal);
+    return this.#read((ref) => ({ op: "file", ref, path, offset, length }), signal);
   }
 
   async readDir(path: string, includePattern: string, signal: AbortSignal): Promise<readonly Stat[]> {
-    const ref = await this.evaluate(signal);
-    return ReadDirResponse.decode(await this.#read({ op: "dir", ref, path, includePattern }, signal)).entries;
+    const answer = await this.#read((ref) => ({ op: "dir", ref, path, includePattern }), signal);
+    return ReadDirResponse.decode(answer).entries;
   }
 
   async statFile(path: string, signal: AbortSignal): Promise<Stat> {
-    const ref = await this.evaluate(signal);
-    return Stat.decode(await this.#read({ op: "stat", ref, path }, signal));
+    return Stat.decode(await this.#read((ref) => ({ op: "stat", ref, path }), signal));
   }
 
-  async #read(
-    body: Parameters<TaskDispatcher["run"]>[1] & { readonly op: string },
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
-    return (await this.#options.dispatcher.run("read", body as never, this.#options.context(signal))).data;
+  async #read(request: (ref: Ref) => TaskBody<"read">, signal: AbortSignal): Promise<Uint8Array> {
+    const { job, dispatcher } = this.#options;
+    const context = this.#options.context(signal);
+    const read = async (ref: Ref) => (await dispatcher.run("read", request(ref), context)).data;
+    const again = () => this.evaluate(signal);
+    return readResults(read, { job, solved: await again(), again, progress: context.progress, signal });
   }
 }
