@@ -364,6 +364,7 @@ export class Agent implements AsyncDisposable {
       blobUrl,
       draining: tasks.draining,
       running: tasks.running,
+      steps: tasks.steps,
       version,
       transfers: {
         ...{ receivedBytes: received.totalBytes, sentBytes, originBytes: fromOrigins.totalBytes },

@@ -7,8 +7,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
 import type { OpRunner, OpRunners } from "../core/seams/op-runner.ts";
 import type { SessionGroup } from "../core/seams/session-caller.ts";
-import type { TaskCancel, TaskOfferReply, TaskOutcome } from "../core/values/agent.ts";
-import type { FailedState } from "../core/values/failed-state.ts";
+import type { TaskCancel, TaskOfferReply } from "../core/values/agent.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { add, fits, noResources, type Resources } from "../core/values/resources.ts";
 import type { Task, TaskKind } from "../core/values/task.ts";
@@ -20,7 +19,7 @@ import type { GarbageCollector } from "./inventory/garbage-collector.ts";
 import type { LayerManager } from "./layers/layer-manager.ts";
 import { TaskLayerService } from "./layers/task-layer-service.ts";
 import { isDiskFull, isOutOfSpace, reportedFailure } from "./out-of-space.ts";
-import { TaskReporter } from "./task-reporter.ts";
+import { TaskRun } from "./task-run.ts";
 import type { TaskTracer } from "./task-tracer.ts";
 
 export interface TaskServerOptions {
@@ -48,31 +47,22 @@ export interface TaskServerOptions {
  * A coordinator silent for this long is gone: 10 s lease and 10 s grace (BuildBuddy's constants). Counted in heartbeats of
  * this agent, not by a clock that may jump.
  */
-const coordinatorSilenceMs = 20_000;
-const maxSilentBeats = coordinatorSilenceMs / heartbeatIntervalMs;
-/** How often an outcome is offered to a coordinator that does not answer, or that seems to listen no more. */
-const outcomeAttempts = 20;
-/** The same when the task was aborted: whoever did it is not waiting, and no shutdown waits for long. */
-const abortedOutcomeAttempts = 3;
+const maxSilentBeats = 20_000 / heartbeatIntervalMs;
+/** So long a step goes on without a coordinator, and its result is kept for the next one (ADR-0021). */
+const maxOrphanedBeats = 900_000 / heartbeatIntervalMs;
 
 /** Kinds that count for `maxParallelism` (BuildKit solver/llbsolver/ops: Acquire of source, exec and file ops). */
 const limitedKinds: ReadonlySet<TaskKind> = new Set(["exec", "file", "source.fetch"]);
 
-interface RunningTask {
-  readonly task: Task;
-  readonly abort: AbortController;
-  readonly done: Promise<void>;
-  /** Absent until its sessions are open. */
-  layers?: TaskLayerService;
-}
-
 /**
  * Takes tasks from the bus and runs them. The agent's own books decide what it accepts, so several coordinators can share it.
- * A task ends when it is done, cancelled, or its coordinator has fallen silent; then all it held is released.
+ * A task ends when it is done, cancelled, or its coordinator has fallen silent; then all it held is released. A step that
+ * others may share goes on for a while then, and what it made is kept until somebody asks for it.
  */
 export class TaskServer implements AsyncDisposable {
   readonly #options: TaskServerOptions;
-  readonly #running = new Map<string, RunningTask>();
+  /** In hand, or kept. */
+  readonly #runs = new Set<TaskRun>();
   /** Beats since a coordinator with tasks here was heard. */
   readonly #silentBeats = new Map<string, number>();
   readonly #subscriptions: Disposable[];
@@ -91,12 +81,7 @@ export class TaskServer implements AsyncDisposable {
         message.respond(encode(this.#offer(decode<Task>(message.data))));
       }),
       bus.subscribe(subjects.agentCancel(agentId), (message) => {
-        const { taskId, leaseId } = decode<TaskCancel>(message.data);
-        const running = this.#running.get(taskId);
-        if (leaseId === undefined) running?.abort.abort(coordinatorGone(running.task.coordinator.id));
-        else if (running?.task.leaseId === leaseId) {
-          running.abort.abort(new BuildError(Code.Canceled, "context canceled"));
-        }
+        this.#cancel(decode<TaskCancel>(message.data));
       }),
       bus.subscribe(subjects.allCoordinatorHeartbeats, (message) => {
         this.#silentBeats.delete(decode<{ id: string }>(message.data).id);
@@ -106,14 +91,20 @@ export class TaskServer implements AsyncDisposable {
 
   /** Ids of tasks running now. */
   get running(): readonly string[] {
-    return [...this.#running.keys()];
+    return this.#tasks.map(({ id }) => id);
   }
 
-  /** By coordinator. */
+  /** Keys of steps whose result can be shared. */
+  get steps(): readonly string[] {
+    return [...this.#runs].flatMap(({ isShared, task }) => (isShared ? (task.step ?? []) : []));
+  }
+
+  /** By coordinator; by none what is done only for others than the one it was begun for. */
   get occupied(): Readonly<Record<string, Resources>> {
     const occupied: Record<string, Resources> = {};
-    for (const { task } of this.#running.values()) {
-      occupied[task.coordinator.id] = add(occupied[task.coordinator.id] ?? noResources, task.demand);
+    for (const run of this.#inHand) {
+      const id = run.find(run.task.id)?.coordinator.id ?? "";
+      occupied[id] = add(occupied[id] ?? noResources, run.task.demand);
     }
     return occupied;
   }
@@ -122,12 +113,13 @@ export class TaskServer implements AsyncDisposable {
   get inHand(): TasksInHand {
     const layers = new Set<LayerId>();
     let fetchSources = false;
-    for (const { task, layers: service } of this.#running.values()) {
+    const runs = this.#inHand;
+    for (const { task, layers: service } of runs) {
       for (const { id } of task.layers) layers.add(id);
       for (const id of [...(service?.made ?? []), ...(service?.fetched ?? [])]) layers.add(id);
       fetchSources ||= task.kind.startsWith("source.");
     }
-    return { count: this.#running.size, layers, fetchSources };
+    return { count: runs.length, layers, fetchSources };
   }
 
   get draining(): boolean {
@@ -137,104 +129,143 @@ export class TaskServer implements AsyncDisposable {
   /** Takes nothing more; resolves when all that runs has ended. */
   async drain(): Promise<void> {
     this.#draining = true;
-    await Promise.all([...this.#running.values()].map((running) => running.done));
+    await Promise.all([...this.#runs].map(({ done }) => done));
   }
 
   /** Ends tasks whose coordinator has fallen silent. Called with each heartbeat. */
   checkCoordinators(): void {
-    const byCoordinator = Map.groupBy(this.#running.values(), ({ task }) => task.coordinator.id);
-    for (const id of this.#silentBeats.keys()) if (!byCoordinator.has(id)) this.#silentBeats.delete(id);
-    for (const [id, tasks] of byCoordinator) {
-      const silent = (this.#silentBeats.get(id) ?? 0) + 1;
-      this.#silentBeats.set(id, silent);
-      if (silent <= maxSilentBeats) continue;
-      for (const { abort } of tasks) abort.abort(coordinatorGone(id));
+    const ids = new Set(this.#tasks.map(({ coordinator }) => coordinator.id));
+    for (const id of this.#silentBeats.keys()) if (!ids.has(id)) this.#silentBeats.delete(id);
+    for (const id of ids) this.#silentBeats.set(id, (this.#silentBeats.get(id) ?? 0) + 1);
+    for (const run of this.#runs) {
+      const heard = run.tasks.some(({ coordinator: { id } }) => (this.#silentBeats.get(id) ?? 0) <= maxSilentBeats);
+      if (heard) run.orphanedBeats = 0;
+      else this.#orphaned(run);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
-    for (const { abort } of this.#running.values()) {
+    for (const { abort } of this.#runs) {
       abort.abort(new BuildError(Code.Unavailable, "agent is shutting down", { infrastructure: true }));
     }
     await this.drain();
   }
 
+  /** Runs that somebody waits for. */
+  get #inHand(): readonly TaskRun[] {
+    return [...this.#runs].filter(({ tasks }) => tasks.length > 0);
+  }
+
+  get #tasks(): readonly Task[] {
+    return [...this.#runs].flatMap(({ tasks }) => tasks);
+  }
+
+  #orphaned(run: TaskRun): void {
+    const { id } = run.task.coordinator;
+    if (run.orphanedBeats++ === 0 && run.task.step !== undefined) {
+      this.#options.logger.info("a step goes on without its coordinator", { task: run.task.id, coordinator: id });
+    }
+    if (run.task.step !== undefined && run.orphanedBeats <= maxOrphanedBeats) return;
+    if (run.isKept) this.#runs.delete(run);
+    else run.abort.abort(coordinatorGone(id));
+  }
+
+  #cancel({ taskId, leaseId }: TaskCancel): void {
+    const run = [...this.#runs].find((one) => one.find(taskId) !== undefined);
+    if (run === undefined) return;
+    if (leaseId === undefined) run.abort.abort(coordinatorGone(run.task.coordinator.id));
+    else if (run.find(taskId)?.leaseId === leaseId && !run.leave(taskId)) {
+      run.abort.abort(new BuildError(Code.Canceled, "context canceled"));
+    }
+  }
+
   #offer(task: Task): TaskOfferReply {
     const runner = this.#options.runners[task.kind] as OpRunner<TaskKind> | undefined;
     if (runner === undefined) return { accepted: false, reason: `this agent cannot run ${task.kind}` };
+    // Repeated offers of one lease (a lost answer) must not run it twice.
+    const known = this.#tasks.find(({ id }) => id === task.id);
+    if (known !== undefined) {
+      if (known.leaseId === task.leaseId) return { accepted: true };
+      return { accepted: false, reason: "an earlier lease of this task still runs here" };
+    }
+    if (this.#join(task)) return { accepted: true };
     if (this.#draining) return { accepted: false, reason: "draining" };
     const used = Object.values(this.occupied).reduce(add, noResources);
     if (!fits(this.#options.capacity, used, task.demand)) {
       this.#hasRefused = true;
       return { accepted: false, reason: "busy" };
     }
-    // Repeated offers of one lease (a lost answer) must not run it twice.
-    const running = this.#running.get(task.id);
-    if (running !== undefined) {
-      if (running.task.leaseId === task.leaseId) return { accepted: true };
-      return { accepted: false, reason: "an earlier lease of this task still runs here" };
+    this.#silentBeats.delete(task.coordinator.id);
+    const run = new TaskRun(task, this.#options.bus, this.#options.clock);
+    this.#runs.add(run);
+    this.#follow(run, this.#run(run, runner));
+    return { accepted: true };
+  }
+
+  /** The step runs here already, or has run and nobody was told. */
+  #join(task: Task): boolean {
+    const run = [...this.#runs].find((one) => one.isShared && one.task.step === task.step);
+    if (run === undefined) return false;
+    const wasKept = run.tasks.length === 0;
+    // What nobody waits for may be removed.
+    if (wasKept && !run.made.every((id) => this.#options.layers.snapshotter.has(id))) {
+      this.#runs.delete(run);
+      return false;
     }
     this.#silentBeats.delete(task.coordinator.id);
-    const abort = new AbortController();
-    const done = this.#run(task, runner, abort.signal)
-      .catch((error) => this.#options.logger.error("outcome cannot be told", { task: task.id, error: String(error) }))
+    run.join(task);
+    if (wasKept) this.#follow(run, Promise.resolve());
+    return true;
+  }
+
+  /** @param ended resolves when the run has an outcome */
+  #follow(run: TaskRun, ended: Promise<void>): void {
+    run.done = ended
+      .then(() => run.told())
+      .catch((error) =>
+        this.#options.logger.error("outcome cannot be told", { task: run.task.id, error: String(error) }),
+      )
       .finally(() => {
-        this.#running.delete(task.id);
+        if (!run.isKept) this.#runs.delete(run);
         this.#options.collector?.taskEnded();
         if (!this.#hasRefused) return;
         this.#hasRefused = false;
         this.#options.onRoom();
       });
-    this.#running.set(task.id, { task, abort, done });
-    return { accepted: true };
   }
 
-  async #run(task: Task, runner: OpRunner<TaskKind>, signal: AbortSignal): Promise<void> {
+  async #run(run: TaskRun, runner: OpRunner<TaskKind>): Promise<void> {
     // Not in the stack of the offer: the answer goes out first.
     await Promise.resolve();
-    const reporter = new TaskReporter(this.#options.bus, task, this.#options.clock);
+    const { kind } = run.task;
+    const { signal } = run.abort;
     const fetched: LayerId[] = [];
-    let outcome: OutcomeBody;
     try {
       signal.throwIfAborted();
-      outcome = {
-        type: "result",
-        result: await reporter.withoutLargeData(await this.#work(task, runner, reporter, fetched, signal)),
-      };
+      const result = await run.withoutLargeData(await this.#work(run, runner, fetched));
+      run.conclude({ type: "result", result, fetched });
     } catch (error) {
       const failed = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
       // What is tried again, here or elsewhere, finds room then.
-      if (isOutOfSpace(failed, task.kind)) await this.#options.collector?.outOfSpace(signal);
-      const failure = reportedFailure(failed, task.kind, this.#options.agentId, this.#options.root);
+      if (isOutOfSpace(failed, kind)) await this.#options.collector?.outOfSpace(signal);
+      const failure = reportedFailure(failed, kind, this.#options.agentId, this.#options.root);
       const state = failure.infrastructure ? undefined : findCause(failure, StepFailedError)?.state;
-      outcome = { type: "error", error: failure.toWire(), ...(state === undefined ? {} : { state }) };
+      run.conclude({ type: "error", error: failure.toWire(), fetched, ...(state === undefined ? {} : { state }) });
     }
-    const { seq } = reporter.end();
-    await this.#deliver(task, { ...outcome, leaseId: task.leaseId, seq, fetched }, signal);
   }
 
   /** @param fetched takes the layers that were brought here, also by a task that fails */
-  async #work(
-    task: Task,
-    runner: OpRunner<TaskKind>,
-    reporter: TaskReporter,
-    fetched: LayerId[],
-    signal: AbortSignal,
-  ): Promise<unknown> {
+  async #work(run: TaskRun, runner: OpRunner<TaskKind>, fetched: LayerId[]): Promise<unknown> {
+    const { task } = run;
+    const { signal } = run.abort;
     const sessions = this.#options.sessions(task);
     const layers = new TaskLayerService(
       this.#options.layers,
-      {
-        infos: new Map(task.layers.map((info) => [info.id, info])),
-        peers: task.peers,
-        sessions,
-        progress: reporter,
-      },
+      { infos: new Map(task.layers.map((info) => [info.id, info])), peers: task.peers, sessions, progress: run },
       this.#options.agentId,
     );
-    const running = this.#running.get(task.id);
-    if (running !== undefined) running.layers = layers;
+    run.layers = layers;
     const logger = this.#options.logger.child({ task: task.id, kind: task.kind });
     return this.#options.tracer.run(task, async () => {
       try {
@@ -242,7 +273,7 @@ export class TaskServer implements AsyncDisposable {
         const { collector, root } = this.#options;
         await collector?.makeRoom(signal);
         const diskIsFull = () => isDiskFull(root);
-        return await runner.run(task, { signal, sessions, progress: reporter, logger, layers, diskIsFull });
+        return await runner.run(task, { signal, sessions, progress: run, logger, layers, diskIsFull });
       } catch (error) {
         const { message, code } = BuildError.from(signal.aborted ? (signal.reason ?? error) : error);
         logger.debug("task failed", { error: message, code });
@@ -259,23 +290,7 @@ export class TaskServer implements AsyncDisposable {
     await turns?.acquire(signal);
     return { [Symbol.dispose]: () => turns?.release() };
   }
-
-  async #deliver(task: Task, outcome: TaskOutcome, signal: AbortSignal): Promise<void> {
-    const data = encode(outcome);
-    for (let attempt = 1; attempt <= (signal.aborted ? abortedOutcomeAttempts : outcomeAttempts); attempt++) {
-      try {
-        await this.#options.bus.request(subjects.taskOutcome(task.id), data, { timeoutMs: 2000 });
-        return;
-      } catch {
-        await this.#options.clock.sleep(Math.min(100 * 2 ** (attempt - 1), 1000));
-      }
-    }
-  }
 }
-
-type OutcomeBody =
-  | { readonly type: "result"; readonly result: unknown }
-  | { readonly type: "error"; readonly error: ReturnType<BuildError["toWire"]>; readonly state?: FailedState };
 
 /** To be tried again by a coordinator that is there after all. */
 function coordinatorGone(id: string): BuildError {

@@ -1,21 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { subjects } from "../../bus/index.ts";
 import { AgentLostError } from "../../core/errors/agent-lost-error.ts";
-import { BuildError, isInfrastructureError } from "../../core/errors/build-error.ts";
+import { BuildError } from "../../core/errors/build-error.ts";
 import { StepFailedError } from "../../core/errors/step-failed-error.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import type { ProgressStatus } from "../../core/seams/progress.ts";
 import type { DispatchContext, TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
-import type { AgentRecord, TaskOfferReply } from "../../core/values/agent.ts";
-import type { CacheMountUse } from "../../core/values/cache-mount.ts";
+import type { AgentRecord } from "../../core/values/agent.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import type { Resources } from "../../core/values/resources.ts";
-import type { Task, TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
+import type { TaskBody, TaskKind, TaskResult } from "../../core/values/task.ts";
 import { inSpan } from "../../telemetry/index.ts";
 import { withSignal } from "../../util/abort.ts";
-import { decode, encode } from "../../util/msgpack.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { HeldLocks } from "./cache-mount-locks.ts";
 import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
@@ -26,8 +22,10 @@ import { Lineage } from "./lineage.ts";
 import { missingPlatform } from "./requirement.ts";
 import { RunningTasks } from "./running-tasks.ts";
 import { sessionsOfTask } from "./sessions-of-task.ts";
+import { sharedStep } from "./shared-step.ts";
 import { TaskAttempt } from "./task-attempt.ts";
 import { cacheMountsOfTask, layersOfTask, withLayers } from "./task-layers.ts";
+import { type TaskOffer, TaskOffers } from "./task-offers.ts";
 import type { TaskPlanner } from "./task-planner.ts";
 import type { TaskSessions } from "./task-sessions.ts";
 
@@ -69,7 +67,6 @@ export interface PlacedTask {
 const maxAttempts = 5;
 /** First pause between attempts; doubles. The sum outlasts the six seconds in which a lost agent is noticed. */
 const retryDelayMs = 500;
-const offerTimeoutMs = 2000;
 /** A shorter wait for an agent is not shown. */
 const noticedWaitMs = 1500;
 
@@ -86,6 +83,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
   readonly #options: FleetDispatcherOptions;
   readonly #lineage: Lineage;
   readonly #running: RunningTasks;
+  readonly #offers: TaskOffers;
 
   constructor(options: FleetDispatcherOptions) {
     this.#options = options;
@@ -106,6 +104,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       },
     });
     this.#running = new RunningTasks(options.bus, options.registry);
+    this.#offers = new TaskOffers({ ...options, running: this.#running });
   }
 
   [Symbol.dispose](): void {
@@ -181,14 +180,19 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       // Before there is an agent: who waits for another step takes no slot.
       locks = await cacheMounts.enter(uses, attempt.taskId, context);
       const waiting = planner.waitingTask(attempt.taskId, kind, { layers: ids, mounts: uses, avoid: avoided }, context);
+      const step = sharedStep(kind, body, context);
+      const offer = { kind, body, ids, uses, context, attempt, token, demand: waiting.demand, step };
       const queuedAt = this.#options.clock.now();
-      const queued = this.#options.scheduler.submit(waiting);
-      ticket = queued;
-      agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
-        const placed = await this.#place(queued, waiting.demand, { kind, body, ids, uses, context, attempt, token });
-        span.set({ "placed.agent": placed.id });
-        return placed;
-      });
+      agent = await this.#join(offer, avoided);
+      if (agent === undefined) {
+        const queued = this.#options.scheduler.submit(waiting);
+        ticket = queued;
+        agent = await inSpan("queue wait", { parent: context.traceparent }, async (span) => {
+          const placed = await this.#place(queued, offer);
+          span.set({ "placed.agent": placed.id });
+          return placed;
+        });
+      }
       const waitedMs = this.#options.clock.now() - queuedAt;
       this.#options.onPlaced?.({
         kind,
@@ -240,13 +244,24 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     }
   }
 
+  /** Finds an agent that runs the step for another coordinator, or has run it for one that is gone, and shares the result. */
+  async #join<K extends TaskKind>(offer: TaskOffer<K>, avoided: ReadonlySet<string>): Promise<AgentRecord | undefined> {
+    const { step, context } = offer;
+    const agent = this.#options.registry.agents.find(
+      ({ id, steps = [] }) => step !== undefined && steps.includes(step) && !avoided.has(id),
+    );
+    if (agent === undefined || !(await this.#offers.make(agent, offer))) return undefined;
+    note(context, `agent ${agent.id} has begun this step for another coordinator; its result will do`);
+    return agent;
+  }
+
   /** Waits until an agent takes the task. @throws BuildError FailedPrecondition when none ever can */
-  async #place<K extends TaskKind>(ticket: Ticket, demand: Resources, offer: Offer<K>): Promise<AgentRecord> {
+  async #place<K extends TaskKind>(ticket: Ticket, offer: TaskOffer<K>): Promise<AgentRecord> {
     const { signal } = offer.context;
     using _shown = this.#showWaiting(ticket, offer.context);
     for (;;) {
       const agent = await ticket.agent(signal);
-      if (await this.#offer(agent, demand, offer)) {
+      if (await this.#offers.make(agent, offer)) {
         this.#options.planner.served(offer.context, agent.id);
         return agent;
       }
@@ -270,56 +285,6 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     };
   }
 
-  async #offer<K extends TaskKind>(
-    agent: AgentRecord,
-    demand: Resources,
-    { kind, body, ids, uses, context, attempt, token }: Offer<K>,
-  ): Promise<boolean> {
-    // Read anew: others may have fetched or made them while this task waited.
-    const infos = this.#infos(ids);
-    const mounts = this.#options.cacheMounts.infos(uses);
-    const ofMounts = mounts.flatMap((mount) => mount.holders.map(({ agentId }) => agentId));
-    const holders = new Set([...infos.flatMap((info) => info.holders), ...ofMounts]);
-    const peers: Record<string, string> = {};
-    for (const holder of holders) {
-      const url = this.#options.registry.get(holder)?.blobUrl;
-      if (url !== undefined) peers[holder] = url;
-    }
-    const task: Task<K> = {
-      id: attempt.taskId,
-      leaseId: attempt.leaseId,
-      kind,
-      body,
-      layers: infos,
-      cacheMounts: mounts,
-      peers,
-      sessionIds: context.sessions.ids,
-      demand,
-      coordinator: { id: this.#options.coordinatorId, address: this.#options.agentLinkAddress(), token },
-      ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
-    };
-    try {
-      const answer = await this.#options.bus.request(subjects.agentTasks(agent.id), encode(task), {
-        timeoutMs: offerTimeoutMs,
-        signal: context.signal,
-      });
-      const reply = decode<TaskOfferReply>(answer);
-      if (!reply.accepted)
-        this.#options.logger.debug("agent refused task", { agent: agent.id, kind, reason: reply.reason });
-      return reply.accepted;
-    } catch (error) {
-      // Only the answer was lost: it ran already.
-      if (attempt.ended) return true;
-      // The offer may have arrived: it is taken back, and what comes of it counts no more.
-      void this.#running.cancel(agent.id, attempt.taskId, attempt.leaseId);
-      attempt.renewLease();
-      context.signal.throwIfAborted();
-      if (!isInfrastructureError(error)) throw error;
-      this.#options.logger.debug("offer failed", { agent: agent.id, kind, error: String(error) });
-      return false;
-    }
-  }
-
   #infos(ids: readonly LayerId[]): readonly LayerInfo[] {
     return ids.map((id) => this.#options.catalog.require(id));
   }
@@ -328,17 +293,6 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     await this.#options.catalog.record(made);
     await Promise.all(fetched.map((id) => this.#options.catalog.addHolder(id, agentId)));
   }
-}
-
-/** A task that looks for an agent. */
-interface Offer<K extends TaskKind> {
-  readonly kind: K;
-  readonly body: TaskBody<K>;
-  readonly ids: readonly LayerId[];
-  readonly uses: readonly CacheMountUse[];
-  readonly context: DispatchContext;
-  readonly attempt: TaskAttempt;
-  readonly token: string;
 }
 
 /** A line of ours in what the step says. */

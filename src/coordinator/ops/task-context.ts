@@ -12,6 +12,7 @@ export function taskContext(vertex: Vertex, context: OpContext, more: Partial<Di
     sessions,
     builds,
     vertex: { digest: vertex.digest, name: vertex.name },
+    shared: !vertex.options.ignoreCache,
     ...(traceparent === undefined ? {} : { traceparent }),
     ...more,
   };

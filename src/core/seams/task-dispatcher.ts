@@ -31,6 +31,8 @@ export interface DispatchContext {
   readonly onChannel?: ChannelHandler;
   /** Same value → same agent when it lives: local contexts, git mirrors. */
   readonly affinity?: string;
+  /** What another coordinator has an agent do now, the very same task, will do. */
+  readonly shared?: boolean;
   readonly traceparent?: string;
 }
 

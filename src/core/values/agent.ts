@@ -28,6 +28,8 @@ export interface AgentRecord {
   readonly leaving?: boolean;
   /** Ids of tasks running now. */
   readonly running: readonly string[];
+  /** `Task.step` of what it runs, or has run and could tell nobody: who offers one of them shares the result. */
+  readonly steps?: readonly string[];
   readonly version: string;
   /** Absent with agents that do not measure. */
   readonly transfers?: AgentTransfers;

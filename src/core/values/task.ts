@@ -28,6 +28,8 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly coordinator: { readonly id: string; readonly address: string; readonly token: string };
   /** What it is expected to need while it runs. */
   readonly demand: Resources;
+  /** Names the step: a run of it for another coordinator will do as well (ADR-0021). Absent for what is not shared. */
+  readonly step?: string;
   /** W3C traceparent. */
   readonly traceparent?: string;
 }

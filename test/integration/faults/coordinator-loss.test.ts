@@ -4,6 +4,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { connect as connectNats } from "@nats-io/transport-node";
+import { ChunkingMessageBus, NatsMessageBus, subjects } from "../../../src/bus/index.ts";
+import type { AgentRecord } from "../../../src/core/values/agent.ts";
+import { decode } from "../../../src/util/msgpack.ts";
 import { Buildx, CliProcess, Sandbox, type SandboxHead, waitFor } from "../../helpers/sandbox/index.ts";
 
 const noBuildx = await Buildx.missing();
@@ -46,6 +50,41 @@ describe("a coordinator that dies", () => {
     assert.equal(await head.process.stop("SIGKILL"), "SIGKILL");
   }
 
+  /** A context whose only step says a number it makes up, and takes a while. */
+  async function longContext(): Promise<string> {
+    const directory = join(sandbox.root, `long-${contexts++}`);
+    await mkdir(directory);
+    const step = `RUN : ${contexts}; cat /proc/sys/kernel/random/uuid > /made && echo "number $(cat /made)" && sleep 8`;
+    const dockerfile = [`FROM ${sandbox.image()} AS made`, step, "FROM scratch", "COPY --from=made /made /"];
+    await writeFile(join(directory, "Dockerfile"), dockerfile.join("\n"));
+    return directory;
+  }
+
+  /** Kills the first coordinator once all have heard of the step that runs. @returns the number which the step has said */
+  async function killedDuring(build: CliProcess): Promise<string> {
+    const nats = await connectNats({ servers: `nats://${sandbox.nats.address}` });
+    await using bus = new ChunkingMessageBus(new NatsMessageBus(nats, () => {}));
+    await build.said(/number [0-9a-f-]{36}/);
+    let steps: readonly string[] = [];
+    using _heartbeats = bus.subscribe(subjects.allAgentHeartbeats, ({ data }) => {
+      steps = decode<AgentRecord>(data).steps ?? [];
+    });
+    await waitFor("a heartbeat that names the step", () => steps.length > 0);
+    assert.equal(await first.process.stop("SIGKILL"), "SIGKILL");
+    return numbers(build.stderr)[0] ?? "";
+  }
+
+  const buildctl = (head: SandboxHead, context: string, out: string) =>
+    new CliProcess(
+      [
+        ...["--addr", head.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0"],
+        ...["--local", `context=${context}`, "--local", `dockerfile=${context}`],
+        ...["--output", `type=local,dest=${out}`],
+      ],
+      { HOME: sandbox.root },
+      ["buildctl"],
+    );
+
   const numbers = (text: string) => [...text.matchAll(/number ([0-9a-f-]{36})/g)].map(([, number]) => number);
 
   it("costs a build of ours nothing but time when there is another coordinator", async () => {
@@ -59,6 +98,32 @@ describe("a coordinator that dies", () => {
     assert.match(stderr, /CACHED/);
     assert.deepEqual(numbers(stderr), [(await readFile(join(out, "first"), "utf8")).trim()]);
     assert.equal(await readFile(join(out, "second"), "utf8"), "done\n");
+  });
+
+  it("does not end a step that runs: the build goes on with it at another coordinator", async () => {
+    const out = join(sandbox.root, "out-joined");
+    const build = buildfleet(`${first.address},${second.address}`, "build", "-o", out, await longContext());
+    const number = await killedDuring(build);
+    const { code, stderr } = await build.ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /has begun this step for another coordinator/);
+    assert.equal((await readFile(join(out, "made"), "utf8")).trim(), number);
+  });
+
+  it("leaves what runs to a build that buildctl begins again, be it long after", { skip: noBuildctl }, async () => {
+    const context = await longContext();
+    const failed = buildctl(first, context, join(sandbox.root, "out-never"));
+    const number = await killedDuring(failed);
+    assert.equal((await failed.ended).code, 1);
+    await waitFor("the step to end", () => sandbox.containers().length === 0);
+    const out = join(sandbox.root, "out-kept");
+    const { code, stderr } = await buildctl(second, context, out).ended;
+    await sandbox.restartHead(first);
+    assert.equal(code, 0, stderr);
+    assert.equal((await readFile(join(out, "made"), "utf8")).trim(), number);
+    // Told once: then it is in the index.
+    assert.match((await buildctl(first, context, out).ended).stderr, /CACHED/);
   });
 
   it("costs a build of ours nothing but time when it starts again itself", async () => {
@@ -129,14 +194,7 @@ describe("a coordinator that dies", () => {
 
   it("is a prompt and plain error for buildctl", { skip: noBuildctl }, async () => {
     const context = await slowContext();
-    const build = new CliProcess(
-      [
-        ...["--addr", first.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0"],
-        ...["--local", `context=${context}`, "--local", `dockerfile=${context}`],
-      ],
-      { HOME: sandbox.root },
-      ["buildctl"],
-    );
+    const build = buildctl(first, context, join(sandbox.root, "out-buildctl"));
     await killed(first, build);
     const { code, stderr } = await build.ended;
     await sandbox.restartHead(first);

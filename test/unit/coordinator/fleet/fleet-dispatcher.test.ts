@@ -31,6 +31,7 @@ const inRegistry: BlobOrigin = {
 };
 const never = () => new Promise<object>(() => {});
 const answer = async () => ({ data: new Uint8Array([1]) });
+const done = async () => ({ outputs: [], layers: [], usage: {} });
 
 describe("FleetDispatcher", () => {
   it("gives a step to an agent with a free slot, and waiting steps to whoever is free next", async () => {
@@ -300,6 +301,59 @@ describe("FleetDispatcher", () => {
     });
     assert.deepEqual([...(await fleet.dispatcher.run("read", read(), fleet.context())).data], [1, 2]);
   });
+});
+
+describe("steps that an agent does for another coordinator", () => {
+  const shared = (fleet: FakeFleet) => fleet.context({ shared: true });
+
+  it("are named alike by all, and shared by a full agent", async () => {
+    await using fleet = await FakeFleet.start();
+    const other = await FakeFleet.start(fleet.bus, fleet.buckets, "other");
+    const settled = Promise.withResolvers<object>();
+    const a = await fleet.agent("a", () => settled.promise);
+    const first = fleet.dispatcher.run("exec", execBody, shared(fleet));
+    await fleet.bus.flush();
+    const [begun] = a.accepted;
+    assert.ok(begun?.step !== undefined);
+    const busy = { running: [begun.id], occupied: { c: begun.demand }, steps: [begun.step] };
+    a.beat(busy);
+    await fleet.agent("b", done);
+    const second = other.dispatcher.run("exec", execBody, shared(other));
+    const different = other.dispatcher.run("exec", { ...execBody, description: "different" }, shared(other));
+    await different;
+    assert.deepEqual(
+      a.accepted.map(({ step }) => step),
+      [begun.step, begun.step],
+    );
+    settled.resolve(await done());
+    await Promise.all([first, second]);
+    assert.match(other.logs.join(""), /agent a has begun this step for another coordinator/);
+    await other[Symbol.asyncDispose]();
+  });
+
+  it("are tried elsewhere when they fail there", async () => {
+    await using fleet = await FakeFleet.start();
+    const step = (await stepOf(fleet)) ?? "";
+    const failing = new BuildError(Code.Unavailable, "failed for another", { infrastructure: true });
+    const a = await fleet.agent("a", () => Promise.reject(failing), { steps: [step] });
+    const b = await fleet.agent("b", done);
+    await fleet.dispatcher.run("exec", execBody, shared(fleet));
+    assert.deepEqual([a.accepted.length, b.accepted.length], [1, 1]);
+  });
+
+  it("have no name when they are to run anew", async () => {
+    await using fleet = await FakeFleet.start();
+    const a = await fleet.agent("a", done);
+    await fleet.dispatcher.run("exec", execBody, fleet.context());
+    assert.equal(a.accepted[0]?.step, undefined);
+  });
+
+  async function stepOf(fleet: FakeFleet): Promise<string | undefined> {
+    const agent = await fleet.agent("first", done);
+    await fleet.dispatcher.run("exec", execBody, shared(fleet));
+    agent.leave();
+    return agent.accepted[0]?.step;
+  }
 });
 
 describe("cache mounts of tasks", () => {
