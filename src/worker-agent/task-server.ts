@@ -126,9 +126,10 @@ export class TaskServer implements AsyncDisposable {
     return this.#draining;
   }
 
-  /** Takes nothing more; resolves when all that runs has ended. */
+  /** Takes nothing more; resolves when all that runs for somebody has ended. */
   async drain(): Promise<void> {
     this.#draining = true;
+    for (const run of this.#runs) if (run.orphanedBeats > 0) this.#giveUp(run);
     await Promise.all([...this.#runs].map(({ done }) => done));
   }
 
@@ -162,13 +163,17 @@ export class TaskServer implements AsyncDisposable {
   }
 
   #orphaned(run: TaskRun): void {
-    const { id } = run.task.coordinator;
-    if (run.orphanedBeats++ === 0 && run.task.step !== undefined) {
-      this.#options.logger.info("a step goes on without its coordinator", { task: run.task.id, coordinator: id });
+    const { id, step, coordinator } = run.task;
+    if (run.orphanedBeats++ === 0 && step !== undefined) {
+      this.#options.logger.info("a step goes on without its coordinator", { task: id, coordinator: coordinator.id });
     }
-    if (run.task.step !== undefined && run.orphanedBeats <= maxOrphanedBeats) return;
+    const goesOn = step !== undefined && run.orphanedBeats <= maxOrphanedBeats && !this.#draining;
+    if (!goesOn) this.#giveUp(run);
+  }
+
+  #giveUp(run: TaskRun): void {
     if (run.isKept) this.#runs.delete(run);
-    else run.abort.abort(coordinatorGone(id));
+    else run.abort.abort(coordinatorGone(run.task.coordinator.id));
   }
 
   #cancel({ taskId, leaseId }: TaskCancel): void {

@@ -17,8 +17,11 @@ describe("builds that end early", () => {
   after(() => sandbox?.[Symbol.asyncDispose]());
 
   /** Ignores SIGTERM and would run for an hour. */
-  const stubborn = (mark: string): State =>
-    image(sandbox.image()).run({ args: ["sh", "-c", `trap '' TERM INT; sleep 3600 & echo ${mark}; wait; wait`] });
+  const stubborn = (mark: string, ignoreCache = false): State =>
+    image(sandbox.image()).run({
+      args: ["sh", "-c", `trap '' TERM INT; sleep 3600 & echo ${mark}; wait; wait`],
+      ignoreCache,
+    });
   const containers = () => sandbox.containers().filter((command) => command.includes("sleep 3600"));
 
   it("ends containers when the client cancels", async () => {
@@ -79,9 +82,9 @@ describe("builds that end early", () => {
     await sandbox.restartHead(head);
   });
 
-  it("ends containers when a coordinator is killed", async () => {
+  it("ends containers that no other build may share when a coordinator is killed", async () => {
     const other = await sandbox.connect();
-    const failed = assert.rejects(other.build({ state: stubborn("killed") }));
+    const failed = assert.rejects(other.build({ state: stubborn("killed", true) }));
     await waitFor("the step to run", () => containers().length > 0);
     const [head] = sandbox.heads;
     if (head === undefined) throw new Error("no head");

@@ -194,6 +194,15 @@ describe("a step whose coordinator is gone", () => {
     assert.equal(runs.length, 2);
   });
 
+  it("is ended when its agent is to leave", async (t) => {
+    const { server, runs, want, beats } = await start(t);
+    (await want("c1")).die();
+    beats(silentBeats + 1);
+    const drained = server.drain();
+    assert.equal(runs[0]?.context.signal.aborted, true);
+    await drained;
+  });
+
   it("is ended, or forgotten, after a quarter of an hour", async (t) => {
     const { server, runs, want, beats, told } = await start(t);
     (await want("c1")).die();
