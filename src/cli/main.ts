@@ -15,9 +15,9 @@ async function main(args: readonly string[]): Promise<number> {
   let firstAt = 0;
   const onSignal = (name: NodeJS.Signals) => {
     // A launcher passes on what the terminal has sent to both: that is one signal, not two.
-    if (abort.signal.aborted && Date.now() - firstAt < sameSignalMs) return;
+    if (abort.signal.aborted && performance.now() - firstAt < sameSignalMs) return;
     if (abort.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
-    firstAt = Date.now();
+    firstAt = performance.now();
     abort.abort(new BuildError(Code.Canceled, "context canceled"));
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);

@@ -51,9 +51,9 @@ export async function followBuild(
     } catch (error) {
       if (signal.aborted || isLostConnection(error) || build?.running !== true) throw error;
       if (lostAt === undefined) onNotice(`${BuildError.from(error).message}; waiting for its client to begin it again`);
-      lostAt ??= Date.now();
+      lostAt ??= performance.now();
     }
-    if (Date.now() - (lostAt ?? 0) > takeOverMs) {
+    if (performance.now() - (lostAt ?? 0) > takeOverMs) {
       throw new BuildError(Code.Unavailable, `build ${ref} ended with its coordinator, and nobody has begun it again`);
     }
     await sleep(lookEveryMs, signal);

@@ -2,7 +2,7 @@ import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { Clock } from "../core/seams/clock.ts";
 import type { GrpcClient } from "../grpc/index.ts";
-import { systemClock } from "../util/system-clock.ts";
+import { steadyClock } from "../util/system-clock.ts";
 
 export interface ReconnectOptions {
   /** Makes a new connection; it is disposed of here. */
@@ -62,7 +62,7 @@ function reason(error: BuildError): string {
 }
 
 async function reconnect(loss: BuildError, losses: number, options: ReconnectOptions): Promise<GrpcClient> {
-  const { connect, signal, clock = systemClock } = options;
+  const { connect, signal, clock = steadyClock } = options;
   const deadline = clock.now() + patienceMs;
   for (let tries = losses; ; tries++) {
     const delay = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs);

@@ -172,7 +172,7 @@ function betterReason(error: unknown, user: AbortSignal, session: AbortSignal): 
 class ProgressReader implements Disposable {
   readonly #abort = new AbortController();
   readonly #ended: Promise<void>;
-  #lastAt = Date.now();
+  #lastAt = performance.now();
 
   constructor(control: ControlClient, ref: string, onStatus: (status: StatusResponse) => void) {
     this.#ended = this.#read(control, ref, onStatus);
@@ -180,9 +180,9 @@ class ProgressReader implements Disposable {
 
   /** Waits until the daemon has said all, or has been silent for a while, or the user has had enough. */
   async finish(user: AbortSignal): Promise<void> {
-    this.#lastAt = Date.now();
+    this.#lastAt = performance.now();
     const timer = setInterval(() => {
-      if (Date.now() - this.#lastAt >= statusIdleMs || user.aborted) this.#abort.abort();
+      if (performance.now() - this.#lastAt >= statusIdleMs || user.aborted) this.#abort.abort();
     }, 100);
     try {
       await this.#ended;
@@ -200,7 +200,7 @@ class ProgressReader implements Disposable {
       // From here on the ref is this build's, and not that of an earlier one in the history.
       await control.bridge(ref).ping(this.#abort.signal);
       for await (const status of control.status(ref, this.#abort.signal)) {
-        this.#lastAt = Date.now();
+        this.#lastAt = performance.now();
         onStatus(status);
       }
     } catch {

@@ -5,6 +5,7 @@ import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { BlobStat, FileContentStore } from "../core/seams/content-store.ts";
 import { type Digest, digestHex, isDigest, parseDigest, Sha256 } from "../core/values/digest.ts";
+import { steadyClock } from "../util/system-clock.ts";
 
 export interface LocalContentStoreOptions {
   /** Called with the size of each blob stored; must be quick. */
@@ -184,7 +185,7 @@ export class LocalContentStore implements FileContentStore {
 
   async #publish(file: FileHandle, path: string, blob: { digest: Digest; size: number }): Promise<BlobStat> {
     if (this.#durable) await file.datasync();
-    const now = new Date();
+    const now = new Date(steadyClock.now());
     await file.utimes(now, now);
     await rename(path, this.path(blob.digest));
     this.#onStored(blob.size);

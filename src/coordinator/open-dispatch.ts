@@ -4,6 +4,7 @@ import type { KeyValueStore } from "../core/seams/key-value.ts";
 import type { Logger } from "../core/seams/logger.ts";
 import type { MessageBus } from "../core/seams/message-bus.ts";
 import { serveMetrics } from "../telemetry/index.ts";
+import { steadyClock } from "../util/system-clock.ts";
 import type { RulesOfBuilds } from "./builds/build-rules.ts";
 import type { AgentRegistry } from "./fleet/agent-registry.ts";
 import { CatalogLocations } from "./fleet/catalog-locations.ts";
@@ -64,7 +65,7 @@ export async function openDispatch(options: DispatchOptions, owned: AsyncDisposa
   );
   const planning = await openPlanning(keyValues, owned);
   const scheduler = owned.use(
-    new FleetScheduler({ coordinatorId, registry, clock, locations: new CatalogLocations(catalog) }),
+    new FleetScheduler({ coordinatorId, registry, clock: steadyClock, locations: new CatalogLocations(catalog) }),
   );
   const metrics = new FleetMetrics({
     agents: () => registry.agents,

@@ -150,10 +150,10 @@ export class Http2ServerCall implements ServerCall {
   }
 
   #startTimer(ms: number): void {
-    const deadline = Date.now() + ms;
+    const deadline = performance.now() + ms;
     const arm = () => {
       // setTimeout takes at most 2^31-1 ms; a far deadline is approached in steps.
-      const left = deadline - Date.now();
+      const left = deadline - performance.now();
       if (left > 0) {
         this.#timer = setTimeout(arm, Math.min(left, 2 ** 31 - 1));
         this.#timer.unref();

@@ -13,7 +13,7 @@ import {
   specRepository,
 } from "../core/values/image-reference.ts";
 import { isIndexType, isManifestType, isNonDistributableType, MediaType } from "../core/values/media-type.ts";
-import { systemClock } from "../util/system-clock.ts";
+import { steadyClock, systemClock } from "../util/system-clock.ts";
 import { downloadBlob } from "./blob-download.ts";
 import { type UploadOutcome, uploadBlob } from "./blob-upload.ts";
 import { ConnectionLimiter } from "./connection-limiter.ts";
@@ -78,7 +78,7 @@ export class RegistryClient {
     const userAgent = options.userAgent ?? "buildkit/v0.32";
     this.#userAgent = userAgent;
     this.#requester = new RegistryRequester({
-      authorizer: new RegistryAuthorizer({ clock: this.#clock, userAgent }),
+      authorizer: new RegistryAuthorizer({ clock: options.clock ?? steadyClock, userAgent }),
       clock: this.#clock,
       logger: options.logger,
       userAgent,

@@ -6,7 +6,7 @@ import type { Logger } from "../core/seams/logger.ts";
 import type { SessionCaller } from "../core/seams/session-caller.ts";
 import { GrpcClient } from "../grpc/index.ts";
 import { withSignal } from "../util/abort.ts";
-import { systemClock } from "../util/system-clock.ts";
+import { steadyClock } from "../util/system-clock.ts";
 import { sessionIdentity } from "./session-headers.ts";
 import { watchHealth } from "./session-health.ts";
 import { TunnelSessionCaller } from "./tunnel-session-caller.ts";
@@ -28,7 +28,7 @@ export class SessionManager {
 
   constructor(options: SessionManagerOptions) {
     this.#logger = options.logger;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock ?? steadyClock;
   }
 
   /** Ids of live sessions. */

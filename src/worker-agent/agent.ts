@@ -39,7 +39,7 @@ import { dialAddress } from "../util/host-port.ts";
 import { decode, encode } from "../util/msgpack.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { ProcessSpawner } from "../util/process/index.ts";
-import { systemClock } from "../util/system-clock.ts";
+import { steadyClock, systemClock } from "../util/system-clock.ts";
 import { version } from "../version.ts";
 import { agentId } from "./agent-id.ts";
 import { ContainerRunner } from "./containers/container-runner.ts";
@@ -237,7 +237,7 @@ export class Agent implements AsyncDisposable {
     const gcPolicy = config.gcEnabled ? config.gcRules.map(pruneOptions) : [];
     await inventory.recover();
     if (config.gcEnabled) {
-      collector = owned.use(new GarbageCollector({ inventory, rules: gcPolicy, root, clock, logger }));
+      collector = owned.use(new GarbageCollector({ inventory, rules: gcPolicy, root, clock: steadyClock, logger }));
     }
     const layers = new LayerManager({
       agentId: id,

@@ -4,8 +4,8 @@ import type { NatsConnection } from "@nats-io/nats-core";
 interface Marker {
   readonly key: string;
   readonly revision: number;
-  /** Unix milliseconds. */
-  readonly createdAt: number;
+  /** When it was heard, by a clock that does not jump. */
+  readonly seenAt: number;
 }
 
 /**
@@ -28,8 +28,8 @@ export class DeletionMarkers {
     this.#ageMs = ageMs;
   }
 
-  saw(marker: Marker): void {
-    this.#markers.push(marker);
+  saw(marker: Omit<Marker, "seenAt">): void {
+    this.#markers.push({ ...marker, seenAt: performance.now() });
     if (!this.#busy) void this.#removeOld();
   }
 
@@ -38,7 +38,7 @@ export class DeletionMarkers {
     this.#busy = true;
     try {
       for (let oldest = this.#markers[0]; oldest !== undefined; oldest = this.#markers[0]) {
-        if (Date.now() - oldest.createdAt < this.#ageMs) break;
+        if (performance.now() - oldest.seenAt < this.#ageMs) break;
         this.#markers.shift();
         await this.#remove(oldest);
       }

@@ -116,7 +116,7 @@ class NatsKeyValue implements KeyValue {
         if (entry.isUpdate) ready.resolve();
         const { key, revision } = entry;
         const value = entry.operation === "PUT" ? entry.value : undefined;
-        if (value === undefined) this.#markers.saw({ key, revision, createdAt: entry.created.getTime() });
+        if (value === undefined) this.#markers.saw({ key, revision });
         if (key.startsWith(prefix)) onEntry({ key, value, revision });
         delivered.reach(revision);
       }

@@ -85,9 +85,9 @@ export class AuthService implements SessionService {
 
   #login(host: string): Promise<RegistryLogin> {
     const known = this.#logins.get(host);
-    if (known !== undefined && Date.now() - known.at < loginAgeMs) return known.login;
+    if (known !== undefined && performance.now() - known.at < loginAgeMs) return known.login;
     const login = this.#options.config.login(host);
-    this.#logins.set(host, { at: Date.now(), login });
+    this.#logins.set(host, { at: performance.now(), login });
     login.catch(() => this.#logins.delete(host));
     return login;
   }

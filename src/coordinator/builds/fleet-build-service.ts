@@ -156,6 +156,7 @@ export class FleetBuildService implements BuildService {
       ? undefined
       : this.#options.history.record(params, (reader) => jobProgress(job, reader));
     const caching = { exports: this.#options.cacheExports, exporters: cacheExporters };
+    const startedMs = performance.now();
     return new FleetBuild({
       params,
       signal,
@@ -171,7 +172,7 @@ export class FleetBuildService implements BuildService {
       provenance,
       attest,
       onEnd: (error, steps) => {
-        const seconds = (Date.now() - job.startedAt) / 1000;
+        const seconds = (performance.now() - startedMs) / 1000;
         this.#options.onBuildEnded({ failed: error !== undefined, seconds, steps });
         failures.end(error !== undefined);
         registered[Symbol.dispose]();

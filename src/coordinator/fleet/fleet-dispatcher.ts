@@ -182,7 +182,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
       const waiting = planner.waitingTask(attempt.taskId, kind, { layers: ids, mounts: uses, avoid: avoided }, context);
       const step = sharedStep(kind, body, context);
       const offer = { kind, body, ids, uses, context, attempt, token, demand: waiting.demand, step };
-      const queuedAt = this.#options.clock.now();
+      const queuedAt = performance.now();
       agent = await this.#join(offer, avoided);
       if (agent === undefined) {
         const queued = this.#options.scheduler.submit(waiting);
@@ -193,7 +193,7 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
           return placed;
         });
       }
-      const waitedMs = this.#options.clock.now() - queuedAt;
+      const waitedMs = performance.now() - queuedAt;
       this.#options.onPlaced?.({
         kind,
         agentId: agent.id,

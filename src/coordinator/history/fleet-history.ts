@@ -10,6 +10,7 @@ import type { MessageBus } from "../../core/seams/message-bus.ts";
 import { parseDigest } from "../../core/values/digest.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { AsyncQueue } from "../../util/async-queue.ts";
+import { steadyClock } from "../../util/system-clock.ts";
 import type { BuildHistory, HistoryChange, HistoryQuery, ReadableContent, SolveParams } from "../front-door/index.ts";
 import { timestampFromMs } from "../front-door/timestamp.ts";
 import { ActiveBuilds } from "./active-builds.ts";
@@ -73,7 +74,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
     this.#active = new ActiveBuilds({
       coordinatorId: options.coordinatorId,
       bus: options.bus,
-      clock: options.clock,
+      clock: steadyClock,
       onStarted: (record) => this.#notify(BuildHistoryEventType.STARTED, record),
     });
     this.#logs = new RunningLogs({

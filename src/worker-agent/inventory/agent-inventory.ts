@@ -184,12 +184,12 @@ export class AgentInventory {
   async #removeBatch(batch: readonly Item[], round: PruneRound, state: RoundState): Promise<void> {
     const { kept, removed } = state;
     const layers = batch.flatMap(({ layer }) => layer ?? []);
-    const askedAt = Date.now();
+    const askedAt = performance.now();
     const held = await this.#held(layers, round, state);
     const gone = new Set<LayerId>();
     try {
       for (const item of batch) {
-        if (round.signal.aborted || Date.now() - askedAt > releaseTermMs / 2) return;
+        if (round.signal.aborted || performance.now() - askedAt > releaseTermMs / 2) return;
         const { record, layer } = item;
         const mayGo = !kept.has(record.id) && !(layer !== undefined && held.has(layer));
         if (mayGo && (await this.#remove(item))) {

@@ -5,6 +5,7 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import { decode } from "../../util/msgpack.ts";
+import { steadyClock } from "../../util/system-clock.ts";
 import { peerPackKind } from "../layers/layer-manager.ts";
 
 export interface BlobInventoryOptions {
@@ -72,7 +73,7 @@ export class BlobInventory {
   async remove(blobs: readonly BlobStat[], graceMs: number): Promise<number> {
     let freed = 0;
     for (const { digest, size, createdAt } of blobs) {
-      if (Date.now() - createdAt < graceMs) continue;
+      if (steadyClock.now() - createdAt < graceMs) continue;
       if (await this.#options.content.delete(digest)) freed += size;
     }
     return freed;

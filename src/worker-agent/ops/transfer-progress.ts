@@ -10,12 +10,12 @@ export function transferProgress(
   const startedAt = Date.now();
   const line = { id, name: "transferring", startedAt };
   let current = 0;
-  let writtenAt = startedAt;
+  let writtenAt = performance.now();
   progress.status(line);
   return {
     update: (bytes) => {
       current = bytes;
-      const now = Date.now();
+      const now = performance.now();
       if (now - writtenAt < intervalMs) return;
       writtenAt = now;
       progress.status({ ...line, current });
