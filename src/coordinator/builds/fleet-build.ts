@@ -7,7 +7,7 @@ import type { ProgressWriter } from "../../core/seams/progress.ts";
 import type { CacheExporterInstance } from "../../core/seams/remote-cache.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
-import { sha256 } from "../../core/values/digest.ts";
+import { type Digest, sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
 import { isMultiRef } from "../../exporters/index.ts";
@@ -177,6 +177,8 @@ export class FleetBuild implements ActiveBuild {
     result: FrontendResult,
     reached: Reached,
   ): Promise<Record<string, string>> {
+    const documents = new Map<Digest, { readonly mediaType: string; readonly data: Uint8Array }>();
+    reached.documents = documents;
     const written = exporters.map(() => Promise.withResolvers<void>());
     const exports = exporters.map(
       (exporter, place) => (both: AbortSignal) =>
@@ -186,6 +188,7 @@ export class FleetBuild implements ActiveBuild {
             const context = this.#context(progress, linked);
             const write = async (solved: ExportSource) => {
               const made = await exporter.export(this.#withInlineCache(solved, result, context), context);
+              for (const [digest, document] of made.documents ?? []) documents.set(digest, document);
               written[place]?.resolve();
               await made.finalize?.(context);
               return made.response;

@@ -4,6 +4,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import { stackDetail } from "../../core/errors/stack-detail.ts";
 import type { Clock } from "../../core/seams/clock.ts";
+import type { ExportedDocuments } from "../../core/seams/exporter.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { Descriptor as OciDescriptor } from "../../core/values/descriptor.ts";
 import type { SolveProgress } from "../../core/values/solve-progress.ts";
@@ -13,6 +14,7 @@ import { timestampFromMs } from "../front-door/timestamp.ts";
 import type { ActiveBuilds } from "./active-builds.ts";
 import { fitRecord } from "./fit-record.ts";
 import type { HistoryBlobs } from "./history-blobs.ts";
+import type { HistoryDocuments } from "./history-documents.ts";
 import type { HistorySteps } from "./history-steps.ts";
 import type { RecordTraces } from "./record-traces.ts";
 import type { ProgressSource } from "./running-logs.ts";
@@ -33,6 +35,8 @@ export interface BuildOutcome {
   readonly results?: readonly (OciDescriptor | undefined)[];
   /** Provenance of the result by platform; under the empty name when it is not by platform. */
   readonly provenance?: ReadonlyMap<string, RecordedProvenance>;
+  /** Of all results. */
+  readonly documents?: ExportedDocuments;
   readonly steps?: readonly StepRecord[];
   readonly error?: BuildError;
 }
@@ -49,6 +53,7 @@ export interface BuildRecordingOptions {
   readonly progress: ProgressSource;
   readonly active: ActiveBuilds;
   readonly blobs: HistoryBlobs;
+  readonly documents: HistoryDocuments;
   readonly steps: HistorySteps;
   readonly store: (record: BuildHistoryRecord) => Promise<void>;
   /** Of the build's spans. */
@@ -83,6 +88,7 @@ export class BuildRecording {
       this.#write(statusLogType, statusLog(progress, steps)),
       status && this.#write(errorType, once(Status.encode(status).finish())),
       this.#attestations(outcome.provenance),
+      this.#recordDocuments(outcome.documents ?? new Map()),
       this.#recordSteps(outcome.steps ?? []),
     ]);
     try {
@@ -125,6 +131,15 @@ export class BuildRecording {
     } catch (error) {
       this.#warn(error);
       return undefined;
+    }
+  }
+
+  async #recordDocuments(documents: ExportedDocuments): Promise<void> {
+    try {
+      const left = await this.#options.documents.put(this.#options.started.Ref, documents);
+      if (left > 0) throw new BuildError(Code.ResourceExhausted, `${left} documents of its results are too large`);
+    } catch (error) {
+      this.#warn(error);
     }
   }
 

@@ -4,7 +4,7 @@ import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { ContentStore } from "../../core/seams/content-store.ts";
-import type { KeyValueStore } from "../../core/seams/key-value.ts";
+import type { KeyValue, KeyValueStore } from "../../core/seams/key-value.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { MessageBus } from "../../core/seams/message-bus.ts";
 import { parseDigest } from "../../core/values/digest.ts";
@@ -17,8 +17,10 @@ import { ActiveBuilds } from "./active-builds.ts";
 import { BuildRecording } from "./build-recording.ts";
 import { fitRecord } from "./fit-record.ts";
 import { HistoryBlobs } from "./history-blobs.ts";
+import { HistoryContent } from "./history-content.ts";
+import { HistoryDocuments } from "./history-documents.ts";
 import { historyFilter } from "./history-filter.ts";
-import { HistoryRecords, noRecord, type RecordChange } from "./history-records.ts";
+import { HistoryRecords, type RecordChange } from "./history-records.ts";
 import { HistorySteps } from "./history-steps.ts";
 import { RecordTraces } from "./record-traces.ts";
 import { redactAttributes } from "./redact-attributes.ts";
@@ -56,6 +58,9 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   readonly #records: HistoryRecords;
   readonly #blobs: HistoryBlobs;
   readonly #steps: HistorySteps;
+  readonly #documents: HistoryDocuments;
+  /** What records name, and what follows from that. */
+  readonly content: ReadableContent;
   readonly #active: ActiveBuilds;
   readonly #logs: RunningLogs;
   readonly #traces: RecordTraces;
@@ -66,11 +71,13 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #collecting: Promise<void>;
 
-  private constructor(options: FleetHistoryOptions, records: HistoryRecords, blobs: HistoryBlobs, steps: HistorySteps) {
+  private constructor(options: FleetHistoryOptions, records: HistoryRecords, blobs: HistoryBlobs, bucket: KeyValue) {
     this.#options = options;
     this.#records = records;
     this.#blobs = blobs;
-    this.#steps = steps;
+    this.#steps = new HistorySteps(bucket);
+    this.#documents = new HistoryDocuments(bucket, () => this.#exported());
+    this.content = new HistoryContent(blobs, this.#documents);
     this.#active = new ActiveBuilds({
       coordinatorId: options.coordinatorId,
       bus: options.bus,
@@ -97,12 +104,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       records: () => records.all(),
     });
     await blobs.sweep();
-    return new FleetHistory({ ...options, logger }, records, blobs, new HistorySteps(bucket));
-  }
-
-  /** Blobs that records name. */
-  get content(): ReadableContent {
-    return this.#blobs;
+    return new FleetHistory({ ...options, logger }, records, blobs, bucket);
   }
 
   /**
@@ -130,6 +132,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       active: this.#active,
       blobs: this.#blobs,
       steps: this.#steps,
+      documents: this.#documents,
       store: (record) => this.#store(record),
       clock,
       logger,
@@ -167,7 +170,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
       case "delete": {
         await this.#traces.finalize(ref);
         const record = this.#records.get(ref);
-        if (record === undefined) throw noRecord(ref);
+        if (record === undefined) throw new BuildError(Code.NotFound, `lease "ref_${ref}": not found`);
         return this.#delete(record);
       }
       case "finalize":
@@ -210,6 +213,10 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
     this.#records[Symbol.dispose]();
   }
 
+  *#exported(): Generator<string> {
+    for (const { Ref, Result } of this.builds()) if (Result !== undefined && Result.Results.size > 0) yield Ref;
+  }
+
   #select(query: HistoryQuery): BuildHistoryEvent[] {
     const wanted = (record: BuildHistoryRecord) => query.ref === "" || record.Ref === query.ref;
     const active = this.#active.all().filter(wanted);
@@ -238,6 +245,7 @@ export class FleetHistory implements BuildHistory, AsyncDisposable {
     }
     await this.#blobs.deleteShared(record);
     await this.#steps.delete(Ref);
+    await this.#documents.delete(Ref);
     await this.#records.delete(Ref);
     await this.#blobs.sweep();
   }

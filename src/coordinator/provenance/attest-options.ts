@@ -17,6 +17,8 @@ export interface ProvenanceOptions {
   readonly inlineOnly: boolean;
   /** Fails when something is not pinned. */
   readonly completeMaterials: boolean;
+  /** For people to read, as in records. */
+  readonly indented: boolean;
 }
 
 /** What the record of a build tells, whatever the client asks for. */
@@ -29,6 +31,7 @@ export function recordedProvenance(builderId: string): ProvenanceOptions {
     reproducible: false,
     inlineOnly: false,
     completeMaterials: false,
+    indented: true,
   };
 }
 
@@ -71,6 +74,7 @@ function provenanceOptions(attributes: ReadonlyMap<string, string>): ProvenanceO
     // What is no boolean means no, as in BuildKit.
     inlineOnly: truths.has(attributes.get("inline-only") ?? ""),
     completeMaterials: readFlag("complete-materials", attributes.get("complete-materials")),
+    indented: false,
   };
 }
 

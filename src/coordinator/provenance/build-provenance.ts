@@ -127,7 +127,7 @@ export class BuildProvenance implements Disposable {
           environment: this.#options.environment,
           stepBlobs: options.mode === "max" ? await built.stepBlobs(ref) : [],
         };
-        return text.encode(goJson(provenancePredicate(subject, options, run)));
+        return text.encode(goJson(provenancePredicate(subject, options, run), options.indented ? "  " : undefined));
       },
     };
   }

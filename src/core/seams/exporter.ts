@@ -1,4 +1,5 @@
 import type { Attestation } from "../../api/gen/gateway.ts";
+import type { Digest } from "../values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../values/layer.ts";
 import type { ProgressWriter } from "./progress.ts";
 import type { SessionGroup } from "./session-caller.ts";
@@ -22,8 +23,13 @@ export interface ExporterInstance {
   export(source: ExportSource, context: ExportContext): Promise<ExportOutcome>;
 }
 
+/** Configs, attestations, manifests and index by digest. */
+export type ExportedDocuments = ReadonlyMap<Digest, { readonly mediaType: string; readonly data: Uint8Array }>;
+
 export interface ExportOutcome {
   readonly response: Readonly<Record<string, string>>;
+  /** What an image consists of besides its layers; absent for plain files. */
+  readonly documents?: ExportedDocuments;
   readonly finalize?: (context: ExportContext) => Promise<void>;
 }
 

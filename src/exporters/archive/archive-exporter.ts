@@ -86,7 +86,7 @@ class ArchiveExporterInstance implements ExporterInstance {
     if (names.length > 0) response["image.name"] = names.join(",");
     if (this.#options.form === "store") await this.#store(written, context);
     else await reportStep(context.progress, "sending tarball", () => this.#send(written, names, response, context));
-    return { response };
+    return { response, documents: written.documents };
   }
 
   #epoch(source: ExportSource): number | undefined {

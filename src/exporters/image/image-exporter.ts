@@ -8,7 +8,6 @@ import type {
 } from "../../core/seams/exporter.ts";
 import { goJson } from "../../util/go-json.ts";
 import { parseFlag } from "../attributes.ts";
-import { reportStep } from "../step.ts";
 import { withAttributeMetadata } from "./attribute-metadata.ts";
 import { checkCompression } from "./check-compression.ts";
 import { type ImageOptions, imageNames, parseImageOptions } from "./image-options.ts";
@@ -90,10 +89,10 @@ class ImageExporterInstance implements ExporterInstance {
     const options = { ...image, attestationInline: image.attestationInline ?? true };
     const written = await new ImageWriter(options, oci, source, context).write();
     const names = this.#names(source, written);
-    for (const name of names) await reportStep(context.progress, `naming to ${name}`, async () => {});
     const response: Record<string, string> = imageResponse(written);
     if (names.length > 0) response["image.name"] = names.join(",");
-    if (!this.#options.push || names.length === 0) return { response };
+    const { documents } = written;
+    if (!this.#options.push || names.length === 0) return { response, documents };
     const finalize = async (finalContext: ExportContext) => {
       for (const name of names) {
         try {
@@ -107,7 +106,7 @@ class ImageExporterInstance implements ExporterInstance {
         }
       }
     };
-    return { response, finalize };
+    return { response, documents, finalize };
   }
 
   #names(source: ExportSource, written: WrittenImage): readonly string[] {

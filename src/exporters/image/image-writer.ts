@@ -1,6 +1,6 @@
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { ExportContext, ExportSource } from "../../core/seams/exporter.ts";
+import type { ExportContext, ExportedDocuments, ExportSource } from "../../core/seams/exporter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import { type Digest, sha256 } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
@@ -34,8 +34,8 @@ export interface WrittenImage {
   readonly descriptor: Descriptor;
   /** Absent for an index. */
   readonly configDigest?: Digest;
-  /** Configs, attestations, manifests and index by digest, each before whatever refers to it. */
-  readonly documents: ReadonlyMap<Digest, { readonly mediaType: string; readonly data: Uint8Array }>;
+  /** Each before whatever refers to it. */
+  readonly documents: ExportedDocuments;
   /** Layer blobs, each once; their bytes are on agents or at their origin. */
   readonly layers: readonly LayerBlob[];
 }

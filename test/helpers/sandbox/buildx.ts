@@ -31,12 +31,26 @@ export class Buildx {
       HOME: directory,
       DOCKER_CONFIG: directory,
       DOCKER_HOST: engine,
+      // Newer ones let a bake read directories only as told, with a flag that older ones do not know.
+      BUILDX_BAKE_ENTITLEMENTS_FS: "0",
+      BUILDX_EXPERIMENTAL: "1",
     });
   }
 
   /** Runs a command of it. @throws Error with what it has written, when it fails */
   async run(...args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> {
     return promisify(execFile)("docker-buildx", args, { env: this.#env, timeout: 120_000, maxBuffer: 2 ** 26 });
+  }
+
+  /** Gives it something to read, e.g. a Dockerfile. @throws Error with what it has written, when it fails */
+  async runWith(input: string | Uint8Array, ...args: readonly string[]): Promise<{ readonly stdout: string }> {
+    const running = promisify(execFile)("docker-buildx", args, {
+      env: this.#env,
+      timeout: 120_000,
+      maxBuffer: 2 ** 26,
+    });
+    running.child.stdin?.on("error", () => {}).end(input);
+    return running;
   }
 
   /** @param args those of `build` */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { Status } from "../../../../src/api/gen/google/rpc/status.ts";
 import { type FleetHistory, TraceRecorder } from "../../../../src/coordinator/history/index.ts";
@@ -278,8 +279,8 @@ describe("FleetHistory", () => {
     assert.deepEqual([(await only(history, "a")).pinned, (await only(history, "a")).Generation], [true, 1]);
     await history.update("a", "unpin");
     assert.equal((await only(history, "a")).pinned, false);
-    for (const change of ["pin", "delete"] as const)
-      await assert.rejects(history.update("b", change), /failed to retrieve ref b: file does not exist/);
+    await assert.rejects(history.update("b", "pin"), /failed to retrieve ref b: file does not exist/);
+    await assert.rejects(history.update("b", "delete"), /lease "ref_b": not found/);
     await history.update("b", "finalize");
   });
 
@@ -344,6 +345,38 @@ describe("FleetHistory", () => {
     traces.add([span("c", "last")]);
     await history[Symbol.asyncDispose]();
     assert.ok((await only((await fleet.open(t, { coordinatorId: "c1" })).history, "c")).trace);
+  });
+
+  it("keeps the documents of what was exported as long as the record", async (t) => {
+    const fleet = new HistoryFleet();
+    const { history } = await fleet.open(t, { coordinatorId: "c1" });
+    const export_ = async (ref: string, texts: readonly string[], of = history) => {
+      const documents = new Map(texts.map((text) => [sha256(text), { mediaType: "m", data: Buffer.from(text) }]));
+      const results = [{ mediaType: "m", digest: sha256(texts[0] ?? ""), size: 1 }];
+      await of.record(build(ref), () => progressOf(0)).end({ documents, results }, progressOf(0));
+    };
+    await export_("a", ["index of a", "manifest", "config"]);
+    await export_("b", ["index of b", "manifest"]);
+    await record(history, "c");
+    const other = (await fleet.open(t, { coordinatorId: "c2" })).history;
+    for (const reader of [history, other]) {
+      for (const text of ["manifest", "index of a", "config", "index of b"]) {
+        assert.equal((await reader.content.stat(sha256(text)))?.size, text.length);
+        assert.equal((await read(reader, sha256(text))).toString(), text);
+      }
+    }
+    assert.equal(
+      Buffer.concat(await collect(history.content.read(sha256("config"), { offset: 2, length: 3 }))).toString(),
+      "nfi",
+    );
+    assert.equal(await history.content.stat(sha256("nothing")), undefined);
+    await assert.rejects(read(history, sha256("nothing")), /not found/);
+    await history.update("a", "delete");
+    assert.equal(await other.content.stat(sha256("config")), undefined);
+    assert.equal((await read(other, sha256("manifest"))).toString(), "manifest");
+    await export_("b", ["small", randomBytes(1 << 20).toString("base64")]);
+    assert.equal(await history.content.stat(sha256("manifest")), undefined);
+    assert.equal((await read(history, sha256("small"))).toString(), "small");
   });
 
   it("takes refs of any characters and records of any size", async (t) => {

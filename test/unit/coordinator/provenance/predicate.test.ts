@@ -51,6 +51,7 @@ const options: ProvenanceOptions = {
   reproducible: false,
   inlineOnly: false,
   completeMaterials: false,
+  indented: false,
 };
 const blob = { mediaType: "t", digest: sha256("blob"), size: 3 };
 const run: ProvenanceRun = {
