@@ -5,10 +5,10 @@ import { Code } from "../../core/errors/code.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import { type Digest, digestHex } from "../../core/values/digest.ts";
 import { Semaphore } from "../../util/semaphore.ts";
+import { PiecePool } from "../piece-pool.ts";
 import type { SwarmTransport } from "./messages.ts";
 import { PartialBlob } from "./partial-blob.ts";
 import { PeerBook } from "./peer-book.ts";
-import { PiecePool } from "./piece-pool.ts";
 import { SwarmDownload, type SwarmMember } from "./swarm-download.ts";
 
 /** Chunks on their way to this agent at a time; each takes a buffer of 1 to 8 MiB. */

@@ -2,9 +2,9 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { Digest } from "../../core/values/digest.ts";
+import { type PiecePool, pieceBytes } from "../piece-pool.ts";
 import { ChunkLayout } from "./chunk-layout.ts";
 import { ChunkSet } from "./chunk-set.ts";
-import { type PiecePool, pieceBytes } from "./piece-pool.ts";
 import { WakeUp } from "./wake-up.ts";
 
 const longMs = 60_000;

@@ -3,13 +3,13 @@ import { Code } from "../../core/errors/code.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import { sleep } from "../../util/abort.ts";
 import type { Semaphore } from "../../util/semaphore.ts";
+import type { PiecePool } from "../piece-pool.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { type ChunkRead, ChunkSchedule } from "./chunk-schedule.ts";
 import { ChunkSet } from "./chunk-set.ts";
 import type { SwarmAnswer, SwarmAsk, SwarmTransport } from "./messages.ts";
 import type { PartialBlob } from "./partial-blob.ts";
 import type { PeerBook } from "./peer-book.ts";
-import type { PiecePool } from "./piece-pool.ts";
 import { WakeUp } from "./wake-up.ts";
 
 /** How often each peer is spoken to at least: that is also how it is noticed that one has gone. */

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { sha256 } from "../../../../src/core/values/digest.ts";
+import { PiecePool } from "../../../../src/transfer/piece-pool.ts";
 import { PartialBlob } from "../../../../src/transfer/swarm/partial-blob.ts";
-import { PiecePool } from "../../../../src/transfer/swarm/piece-pool.ts";
 import { collect } from "../../../helpers/collect.ts";
 import { incompressible } from "../../../helpers/swarm/incompressible.ts";
 

@@ -1,6 +1,6 @@
 /** Each by itself in memory: who sends one to another thread sends no more than it. */
 export const pieceBytes = 1 << 20;
-const mostSpare = 64;
+const mostSpare = 32;
 
 /**
  * Memory for chunks on their way, in pieces that are used again and again. Fresh buffers would be garbage of a kind that makes
