@@ -1,4 +1,4 @@
-export type Unit = "s" | "ms" | "MB/s" | "files/s" | "vertices/s" | "×";
+export type Unit = "s" | "ms" | "s/GB" | "MB/s" | "files/s" | "vertices/s" | "×";
 
 /** Samples of one thing measured, in the order they were taken. */
 export interface Figure {
@@ -12,5 +12,5 @@ export interface Figure {
 
 /** True where a larger figure is the better one. */
 export function moreIsBetter(unit: Unit): boolean {
-  return unit !== "s" && unit !== "ms";
+  return unit !== "s" && unit !== "ms" && unit !== "s/GB";
 }

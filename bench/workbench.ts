@@ -145,14 +145,14 @@ export class Workbench implements AsyncDisposable {
     for (let index = 0; index < rounds; index++) {
       for (const endpoint of index % 2 === 0 ? endpoints : endpoints.toReversed()) {
         await round(endpoint, async (phase, work) => {
-          const computed = await computedSeconds(endpoint);
+          const computed = endpoint.pid === undefined ? undefined : await computedSeconds(endpoint.pid);
           const seconds = await secondsOf(work);
           this.say(
             `  ${phase === "" ? "" : `${phase}, `}round ${index + 1}, ${endpoint.name}: ${seconds.toFixed(3)} s`,
           );
           note(phase, endpoint, seconds);
-          if (computed === undefined) return;
-          note(phase === "" ? "CPU" : `${phase}, CPU`, endpoint, ((await computedSeconds(endpoint)) ?? 0) - computed);
+          if (endpoint.pid === undefined || computed === undefined) return;
+          note(phase === "" ? "CPU" : `${phase}, CPU`, endpoint, (await computedSeconds(endpoint.pid)) - computed);
         });
       }
     }
@@ -185,8 +185,7 @@ export class Workbench implements AsyncDisposable {
 }
 
 /** Time that a daemon has computed, without processes it has started. */
-async function computedSeconds({ pid }: Endpoint): Promise<number | undefined> {
-  if (pid === undefined) return undefined;
+export async function computedSeconds(pid: number): Promise<number> {
   // proc(5): utime and stime are fields 14 and 15; the name before them may hold anything.
   const text = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
