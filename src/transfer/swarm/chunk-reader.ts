@@ -7,7 +7,6 @@ import type { SwarmMember } from "./swarm-download.ts";
 
 /** A read that brings nothing for this long is begun anew elsewhere. That a peer is gone is noticed sooner, when it is asked. */
 const stallTimeoutMs = 3000;
-const aliveWithinMs = 1000;
 
 /** Reads chunks of one blob from peers, verifies and keeps them, and notes how the peers did. */
 export class ChunkReader {
@@ -27,9 +26,9 @@ export class ChunkReader {
     return this.#lastBytesAt;
   }
 
-  /** It has sent bytes just now. */
-  isAlive(url: string): boolean {
-    return this.#member.now() - (this.#lastBytes.get(url) ?? Number.NEGATIVE_INFINITY) < aliveWithinMs;
+  /** When bytes came from this peer; before all times if none did. */
+  lastBytesFrom(url: string): number {
+    return this.#lastBytes.get(url) ?? Number.NEGATIVE_INFINITY;
   }
 
   /**

@@ -54,10 +54,6 @@ export class ChunkSchedule {
     return this.#peers.get(url)?.holder ?? false;
   }
 
-  isReadingFrom(url: string): boolean {
-    return (this.#peers.get(url)?.reading.size ?? 0) > 0;
-  }
-
   /** What to ask a holder for: chunks of the window that nobody among `usable` has and no holder has given. */
   wanted(holder: string, usable: readonly string[]): { readonly chunks: readonly number[]; readonly count: number } {
     const peer = this.#peers.get(holder);

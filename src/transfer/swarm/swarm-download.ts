@@ -10,12 +10,13 @@ import { ChunkSet } from "./chunk-set.ts";
 import type { SwarmAnswer, SwarmAsk, SwarmTransport } from "./messages.ts";
 import type { PartialBlob } from "./partial-blob.ts";
 import type { PeerBook } from "./peer-book.ts";
+import { Silence } from "./silence.ts";
 import { WakeUp } from "./wake-up.ts";
 
 /** How often each peer is spoken to at least: that is also how it is noticed that one has gone. */
 const heartbeatMs = 250;
-/** A peer that has not answered within this has gone. */
-const answerTimeoutMs = 1000;
+/** A peer that has neither answered nor sent anything for this long has gone: with the heartbeat that is a second at most. */
+const silenceMs = 750;
 /** After an answer that gave nothing, for as long nothing is asked. */
 const shortestPauseMs = 20;
 const longestPauseMs = 200;
@@ -194,8 +195,9 @@ export class SwarmDownload {
       const ask = this.#ask(url, seen);
       let gave = false;
       try {
-        const timeout = AbortSignal.timeout(answerTimeoutMs);
-        const both = AbortSignal.any([signal, timeout]);
+        const { now } = this.#member;
+        using silence = new Silence(silenceMs, () => this.#reader.lastBytesFrom(url), now);
+        const both = AbortSignal.any([signal, silence.signal]);
         const answer = await this.#member.transport.ask(url, this.#partial.digest, ask, both);
         seen = this.#heard(url, ask, answer);
         gave = answer.take.length > 0 || answer.digests.length > 0;
@@ -257,13 +259,10 @@ export class SwarmDownload {
     if (url !== this.#member.url() && this.#talks.size < this.#holders.size + spokenTo) this.#speakTo(url);
   }
 
-  /** Whether a peer that gave no answer is tried again. One that still sends bytes is only busy; the last of all has time. */
+  /** Whether a peer that gave no answer is tried again: the last of all has time. */
   #maySpeakOn(url: string, error: unknown): boolean {
     this.#failure = error;
-    if (isUnreachable(error)) {
-      const isBusy = this.#schedule.isReadingFrom(url) && this.#reader.isAlive(url);
-      if (isBusy || (this.#talks.size === 1 && !this.#isStuck())) return true;
-    }
+    if (isUnreachable(error) && this.#talks.size === 1 && !this.#isStuck()) return true;
     const { book, logger } = this.#member;
     logger.debug("peer does not answer", { blob: this.#partial.digest, peer: url, error: String(error) });
     const isLie = error instanceof BuildError && error.code === Code.DataLoss;

@@ -8,6 +8,7 @@ import { Code } from "../../../../src/core/errors/code.ts";
 import { silentLogger } from "../../../../src/core/seams/logger.ts";
 import { sha256 } from "../../../../src/core/values/digest.ts";
 import { BlobSwarm } from "../../../../src/transfer/index.ts";
+import { sleep } from "../../../../src/util/abort.ts";
 import { collect } from "../../../helpers/collect.ts";
 import { type FakePeer, FakePeers, never, unavailable } from "../../../helpers/swarm/fake-peers.ts";
 import { incompressible } from "../../../helpers/swarm/incompressible.ts";
@@ -118,6 +119,59 @@ describe("BlobSwarm", () => {
         assert.ok(new Set(peers.readsFrom("good")).size === chunks);
       }));
   }
+
+  it("leaves a holder that falls silent within a second, with all that was asked of it", async () => {
+    const order: string[] = [];
+    let isFrozen = false;
+    let asked = 0;
+    const frozen: FakePeer = {
+      asked: async (signal) => {
+        if (asked++ < 2) return;
+        if (!isFrozen) setTimeout(() => order.push("a second has passed"), 1000);
+        isFrozen = true;
+        await never(signal);
+      },
+      reading: async (chunk, half, signal) => {
+        if (half === 0) return;
+        await never(signal).finally(() => order.push("given up"));
+        assert.fail(`chunk ${chunk} came`);
+      },
+    };
+    const busy: FakePeer = {
+      // What the frozen one was asked for remains to be done.
+      reading: async (_chunk, _half, signal) => {
+        while (!isFrozen) await sleep(5, signal);
+      },
+    };
+    await withSwarm({ frozen, busy }, async (swarm, peers) => {
+      assert.ok((await collect(swarm.read(blob, ["frozen", "busy"], 0, forever))).equals(data));
+      const begun = peers.readsFrom("frozen");
+      assert.ok(begun.length > 0);
+      assert.deepEqual(order.slice(0, begun.length), Array(begun.length).fill("given up"));
+      for (const chunk of begun) assert.ok(peers.readsFrom("busy").includes(chunk));
+    });
+  });
+
+  it("reads no more than 16 chunks at a time, of however many blobs", async () => {
+    let running = 0;
+    let most = 0;
+    const peer: FakePeer = {
+      reading: async (_chunk, half) => {
+        if (half === 1) {
+          running--;
+          return;
+        }
+        most = Math.max(most, ++running);
+        await sleep(20);
+      },
+    };
+    await withSwarm({ a: peer, b: peer, c: peer, d: peer }, async (swarm) => {
+      const blobs = ["one", "two", "three", "four"].map((name) => ({ digest: sha256(name), size: data.length }));
+      const all = blobs.map((one) => collect(swarm.read(one, ["a", "b", "c", "d"], 0, forever)));
+      for (const read of await Promise.all(all)) assert.ok(read.equals(data));
+    });
+    assert.equal(most, 16);
+  });
 
   it("asks a holder that sent wrong bytes to check its blob, and reads no more from it", () =>
     withSwarm({ bad: { spoils: () => true }, good: {} }, async (swarm, peers) => {
