@@ -14,7 +14,7 @@ import type { LayerId } from "../core/values/layer.ts";
 import { inSpan } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
 import { byteRange } from "./byte-range.ts";
-import { blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
+import { alivePath, blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
 import { PiecePool } from "./piece-pool.ts";
 import { sendFile } from "./send-file.ts";
 import { isSwarmAsk, type SwarmServer } from "./swarm/index.ts";
@@ -46,7 +46,7 @@ const longestAskBytes = 1 << 20;
  * Serves this agent's blobs to other agents over HTTP/1.1, or HTTPS: `GET /v1/blobs/<digest>` with `Range: bytes=N-` or `bytes=N-M`;
  * `POST /v1/swarms/<digest>` is a `SwarmAsk`, answered with a `SwarmAnswer`;
  * `POST /v1/layers/<id>`, answered with the descriptor of the layer's blob; `POST /v1/blobs/<digest>` asks to check a blob;
- * `GET /v1/cache-mounts/<entry>` is a tar whose digest follows it as a trailer. Every request carries a token for its path.
+ * `GET /v1/alive` is answered at once; `GET /v1/cache-mounts/<entry>` is a tar whose digest follows it as a trailer. Every request carries a token for its path.
  */
 export class BlobServer implements AsyncDisposable {
   readonly #options: BlobServerOptions;
@@ -103,6 +103,10 @@ export class BlobServer implements AsyncDisposable {
     const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
     if (!this.#options.tokens.verify(path, token)) {
       throw new BuildError(Code.PermissionDenied, `no valid token for ${path}`);
+    }
+    if (path === alivePath) {
+      response.writeHead(200).end();
+      return;
     }
     const blob = blobPath.match(path);
     const layer = layerPath.match(path);

@@ -8,7 +8,7 @@ import { type Digest, Sha256 } from "../core/values/digest.ts";
 import type { LayerId } from "../core/values/layer.ts";
 import { currentTraceparent } from "../telemetry/index.ts";
 import type { MutualTls } from "../util/mutual-tls.ts";
-import { blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
+import { alivePath, blobPath, cacheMountPath, digestTrailer, layerPath, swarmPath, versionHeader } from "./paths.ts";
 import { RangeClient } from "./range-client.ts";
 import { HttpStatusError } from "./range-connection.ts";
 import { isSwarmAnswer, type SwarmAnswer, type SwarmAsk, type SwarmTransport } from "./swarm/index.ts";
@@ -70,6 +70,18 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, Sw
     const path = blobPath.of(digest);
     const response = await this.#send(peerUrl, path, { method: "POST", signal, headersTimeout: packTimeoutMs });
     await response.body.dump();
+  }
+
+  async ping(peerUrl: string, signal: AbortSignal): Promise<void> {
+    try {
+      // Without a trace: it is asked for all the time.
+      const headers = this.#headers(peerUrl, alivePath);
+      const response = await request(peerUrl + alivePath, { headers, signal, dispatcher: this.#agent });
+      await response.body.dump();
+    } catch (error) {
+      signal.throwIfAborted();
+      throw unreachable(peerUrl, error);
+    }
   }
 
   async readCacheMount(peerUrl: string, entryId: string, signal: AbortSignal): Promise<CacheMountStream> {

@@ -31,6 +31,10 @@ export class MeteredBlobTransport implements Transport {
     return this.#inner.checkBlob(peerUrl, digest, signal);
   }
 
+  ping(peerUrl: string, signal: AbortSignal): Promise<void> {
+    return this.#inner.ping(peerUrl, signal);
+  }
+
   async readCacheMount(peerUrl: string, entryId: string, signal: AbortSignal): Promise<CacheMountStream> {
     const { version, bytes } = await this.#inner.readCacheMount(peerUrl, entryId, signal);
     return { version, bytes: metered(bytes, this.#meter) };

@@ -13,6 +13,9 @@ export const layerPath = route("/v1/layers/");
 export const swarmPath = route("/v1/swarms/");
 export const cacheMountPath = route("/v1/cache-mounts/");
 
+/** Answered at once, with nothing. */
+export const alivePath = "/v1/alive";
+
 /** Of a cache mount: what its bytes are, and, behind them, their digest. */
 export const versionHeader = "x-cache-mount-version";
 export const digestTrailer = "x-content-digest";

@@ -49,4 +49,8 @@ export class TracingBlobTransport implements BlobTransport {
       this.#inner.checkBlob(peerUrl, digest, signal),
     );
   }
+
+  ping(peerUrl: string, signal: AbortSignal): Promise<void> {
+    return this.#inner.ping(peerUrl, signal);
+  }
 }

@@ -20,4 +20,6 @@ export interface BlobTransport {
    * @throws as `readBlob`
    */
   checkBlob(peerUrl: string, digest: Digest, signal: AbortSignal): Promise<void>;
+  /** Resolves as soon as the peer has answered anything. @throws BuildError Unavailable when it does not */
+  ping(peerUrl: string, signal: AbortSignal): Promise<void>;
 }

@@ -21,6 +21,7 @@ import { LruMap } from "../../util/lru-map.ts";
 import { decode, encode } from "../../util/msgpack.ts";
 import type { LayerCodec } from "./layer-codec.ts";
 import type { OriginReader } from "./origin-reader.ts";
+import { PeerReader } from "./peer-reader.ts";
 import { type BlobSource, type ExpectedBlob, resumingRead } from "./resuming-read.ts";
 import { teeToStore } from "./tee-to-store.ts";
 
@@ -70,11 +71,13 @@ export class LayerManager {
   readonly #fetches = new FlightControl<void>();
   readonly #packing = new FlightControl<Descriptor>();
   readonly #limit: LimitFunction;
+  readonly #peers: PeerReader;
   /** Exact archives that layers came as, perhaps still here: they need not be cut anew. */
   readonly #received = new LruMap<LayerId, Descriptor>(rememberedArchives);
 
   constructor(options: LayerManagerOptions) {
     this.#options = options;
+    this.#peers = new PeerReader(options);
     this.#limit = pLimit(options.fetchConcurrency ?? 8);
   }
 
@@ -237,17 +240,19 @@ export class LayerManager {
     }
     const { agentId } = this.#options;
     if (info.holders.includes(agentId)) this.#reportMissing(agentId, info);
-    for (const holder of shuffled(info.holders)) {
+    const turns = shuffled(info.holders).map((holder) => ({ holder, patient: false }));
+    for (const { holder, patient } of turns) {
       const url = sources.peers[holder];
       if (url === undefined || holder === this.#options.agentId) continue;
       try {
-        const blob = await this.#options.transport.layerBlob(url, info.id, signal);
+        const blob = await this.#peers.layerBlob(url, info.id, patient, signal);
         const others = info.holders.filter((other) => other !== holder);
         const peers = this.#peerSources([holder, ...others], blob, sources);
         yield { blob, from: `agent ${holder}`, sources: peers, keep: false };
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof BuildError && error.code === Code.NotFound) this.#reportMissing(holder, info);
+        else if (!patient) turns.push({ holder, patient: true });
         this.#options.logger.warn("holder does not give layer", { layer: info.id, holder, error: String(error) });
       }
     }
@@ -345,31 +350,14 @@ export class LayerManager {
     return [...peers, ...origins];
   }
 
-  /**
-   * Agents that may have the blob: a large one is read from all of them at once, others from one after the other. A piece of
-   * what they give is the reader's until it asks for the next one.
-   */
+  /** Agents that may have the blob. */
   #peerSources(holders: readonly string[], blob: ExpectedBlob, sources: LayerSources): BlobSource[] {
-    const { agentId, swarm, transport } = this.#options;
+    const { agentId } = this.#options;
     const peers = holders.flatMap((holder) => {
       const url = sources.peers[holder];
       return url === undefined || holder === agentId ? [] : [{ name: `agent ${holder}`, url }];
     });
-    if (peers.length > 0 && swarm?.takes(blob)) {
-      const urls = peers.map(({ url }) => url);
-      return [
-        {
-          name: peers.map(({ name }) => name).join(", "),
-          open: (offset, signal) => swarm.read(blob, urls, offset, signal),
-          disown: (signal) => swarm.disown(blob.digest, urls, signal),
-        },
-      ];
-    }
-    return peers.map(({ name, url }) => ({
-      name,
-      open: (offset, signal) => transport.readBlob(url, blob.digest, offset, signal),
-      disown: (signal) => transport.checkBlob(url, blob.digest, signal),
-    }));
+    return this.#peers.sources(peers, blob);
   }
 
   #originSource(origin: LayerInfo["origins"][number], sources: LayerSources): BlobSource {

@@ -159,6 +159,7 @@ describe("tracing decorators", () => {
       },
       layerBlob: () => Promise.reject(new Error("gone")),
       checkBlob: () => Promise.reject(new Error("gone")),
+      ping: () => Promise.reject(new Error("gone")),
     };
     const transport = new TracingBlobTransport(inner);
     const read = async (url: string, limit: number) => {

@@ -112,6 +112,13 @@ describe("transfer between agents", () => {
       await waitFor("the peer to have sent all", () => sentBytes() >= total);
     }));
 
+  it("says whether it is there", () =>
+    withPeers(async (transport, url) => {
+      await transport.ping(url, signal);
+      await assert.rejects(transport.ping("http://127.0.0.1:1", signal), withCode(Code.Unavailable));
+      await assert.rejects(transport.ping(url, AbortSignal.abort(new Error("stopped"))), /stopped/);
+    }));
+
   it("asks the holder to cut a layer", () =>
     withPeers(async (transport, url) => {
       assert.equal((await transport.layerBlob(url, "known" as LayerId, signal)).digest, digest);

@@ -6,12 +6,16 @@ describe("Silence", () => {
   beforeEach(() => mock.timers.enable({ apis: ["setTimeout", "Date"] }));
   afterEach(() => mock.timers.reset());
   const now = () => Date.now();
+  /** The mock's clock shows the end of a step while timers of its midst run. */
+  const pass = (ms: number) => {
+    for (let at = 0; at < ms; at++) mock.timers.tick(1);
+  };
 
   it("aborts when nothing was ever heard", () => {
     using silence = new Silence(750, () => Number.NEGATIVE_INFINITY, now);
-    mock.timers.tick(749);
+    pass(749);
     assert.equal(silence.signal.aborted, false);
-    mock.timers.tick(1);
+    pass(1);
     assert.equal(silence.signal.aborted, true);
   });
 
@@ -19,19 +23,33 @@ describe("Silence", () => {
     let heardAt = 0;
     using silence = new Silence(750, () => heardAt, now);
     for (const at of [400, 800, 1200]) {
-      mock.timers.tick(400);
+      pass(400);
       heardAt = at;
     }
-    mock.timers.tick(749);
+    pass(749);
     assert.equal(silence.signal.aborted, false);
-    mock.timers.tick(1);
+    pass(1);
+    assert.equal(silence.signal.aborted, true);
+  });
+
+  it("waits on when this process was held up itself", () => {
+    let heldUp = 0;
+    using silence = new Silence(
+      750,
+      () => 0,
+      () => Date.now() + heldUp,
+    );
+    heldUp = 3000;
+    pass(750);
+    assert.equal(silence.signal.aborted, false);
+    pass(750);
     assert.equal(silence.signal.aborted, true);
   });
 
   it("does nothing any more once it is disposed", () => {
     const silence = new Silence(750, () => 0, now);
     silence[Symbol.dispose]();
-    mock.timers.tick(10_000);
+    pass(10_000);
     assert.equal(silence.signal.aborted, false);
   });
 });
