@@ -4,7 +4,7 @@ import type { Clock } from "../core/seams/clock.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
 import { discard, fail, type HttpResponse } from "./http-exchange.ts";
 import { RegistryError } from "./registry-error.ts";
-import type { RegistryRequest, RegistryRequester } from "./registry-requester.ts";
+import { isRefused, type RegistryRequest, type RegistryRequester } from "./registry-requester.ts";
 import { repositoryScope } from "./token-scope.ts";
 
 export type UploadOutcome = "exists" | "mounted" | "pushed";
@@ -138,7 +138,7 @@ async function* counted(job: BlobUpload): AsyncGenerator<Uint8Array, void, undef
 }
 
 function worthAnotherUpload(error: unknown): boolean {
-  if (!(error instanceof RegistryError)) return false;
+  if (!(error instanceof RegistryError) || isRefused(error)) return false;
   const { status } = error;
   return status === undefined || status >= 500 || status === 404 || status === 408 || status === 416 || status === 429;
 }

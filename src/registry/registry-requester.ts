@@ -46,6 +46,11 @@ const transientCodes = new Set([
   "UND_ERR_CONNECT_TIMEOUT",
   "UND_ERR_HEADERS_TIMEOUT",
 ]);
+/**
+ * A registry that starts again refuses connections for a moment, and one that is not there does so for good: less than four
+ * seconds tell them apart. BuildKit gives up at once.
+ */
+const refusedPausesMs = [250, 500, 1000, 2000];
 
 /** Sends requests to a registry: logs in when asked to, waits out overload, falls back to plain HTTP where allowed. */
 export class RegistryRequester {
@@ -75,12 +80,21 @@ export class RegistryRequester {
   async send(request: RegistryRequest): Promise<HttpResponse> {
     let method = request.method;
     let unauthorized = 0;
+    let refused = 0;
     for (let attempt = 1; ; ) {
       let response: HttpResponse;
       try {
         response = await this.#once(request, method);
       } catch (error) {
         request.signal.throwIfAborted();
+        const pauseMs = refusedPausesMs[refused];
+        // Nothing was sent, so what has a body can be sent again, and there is nobody else to send it to.
+        if (isRefused(error) && pauseMs !== undefined && (request.patient || request.body !== undefined)) {
+          refused++;
+          this.#logger.info("Registry refuses connections, waiting", { host: request.endpoint.host });
+          await this.#clock.sleep(pauseMs, request.signal);
+          continue;
+        }
         if (!request.patient || attempt >= this.#maxAttempts || !isTransient(error)) throw error;
         await this.#pause(request, attempt++, undefined);
         continue;
@@ -178,6 +192,11 @@ function errorCode(error: unknown): string {
 
 function isTransient(error: unknown): boolean {
   return error instanceof RegistryError && transientCodes.has(errorCode(error));
+}
+
+/** Nobody listens at the address. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof RegistryError && errorCode(error) === "ECONNREFUSED";
 }
 
 function speaksPlainHttp(error: unknown, host: string): boolean {

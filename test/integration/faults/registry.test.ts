@@ -108,6 +108,29 @@ describe("registries that fail", () => {
     assert.equal(await pulled(name), content);
   });
 
+  it("waits for a registry that starts again", async () => {
+    let started: Promise<void> | undefined;
+    await client.build({
+      dockerfile: `FROM ${sandbox.image()}\nRUN echo again > /file\n`,
+      outputs: [pushOutput(sandbox.image("again:latest"))],
+      onVertex: ({ name, completed }) => {
+        if (name.includes("RUN echo again") && completed) started ??= restart();
+      },
+    });
+    await started;
+    const path = join(sandbox.root, "again");
+    await client.build({
+      dockerfile: `FROM ${sandbox.image("again:latest")}\n`,
+      outputs: [directoryOutput(path)],
+    });
+    assert.equal(await readFile(join(path, "file"), "utf8"), "again\n");
+  });
+
+  async function restart(): Promise<void> {
+    await sandbox.registryServer.stop("SIGKILL");
+    await sandbox.registryServer.start();
+  }
+
   it("says so when a push is refused", async () => {
     const name = `${sandbox.proxy.address}/refused:latest`;
     sandbox.proxy.rule = ({ method }) => (method === "POST" || method === "PUT" ? { status: 403 } : undefined);

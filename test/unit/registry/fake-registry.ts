@@ -15,7 +15,8 @@ export interface FakeRegistry extends AsyncDisposable {
 
 export type Respond = (request: SeenRequest, response: ServerResponse) => void | Promise<void>;
 
-export async function fakeRegistry(respond: Respond): Promise<FakeRegistry> {
+/** @param port 0 for any that is free */
+export async function fakeRegistry(respond: Respond, port = 0): Promise<FakeRegistry> {
   const requests: SeenRequest[] = [];
   const server = createServer(async (incoming, response) => {
     const chunks: Buffer[] = [];
@@ -25,7 +26,7 @@ export async function fakeRegistry(respond: Respond): Promise<FakeRegistry> {
     requests.push(request);
     await respond(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
   return {

@@ -7,7 +7,7 @@ import { sha256 } from "../../../src/core/values/digest.ts";
 import { parseImageSpec } from "../../../src/core/values/image-reference.ts";
 import { MediaType } from "../../../src/core/values/media-type.ts";
 import { RegistryError } from "../../../src/registry/index.ts";
-import { fakeRegistry, reply } from "./fake-registry.ts";
+import { type FakeRegistry, fakeRegistry, reply } from "./fake-registry.ts";
 import { callFor, collect, testClient } from "./registry-setup.ts";
 
 const layer = randomBytes(300_000);
@@ -247,6 +247,35 @@ describe("RegistryClient with a registry that misbehaves", () => {
     await assert.rejects(setup.client.resolve(parseImageSpec(`${gone.host}/app:1`), callFor()), {
       message: `failed to do request: Head "http://${gone.host}/v2/app/manifests/1": dial tcp ${gone.host}: connect: connection refused`,
     });
+    assert.deepEqual(setup.clock.sleeps, [250, 500, 1000, 2000]);
+  });
+
+  it("waits for a registry that starts again, in the midst of a push too", async () => {
+    await using setup = testClient();
+    let server: FakeRegistry | undefined;
+    const start = (port: number) =>
+      fakeRegistry(async (request, response) => {
+        if (request.method === "HEAD") return void response.writeHead(404).end();
+        if (request.method === "PUT") return reply(response, 201);
+        reply(response, 202, { location: "/upload/1" });
+        // From the next request on there is nobody.
+        await server?.[Symbol.asyncDispose]();
+        server = undefined;
+      }, port);
+    server = await start(0);
+    const { host } = server;
+    setup.clock.onSleep = async () => {
+      if (setup.clock.sleeps.length === 2) server = await start(Number(host.split(":")[1]));
+    };
+    async function* source() {
+      yield layer;
+    }
+    try {
+      assert.equal(await setup.client.pushBlob(`${host}/app`, descriptor, source, callFor()), "pushed");
+    } finally {
+      await server?.[Symbol.asyncDispose]();
+    }
+    assert.deepEqual(setup.clock.sleeps, [250, 500]);
   });
 
   it("ends at once when aborted, with the caller's reason", async () => {

@@ -9,6 +9,8 @@ import { noSessions } from "../../helpers/no-sessions.ts";
 export class RecordingClock implements Clock {
   readonly sleeps: number[] = [];
   time = 1_700_000_000_000;
+  /** What happens meanwhile. */
+  onSleep: () => Promise<void> = async () => {};
 
   now(): number {
     return this.time;
@@ -17,6 +19,7 @@ export class RecordingClock implements Clock {
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     this.sleeps.push(ms);
+    await this.onSleep();
   }
 }
 
