@@ -3,7 +3,7 @@ export { type ImagePackageType, imagePackageUrl } from "./attestation/image-pack
 export { digestSet } from "./attestation/in-toto-statement.ts";
 export { sortKeys } from "./attestation/json-values.ts";
 export { FilesExporter } from "./files/files-exporter.ts";
-export { existingBlob } from "./image/existing-blob.ts";
+export { cutAs, existingBlob } from "./image/existing-blob.ts";
 export { ImageExporter } from "./image/image-exporter.ts";
 export { orderedDescriptor, type WrittenImage } from "./image/image-writer.ts";
 export { diffIdAnnotation, shownAnnotations } from "./image/layer-annotations.ts";

@@ -4,7 +4,7 @@ import type { ExportContext } from "../../core/seams/exporter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { Compression, LayerBlob } from "../../core/values/task.ts";
-import { diffIdAnnotation, existingBlob } from "../../exporters/index.ts";
+import { cutAs, diffIdAnnotation, existingBlob } from "../../exporters/index.ts";
 import { goTime } from "../../util/go-json.ts";
 import { PackQueue } from "./pack-queue.ts";
 
@@ -30,7 +30,8 @@ export class ResultBlobs {
     return Promise.all(
       infos.map(async (info): Promise<LayerBlob> => {
         const blob = this.#existing(info) ?? (await this.#pack(info));
-        return { layer: info.id, descriptor: cacheDescriptor(blob, info) };
+        const descriptor = cacheDescriptor(blob, info);
+        return { layer: info.id, descriptor, ...cutAs(info, descriptor, this.#compression) };
       }),
     );
   }

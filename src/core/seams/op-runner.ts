@@ -1,7 +1,6 @@
 import type { Descriptor } from "../values/descriptor.ts";
-import type { Digest } from "../values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../values/layer.ts";
-import type { Compression, Task, TaskKind, TaskResult } from "../values/task.ts";
+import type { Compression, LayerBlob, Task, TaskKind, TaskResult } from "../values/task.ts";
 import type { Logger } from "./logger.ts";
 import type { ProgressWriter } from "./progress.ts";
 import type { SessionGroup } from "./session-caller.ts";
@@ -51,9 +50,6 @@ export interface LayerService {
     compression: Compression,
     signal: AbortSignal,
   ): Promise<{ readonly info: LayerInfo; readonly descriptor: Descriptor }>;
-  /** Bytes of a blob: local store, else a holder, else an origin. Verified. */
-  openBlob(
-    blob: { readonly layer?: LayerId; readonly digest: Digest; readonly size: number },
-    signal: AbortSignal,
-  ): AsyncIterable<Uint8Array>;
+  /** Bytes of a blob: local store, else a holder, else an origin, else cut from its layer again. Verified. */
+  openBlob(blob: LayerBlob, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -244,6 +244,8 @@ export interface PushTarget {
 export interface LayerBlob {
   readonly layer?: LayerId;
   readonly descriptor: Descriptor;
+  /** How it was cut from its layer: whoever has that can cut it again. Absent for what came as this blob. */
+  readonly compression?: Compression;
 }
 
 export type ArchiveEntry =

@@ -16,6 +16,15 @@ export function existingBlob(
   return blob === undefined ? undefined : withDiffId(blob, info);
 }
 
+/** How the blob of a layer was cut; nothing for one that the layer came as. */
+export function cutAs(
+  { origins }: LayerInfo,
+  { digest }: Descriptor,
+  compression: Compression,
+): { readonly compression?: Compression } {
+  return origins.some(({ descriptor }) => descriptor.digest === digest) ? {} : { compression };
+}
+
 function withDiffId(blob: Descriptor, info: LayerInfo): Descriptor | undefined {
   const diffId = blob.annotations?.[diffIdAnnotation] ?? info.diffId;
   if (diffId === undefined) return undefined;

@@ -22,7 +22,7 @@ import {
 } from "../result-platforms.ts";
 import { reportStep } from "../step.ts";
 import { sortedAnnotations } from "./annotations.ts";
-import { existingBlob } from "./existing-blob.ts";
+import { cutAs, existingBlob } from "./existing-blob.ts";
 import { defaultImageConfig, patchImageConfig } from "./image-config.ts";
 import { type ImageOptions, imageNames } from "./image-options.ts";
 import { diffIdAnnotation, shownAnnotations } from "./layer-annotations.ts";
@@ -168,7 +168,7 @@ export class ImageWriter {
         const descriptor =
           (keep ? existingBlob(info, this.#options.compression) : undefined) ??
           (await this.#pack(info.id, compression));
-        return { info, descriptor };
+        return { info, descriptor, ...cutAs(info, descriptor, compression) };
       }),
     );
   }
@@ -205,9 +205,9 @@ export class ImageWriter {
       await this.#source.inlineCache?.(platform.id, layerDigests),
     );
     const configDescriptor = this.#document(types.config, config);
-    const layers = packed.map(({ info, descriptor }) => {
+    const layers = packed.map(({ info, descriptor, compression }) => {
       const layer = this.#manifestLayer(descriptor);
-      this.#layers.set(layer.digest, { layer: info.id, descriptor: layer });
+      this.#layers.set(layer.digest, { layer: info.id, descriptor: layer, ...(compression && { compression }) });
       return layer;
     });
     const annotations = this.#options.annotations.for(platform.platform);
@@ -272,6 +272,7 @@ export class ImageWriter {
 interface Packed {
   readonly info: LayerInfo;
   readonly descriptor: Descriptor;
+  readonly compression?: Compression;
 }
 
 /** Fields in Go's order. */

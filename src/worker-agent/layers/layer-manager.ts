@@ -147,14 +147,41 @@ export class LayerManager {
     });
   }
 
-  /** Bytes of a blob from the store here, else from holders and origins. Verified as `resumingRead` says. */
+  /**
+   * Bytes of a blob from the store here, else from holders and origins, else cut again. Verified as `resumingRead` says.
+   * @param onPacked told when the layer was brought here to be cut
+   */
   openBlob(
-    blob: ExpectedBlob & { readonly layer?: LayerId },
+    blob: WantedBlob,
     sources: LayerSources,
     signal: AbortSignal,
+    onPacked: (id: LayerId) => void = () => {},
   ): AsyncIterable<Uint8Array> {
     const info = blob.layer === undefined ? undefined : sources.infos.get(blob.layer);
-    return resumingRead(blob, [this.#localSource(blob.digest), ...this.#remoteSources(blob, info, sources)], signal);
+    const places = [this.#localSource(blob.digest), ...this.#remoteSources(blob, info, sources)];
+    const again: BlobSource = {
+      name: "packed again",
+      open: (offset, s) => this.#packedAgain(blob, offset, sources, s, onPacked),
+    };
+    return resumingRead(blob, blob.compression === undefined ? places : [...places, again], signal);
+  }
+
+  /** The agent that had cut the blob has left, others have the layer: cut in the same way it gives the same bytes. */
+  async *#packedAgain(
+    { layer, compression, digest }: WantedBlob,
+    offset: number,
+    sources: LayerSources,
+    signal: AbortSignal,
+    onPacked: (id: LayerId) => void,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (layer === undefined || compression === undefined) return;
+    const blob = await this.pack(layer, compression, sources, signal);
+    onPacked(layer);
+    if (blob.digest !== digest) {
+      const what = `blob ${digest} of layer ${layer} is gone, and the layer packed again is ${blob.digest}`;
+      throw new LayerLostError(new BuildError(Code.NotFound, what), [layer]);
+    }
+    yield* this.#options.content.read(digest, { offset }, signal);
   }
 
   async #packOnce(
@@ -366,6 +393,12 @@ export class LayerManager {
       open: (offset, signal) => this.#options.origins.open(origin, { sessions: sources.sessions, signal, offset }),
     };
   }
+}
+
+/** A blob to read, of a layer perhaps, and how it was cut from that. */
+interface WantedBlob extends ExpectedBlob {
+  readonly layer?: LayerId;
+  readonly compression?: Compression;
 }
 
 interface Candidate {

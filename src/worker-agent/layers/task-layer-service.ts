@@ -4,7 +4,7 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import { randomId } from "../../core/values/random-id.ts";
-import type { Compression } from "../../core/values/task.ts";
+import type { Compression, LayerBlob } from "../../core/values/task.ts";
 import { diffIdAnnotation, type LayerManager, type LayerSources } from "./layer-manager.ts";
 
 /** The layers one task may use: the agent's manager plus what the task's envelope says of where they are. */
@@ -100,10 +100,9 @@ export class TaskLayerService implements LayerService {
     return { info: { ...known, blobs, ...(diffId === undefined ? {} : { diffId }) }, descriptor };
   }
 
-  openBlob(
-    blob: { readonly layer?: LayerId; readonly digest: Digest; readonly size: number },
-    signal: AbortSignal,
-  ): AsyncIterable<Uint8Array> {
-    return this.#manager.openBlob(blob, this.#sources, signal);
+  openBlob({ layer, descriptor, compression }: LayerBlob, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { digest, size } = descriptor;
+    const blob = { digest, size, ...(layer && { layer }), ...(compression && { compression }) };
+    return this.#manager.openBlob(blob, this.#sources, signal, (id) => this.#fetched.add(id));
   }
 }

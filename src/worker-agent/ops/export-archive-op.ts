@@ -81,10 +81,9 @@ async function* archive(
       yield entry.data;
       yield padding(entry.data.length);
     } else {
-      const { digest, size } = entry.blob.descriptor;
+      const { size } = entry.blob.descriptor;
       yield encodeTarHeader(tarHeader({ name, type: TarType.File, mode: 0o444, size }));
-      const { layer } = entry.blob;
-      yield* layers.openBlob({ digest, size, ...(layer === undefined ? {} : { layer }) }, signal);
+      yield* layers.openBlob(entry.blob, signal);
       yield padding(size);
     }
   }

@@ -23,12 +23,10 @@ export class ExportContentOp implements OpRunner<"export.content"> {
       } else totals.skipped++;
     };
     const limit = pLimit(concurrentBlobs);
-    await allOrAbort(body.blobs, signal, ({ layer, descriptor }, both) =>
+    await allOrAbort(body.blobs, signal, (blob, both) =>
       limit(async () => {
         both.throwIfAborted();
-        const { digest, size } = descriptor;
-        const blob = { digest, size, ...(layer === undefined ? {} : { layer }) };
-        await write(descriptor, () => layers.openBlob(blob, both), both);
+        await write(blob.descriptor, () => layers.openBlob(blob, both), both);
       }),
     );
     for (const { descriptor, data } of body.documents ?? []) await write(descriptor, () => once(data), signal);

@@ -74,25 +74,12 @@ export class PushOp implements OpRunner<"push"> {
     const { descriptor } = blob;
     const { target } = task.body;
     if (isNonDistributableType(descriptor.mediaType)) return "foreign";
-    return this.#registry.pushBlob(
-      target.repository,
-      descriptor,
-      () =>
-        context.layers.openBlob(
-          {
-            digest: descriptor.digest,
-            size: descriptor.size,
-            ...(blob.layer === undefined ? {} : { layer: blob.layer }),
-          },
-          signal,
-        ),
-      {
-        sessions: context.sessions,
-        signal,
-        insecure: target.insecure,
-        mountFrom: mountCandidates(target.repository, blob, task),
-      },
-    );
+    return this.#registry.pushBlob(target.repository, descriptor, () => context.layers.openBlob(blob, signal), {
+      sessions: context.sessions,
+      signal,
+      insecure: target.insecure,
+      mountFrom: mountCandidates(target.repository, blob, task),
+    });
   }
 }
 

@@ -6,6 +6,7 @@ import { FileAction, image, local, merge, type State, scratch } from "../../../s
 import {
   type BuildClient,
   directoryOutput,
+  fileOutput,
   pushOutput,
   Sandbox,
   type SandboxAgent,
@@ -87,6 +88,22 @@ describe("results that are lost while their build runs", () => {
       (copy) => merge([base(), copy, sh(base(), "echo behind a merge > /made", "made")]),
       scratch(),
     ));
+
+  it("are packed again for an image and a cache when the agent that had packed them has left", async () => {
+    const packer = onlyAgent();
+    const made = sh(base(), "echo packed > /made", "made");
+    const { response } = await client.build({ state: made, outputs: [pushOutput(sandbox.image("packed:first"))] });
+    const { id } = await sandbox.startAgent();
+    await client.build({ state: made.run({ args: ["true"], filters: [`id==${id}`] }) });
+    assert.equal(await packer.process.stop("SIGTERM"), "code 0");
+    const again = await client.build({
+      state: made,
+      outputs: [fileOutput("oci", join(sandbox.root, "packed.tar"))],
+      cacheExports: [{ type: "registry", attributes: { ref: sandbox.image("packed:cache"), mode: "max" } }],
+    });
+    assert.equal(again.response["containerimage.digest"], response["containerimage.digest"]);
+    assert.doesNotMatch(again.log, /made a(gain|new)/);
+  });
 
   it("are made anew for an image and a cache that are being exported", async () => {
     const locals = await given("export", base());

@@ -139,6 +139,55 @@ describe("LayerManager", () => {
     assert.equal(await fetchFrom({ bad: gone, worse: damaged, good: bytes }), "layer");
   });
 
+  /** Reads a blob which agent a was said to have and has not; the layer is here, and cut again it gives `again`. */
+  async function readCutAgain(again: Uint8Array): Promise<string> {
+    const blobs = new Map<string, Uint8Array>();
+    const manager = new LayerManager({
+      agentId: "c",
+      logger: silentLogger,
+      snapshotter: { has: () => true, layerPath: () => "/layer" },
+      transport: {
+        // biome-ignore lint/correctness/useYield: it has nothing
+        readBlob: async function* () {
+          throw new BuildError(Code.NotFound, "peer answered 404", { infrastructure: true });
+        },
+      },
+      packs: { get: async () => undefined, put: async () => 1 },
+      codec: {
+        pack: async () => {
+          blobs.set(sha256(again), again);
+          return { mediaType: "", digest: sha256(again), size: again.length };
+        },
+      },
+      content: {
+        read: async function* (digest: string, { offset }: { offset: number }) {
+          const blob = blobs.get(digest);
+          if (blob === undefined) throw new BuildError(Code.NotFound, "not here");
+          yield blob.subarray(offset);
+        },
+      },
+    } as unknown as LayerManagerOptions);
+    const info: LayerInfo = { id, blobs: [descriptor], origins: [], holders: ["a", "c"], sizeBytes: 1, createdAt: 1 };
+    const sources = { infos: new Map([[id, info]]), peers: { a: "http://a" }, sessions: noSessions, progress };
+    const compression = { type: "gzip", force: false, ociMediaTypes: true } as const;
+    const chunks: Uint8Array[] = [];
+    const { signal } = new AbortController();
+    const packed: LayerId[] = [];
+    const read = manager.openBlob({ ...descriptor, layer: id, compression }, sources, signal, (l) => packed.push(l));
+    for await (const chunk of read) chunks.push(chunk);
+    assert.deepEqual(packed, [id]);
+    return Buffer.concat(chunks).toString();
+  }
+
+  it("cuts a blob again that went with its agent, and says when it comes out different", async () => {
+    assert.equal(await readCutAgain(bytes), "layer");
+    await assert.rejects(readCutAgain(Buffer.from("other")), (error) => {
+      assert.ok(LayerLostError.is(error));
+      assert.deepEqual(LayerLostError.layersOf(error), [id]);
+      return true;
+    });
+  });
+
   it("says that a layer is lost when all that have it have it no more, or damaged", async () => {
     await assert.rejects(fetchFrom({ bad: damaged }), (error) => LayerLostError.is(error));
     await assert.rejects(fetchFrom({ bad: gone }), (error) => LayerLostError.is(error));

@@ -41,9 +41,9 @@ function contextOf(statuses: ProgressStatus[] = []): RunContext {
     logger: silentLogger,
     progress: { status: (update) => void statuses.push(update), log: () => {}, warn: () => {} },
     layers: {
-      openBlob: (blob: { digest: string }) =>
+      openBlob: ({ descriptor }: LayerBlob) =>
         (async function* () {
-          yield Buffer.from(blob.digest);
+          yield Buffer.from(descriptor.digest);
         })(),
     } as unknown as RunContext["layers"],
   };
