@@ -34,10 +34,18 @@ export function writeOfflineImages(registryRoot: string): void {
   registry.addImage("library/busybox", "latest", [busybox], shell);
   registry.addImage("library/busybox", "stable-musl", [busybox], shell);
   registry.addImage("library/busybox_amd64", "latest", [busybox], shell);
-  registry.addImage("library/alpine", "latest", [alpine], { ...shell, Cmd: ["/bin/sh"] });
+  for (const tag of ["latest", "3.21"]) {
+    registry.addImage("library/alpine", tag, [alpine], { ...shell, Cmd: ["/bin/sh"] });
+  }
   registry.addImage("amd64/debian", "bullseye-20230109-slim", [alpine], { ...shell, Cmd: ["bash"] });
-  // Only named, never run here: the program is a file system in user space.
-  registry.addImage("tonistiigi/hellofs", "latest", [marker], {});
+  // Only there to be found; what needs their programs cannot run here.
+  for (const [name, tag] of [
+    ["tonistiigi/hellofs", "latest"],
+    ["moby/buildkit", "buildx-stable-1"],
+    ["docker/dockerfile-upstream", "1.18.0"],
+  ] as const) {
+    registry.addImage(name, tag, [marker], {});
+  }
   registry.addImage("tonistiigi/test", "nolayers", [], {});
   registry.addImage(
     "cpuguy83/buildkit-foreign",

@@ -6,7 +6,7 @@ import { writeOfflineImages } from "./offline-images.ts";
 import { type TestResult, TestRunner } from "./test-run.ts";
 
 const usage = `UPSTREAM_CLIENT_TEST=/path/to/client.test npm run upstream -- [options]
-or UPSTREAM_DOCKERFILE_TEST=/path/to/dockerfile.test, with the same options
+or UPSTREAM_DOCKERFILE_TEST=/path/to/dockerfile.test, or UPSTREAM_BUILDX_TEST=/path/to/buildx.test, with the same options
   --run <regexp>        tests to run, as for "go test -run"   (default: "Integration$")
   --daemon <path>       buildkitd to test                     (default: the one of this repository)
   --baseline <json>     results of another daemon here: what fails there is not applicable
@@ -42,7 +42,9 @@ const { values } = parseArgs({
   },
 });
 
-const binary = process.env["UPSTREAM_DOCKERFILE_TEST"] ?? process.env["UPSTREAM_CLIENT_TEST"];
+const binary = ["CLIENT", "DOCKERFILE", "BUILDX"]
+  .map((name) => process.env[`UPSTREAM_${name}_TEST`])
+  .find((path) => path !== undefined);
 if (binary === undefined || values.help) {
   process.stdout.write(usage);
   process.exit(values.help ? 0 : 2);
@@ -88,7 +90,10 @@ async function writePrograms(directory: string, daemon: string): Promise<void> {
     writeFile(path, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
   const run = daemon.endsWith(".mjs") ? `"${process.execPath}" "${resolve(daemon)}"` : `"${resolve(daemon)}"`;
   await script(join(directory, "buildkitd"), run);
-  for (const path of [directory, without]) await script(join(path, "registry"), "docker-registry");
+  for (const path of [directory, without]) {
+    await script(join(path, "registry"), "docker-registry");
+    await script(join(path, "buildx"), "docker-buildx");
+  }
 }
 
 async function readBaseline(path: string | undefined): Promise<ReadonlyMap<string, TestResult>> {

@@ -39,22 +39,28 @@ export class TestRunner {
     this.#options = options;
   }
 
-  /** Names of the tests for the OCI worker. They are made while running, so all run once, with no daemon to be found. */
+  /**
+   * Names of the tests for the OCI worker, which buildx reaches as a remote one. They are made while running, so all run once,
+   * with no daemon to be found. Where one does not wait for the others, it fails at once and those after it are not made: then
+   * all run again without it.
+   */
   async discover(pattern: string): Promise<string[]> {
-    const output = await this.#spawn("discover", ["-test.run", pattern], false);
     const names = new Set<string>();
-    for (const match of output.text.matchAll(/^=== RUN\s+(\S+\/worker=oci(?:\/\S+=\S+)?)$/gm)) {
-      if (match[1] !== undefined) names.add(match[1]);
+    const impatient = new Set<string>();
+    for (let before = -1; before < impatient.size; ) {
+      before = impatient.size;
+      const skip = before === 0 ? [] : ["-test.skip", [...impatient].map(patternOf).join("|")];
+      const { text } = await this.#spawn("discover", ["-test.run", pattern, ...skip], false);
+      for (const [, name = ""] of text.matchAll(/^=== RUN\s+(\S+\/worker=(?:oci|remote)(?:\/\S+=\S+)?)$/gm)) {
+        names.add(name);
+        if (!text.includes(`=== PAUSE ${name}\n`)) impatient.add(name);
+      }
     }
     return [...names];
   }
 
   async run(name: string): Promise<TestResult> {
-    const pattern = name
-      .split("/")
-      .map((part) => `^${part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`)
-      .join("/");
-    const { text, seconds, timedOut } = await this.#spawn(name, ["-test.run", pattern], true);
+    const { text, seconds, timedOut } = await this.#spawn(name, ["-test.run", patternOf(name)], true);
     const outcome = timedOut ? "timeout" : outcomeOf(name, text);
     return { name, outcome, seconds, reason: outcome === "passed" ? "" : reasonOf(text) };
   }
@@ -103,6 +109,15 @@ export class TestRunner {
     await finished(log);
     return { text: await readFile(logPath, "utf8"), seconds, timedOut };
   }
+}
+
+/** Of this test alone, as `go test` takes it. */
+function patternOf(name: string): string {
+  const escaped = name.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return escaped
+    .split("/")
+    .map((part) => `^${part}$`)
+    .join("/");
 }
 
 /** Ends what a test left running in its scratch directory, unmounts what it left mounted, and deletes the directory. */
