@@ -5,6 +5,8 @@ import type { ProgressStream } from "../client/progress/index.ts";
 export interface CliContext {
   /** Aborts at SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+  /** Says what the second one does; else, and at the third, the process ends at once. */
+  readonly onSecondSignal?: (act: () => void) => void;
   readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
   readonly stdout: OutputStream;
   readonly stderr: ProgressStream & OutputStream;

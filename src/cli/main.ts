@@ -12,17 +12,27 @@ const sameSignalMs = 200;
 /** Runs the command line. @returns the exit code */
 async function main(args: readonly string[]): Promise<number> {
   const abort = new AbortController();
-  let firstAt = 0;
+  let lastAt = 0;
+  let second: (() => void) | undefined;
   const onSignal = (name: NodeJS.Signals) => {
     // A launcher passes on what the terminal has sent to both: that is one signal, not two.
-    if (abort.signal.aborted && performance.now() - firstAt < sameSignalMs) return;
-    if (abort.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
-    firstAt = performance.now();
-    abort.abort(new BuildError(Code.Canceled, "context canceled"));
+    if (abort.signal.aborted && performance.now() - lastAt < sameSignalMs) return;
+    lastAt = performance.now();
+    if (!abort.signal.aborted) abort.abort(new BuildError(Code.Canceled, "context canceled"));
+    else if (second === undefined) process.exit(name === "SIGINT" ? 130 : 143);
+    else {
+      second();
+      second = undefined;
+    }
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   const { stdin, stdout, stderr } = process;
-  const program = createProgram({ signal: abort.signal, stdin, stdout, stderr, signals: process });
+  const program = createProgram({
+    ...{ signal: abort.signal, stdin, stdout, stderr, signals: process },
+    onSecondSignal: (act) => {
+      second = act;
+    },
+  });
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;

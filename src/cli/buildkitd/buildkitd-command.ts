@@ -9,7 +9,7 @@ import { daemonFlags } from "./daemon-flags.ts";
 import { parseFlags } from "./parse-flags.ts";
 
 /** `buildfleet buildkitd`, which `bin/buildkitd.mjs` runs: `buildfleet standalone` with the flags of `buildkitd`. */
-export function defineBuildkitdCommand(command: Command, { signal, stdout }: CliContext): void {
+export function defineBuildkitdCommand(command: Command, { signal, onSecondSignal, stdout }: CliContext): void {
   // Commander knows neither `-flag` nor `--switch=false`: everything is left to us.
   command.helpOption(false).allowUnknownOption().passThroughOptions().argument("[flags...]");
   command.action(async (args: readonly string[]) => {
@@ -30,6 +30,7 @@ export function defineBuildkitdCommand(command: Command, { signal, stdout }: Cli
       },
       describe: ({ addresses }) => ({ addresses }),
       signal,
+      onSecondSignal,
     });
   });
 }

@@ -10,7 +10,7 @@ import { untilIdle } from "./until-idle.ts";
 const reachTimeoutMs = 3000;
 
 /** `buildfleet agent` */
-export function defineAgentCommand(command: Command, { signal, stderr }: CliContext): void {
+export function defineAgentCommand(command: Command, { signal, onSecondSignal, stderr }: CliContext): void {
   addNatsOptions(command);
   command.option("--blob-server <host:port>", "serve layers to other agents here (default: 127.0.0.1, a free port)");
   command.option(
@@ -48,6 +48,7 @@ export function defineAgentCommand(command: Command, { signal, stderr }: CliCont
       drain: (agent) => agent.drain(drainTimeoutMs),
       ...(idleExitMs === undefined ? {} : { finished: (agent, stop) => untilIdle(agent, idleExitMs, stop) }),
       signal,
+      onSecondSignal,
     });
   });
 }

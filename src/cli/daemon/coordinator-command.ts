@@ -5,7 +5,7 @@ import { addDaemonOptions, addFleetTlsOptions, addFrontDoorOptions, addNatsOptio
 import { runDaemon } from "./run-daemon.ts";
 
 /** `buildfleet coordinator` */
-export function defineCoordinatorCommand(command: Command, { signal }: CliContext): void {
+export function defineCoordinatorCommand(command: Command, { signal, onSecondSignal }: CliContext): void {
   addFrontDoorOptions(command);
   addNatsOptions(command);
   command.option("--agent-link <host:port>", "listen here for agents (default: 127.0.0.1, a free port)");
@@ -27,6 +27,7 @@ export function defineCoordinatorCommand(command: Command, { signal }: CliContex
       start: startCoordinator,
       describe: ({ addresses, agentLinkAddress }) => ({ addresses, agentLink: agentLinkAddress }),
       signal,
+      onSecondSignal,
     });
   });
 }

@@ -3,6 +3,7 @@ import type { LogConfig, Resolved } from "../../config/index.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import { createLogger, startTracing } from "../../telemetry/index.ts";
 import { version } from "../../version.ts";
+import type { CliContext } from "../context.ts";
 import { useOwnTemporaryDirectory } from "./own-temporary-directory.ts";
 import { notifySystemd } from "./sd-notify.ts";
 import { StateLock } from "./state-lock.ts";
@@ -18,8 +19,9 @@ export interface DaemonOptions<Config extends { readonly log: LogConfig }, Runni
   readonly drain?: (running: Running) => Promise<void>;
   /** Resolves when the daemon has reason to end by itself. */
   readonly finished?: (running: Running, signal: AbortSignal) => Promise<void>;
-  /** Aborts at the first SIGINT or SIGTERM; the second ends the process at once. */
+  /** Aborts at the first SIGINT or SIGTERM; the second ends the drain, the third the process. */
   readonly signal: AbortSignal;
+  readonly onSecondSignal: CliContext["onSecondSignal"];
 }
 
 /** Runs a daemon until it is told to stop: lock, start, tell systemd, wait, drain, take down. */
@@ -41,9 +43,11 @@ export async function runDaemon<Config extends { readonly log: LogConfig }, Runn
   logger.info(`${options.name} is ready`, { pid: process.pid, ...options.describe(running) });
   notify("READY=1", logger);
   await Promise.race([aborted(options.signal), options.finished?.(running, options.signal) ?? never]);
-  logger.info(`${options.name} is stopping; a second signal ends it at once`);
+  // Containers would outlive a process that ends in the midst of its drain.
+  const hurry = new Promise<void>((resolve) => options.onSecondSignal?.(resolve));
+  logger.info(`${options.name} is stopping; a second signal ends what still runs, a third the process at once`);
   notify("STOPPING=1", logger);
-  await options.drain?.(running);
+  await Promise.race([options.drain?.(running), hurry]);
 }
 
 const never = new Promise<void>(() => {});

@@ -5,7 +5,7 @@ import { addDaemonOptions, addFrontDoorOptions, addWorkerOptions } from "./daemo
 import { runDaemon } from "./run-daemon.ts";
 
 /** `buildfleet standalone` */
-export function defineStandaloneCommand(command: Command, { signal }: CliContext): void {
+export function defineStandaloneCommand(command: Command, { signal, onSecondSignal }: CliContext): void {
   addFrontDoorOptions(command);
   addWorkerOptions(command);
   addDaemonOptions(command, "/var/lib/buildfleet");
@@ -24,6 +24,7 @@ export function defineStandaloneCommand(command: Command, { signal }: CliContext
       start: startStandalone,
       describe: ({ addresses }) => ({ addresses }),
       signal,
+      onSecondSignal,
     });
   });
 }

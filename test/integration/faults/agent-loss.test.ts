@@ -2,47 +2,27 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { image, type State } from "../../../src/llb/builder/index.ts";
-import { type BuildClient, directoryOutput, Sandbox, type SandboxAgent, waitFor } from "../../helpers/sandbox/index.ts";
+import type { State } from "../../../src/llb/builder/index.ts";
+import { type BuildClient, Sandbox, waitFor } from "../../helpers/sandbox/index.ts";
+import { mountsUnder } from "../../helpers/sandbox/leftovers.ts";
+import { PlacedBuilds } from "./placed-builds.ts";
 
 describe("agents that are lost", () => {
   let sandbox: Sandbox;
   let client: BuildClient;
-  let outputs = 0;
+  let builds: PlacedBuilds;
 
   before(async () => {
     sandbox = await Sandbox.start({ agents: 2, agent: { slots: 2 }, namespaces: true });
     client = await sandbox.connect();
+    builds = new PlacedBuilds(sandbox, client);
   });
   after(() => sandbox?.[Symbol.asyncDispose]());
 
-  const sh = (state: State, command: string, name: string) =>
-    state.run({ args: ["sh", "-ec", command], customName: name });
-  const base = () => image(sandbox.image());
-  /** Prints the agent's address, then waits to be told by a file of the host to go on. */
-  const slow = (name: string) =>
-    sh(base(), `ip -4 addr show eth0 | awk '/inet /{print "${name} on " $2}'; sleep 5; echo ${name} > /${name}`, name);
-
-  function agentOf(log: string, name: string): SandboxAgent | undefined {
-    const address = new RegExp(`${name} on ([\\d.]+)`).exec(log)?.[1];
-    return sandbox.agents.find((agent) => agent.host?.address === address);
-  }
-
-  /** Builds, and tells where its slow step first ran, while it runs. */
-  function start(state: State, name: string) {
-    const path = join(sandbox.root, `output-${outputs++}`);
-    const placed = Promise.withResolvers<SandboxAgent>();
-    const done = client.build({
-      state,
-      outputs: [directoryOutput(path)],
-      onLog: (log) => {
-        const agent = agentOf(log, name);
-        if (agent !== undefined) placed.resolve(agent);
-      },
-    });
-    done.catch(placed.reject);
-    return { placed: placed.promise, done, path };
-  }
+  const sh = (state: State, command: string, name: string) => builds.sh(state, command, name);
+  const base = () => builds.base();
+  const slow = (name: string) => builds.slow(name);
+  const start = (state: State, name: string) => builds.start(state, name);
 
   it("runs a step elsewhere when its agent is killed", async () => {
     const { placed, done, path } = start(slow("killed"), "killed");
@@ -118,6 +98,21 @@ describe("agents that are lost", () => {
     assert.equal(await agent.process.stop("SIGTERM"), "code 0");
     await done;
     assert.equal(await readFile(join(path, "drained"), "utf8"), "drained\n");
+    await sandbox.restartAgent(agent);
+    await sandbox.idle();
+  });
+
+  it("leaves at once at a second signal, and nothing behind", async () => {
+    const { placed, done, path } = start(slow("hurried"), "hurried");
+    const agent = await placed;
+    agent.process.signal("SIGTERM");
+    await waitFor("the agent to drain", () => agent.process.log.includes("agent is stopping"));
+    // Two within 200 ms are taken for one.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(await agent.process.stop("SIGTERM"), "code 0");
+    assert.deepEqual(mountsUnder(agent.root), []);
+    await done;
+    assert.equal(await readFile(join(path, "hurried"), "utf8"), "hurried\n");
     await sandbox.restartAgent(agent);
     await sandbox.idle();
   });
