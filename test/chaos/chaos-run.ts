@@ -2,6 +2,7 @@ import { pick, randomFrom } from "../helpers/random.ts";
 import { BuildClient, Sandbox, type SandboxHead, waitFor } from "../helpers/sandbox/index.ts";
 import { type BuildReport, excuse } from "./build-report.ts";
 import { ChaosBuild, type Kind, kinds } from "./chaos-build.ts";
+import { clockFaults } from "./clock-faults.ts";
 import { fullDisk } from "./disk-faults.ts";
 import type { Disturbance, Fault, Random, Victim } from "./fault.ts";
 import { leaks } from "./leaks.ts";
@@ -54,7 +55,13 @@ export class ChaosRun {
   }
 
   static async run(options: ChaosOptions): Promise<ChaosResult> {
-    const sandbox = await Sandbox.start({ agents: 3, coordinators: 2, agent: { slots: 3 }, namespaces: true });
+    const sandbox = await Sandbox.start({
+      agents: 3,
+      coordinators: 2,
+      agent: { slots: 3 },
+      namespaces: true,
+      clocks: true,
+    });
     let left: readonly string[] = [];
     const run = await ChaosRun.#in(sandbox, options).catch(async (error) => {
       await sandbox[Symbol.asyncDispose]().catch(() => {});
@@ -75,7 +82,7 @@ export class ChaosRun {
     const small = await sandbox.startAgent({ slots: 2, root: await sandbox.mountDisk(diskBytes) });
     const faults: Fault[] = [];
     const skipped = new Map<string, string>();
-    for (const fault of [...processFaults, ...networkFaults, fullDisk(small)]) {
+    for (const fault of [...processFaults, ...networkFaults, ...clockFaults, fullDisk(small)]) {
       const reason = await fault.missing?.(sandbox);
       if (reason === undefined) faults.push(fault);
       else skipped.set(fault.name, reason);

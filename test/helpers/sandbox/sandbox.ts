@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { busyboxEntries, makeLayer, pushImage } from "../../../deploy/demo/base-image.ts";
@@ -22,6 +22,8 @@ import {
 import { type NetworkHost, SandboxNetwork } from "./network.ts";
 import { type ServiceProcess, startNats, startRegistry } from "./service-process.ts";
 import { waitFor } from "./wait-for.ts";
+
+const shiftedClock = new URL("./shifted-clock.ts", import.meta.url).href;
 
 export interface AgentOptions {
   readonly slots?: number;
@@ -61,6 +63,8 @@ export interface SandboxOptions {
   readonly gcPolicy?: string;
   /** Coordinators serve figures. */
   readonly metrics?: boolean;
+  /** Daemons have wall clocks that `setClock` can set. */
+  readonly clocks?: boolean;
   /** For all daemons; of the test's own environment they have only the PATH. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -231,6 +235,13 @@ export class Sandbox implements AsyncDisposable {
     return path;
   }
 
+  /** Sets a daemon's wall clock so far from the machine's; it stays so over a restart. */
+  async setClock({ name }: { readonly name: string }, shiftMs: number): Promise<void> {
+    if (!this.#options.clocks) throw new Error("the sandbox was started without clocks");
+    await writeFile(`${this.#clockFile(name)}.new`, String(shiftMs));
+    await rename(`${this.#clockFile(name)}.new`, this.#clockFile(name));
+  }
+
   /** Steps that run now on any agent of the sandbox: the commands in each container. */
   containers(): readonly string[] {
     const byContainer = Map.groupBy(processesInCgroups(this.#cgroup), (process) => process.container);
@@ -321,7 +332,8 @@ export class Sandbox implements AsyncDisposable {
       ...(this.#options.metrics ? ["--metrics-addr", "127.0.0.1:0"] : []),
       ...(this.#options.insecureEntitlements ?? []).flatMap((name) => ["--allow-insecure-entitlement", name]),
     ];
-    const { standalone, agent = {}, env = {} } = this.#options;
+    const { standalone, agent = {} } = this.#options;
+    const env = this.#environment(name);
     if (standalone) {
       const args = [...frontDoor, ...workerFlags(agent)];
       return new DaemonProcess({ kind: "standalone", name, args, directory: this.root, env });
@@ -353,6 +365,16 @@ export class Sandbox implements AsyncDisposable {
       ...(host === undefined ? {} : { command: host.command }),
       env: { ...this.#options.env, ...options.env },
     });
+  }
+
+  #environment(name: string): Readonly<Record<string, string>> {
+    const { env = {}, clocks = false } = this.#options;
+    if (!clocks) return env;
+    return { ...env, NODE_OPTIONS: `--import ${shiftedClock}`, SHIFTED_CLOCK: this.#clockFile(name) };
+  }
+
+  #clockFile(name: string): string {
+    return join(this.root, `${name}.clock`);
   }
 
   async #issueCertificates(): Promise<void> {

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { InstanceMetadata } from "../../helpers/instance-metadata.ts";
 
 const script = fileURLToPath(new URL("../../../deploy/aws/buildfleet-drain-on-notice", import.meta.url));
 const curl = await promisify(execFile)("curl", ["--version"]).then(
@@ -25,33 +24,16 @@ const instance = {
 
 describe("drain on notice", { skip: curl ? false : "no curl" }, () => {
   let directory: string;
-  let metadata: Record<string, string>;
-  let looks: number;
-  let address: string;
-  let close: () => Promise<void>;
+  let metadata: InstanceMetadata;
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "buildfleet-deploy-"));
-    metadata = { ...instance };
-    looks = 0;
-    const server = createServer((request, response) => answer(request, response));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    close = () => new Promise((resolve) => void server.close(() => resolve()));
+    metadata = await InstanceMetadata.start(instance);
   });
   afterEach(async () => {
-    await close();
+    await metadata[Symbol.asyncDispose]();
     await rm(directory, { recursive: true });
   });
-
-  function answer(request: IncomingMessage, response: ServerResponse): void {
-    if (request.method === "PUT" && request.url === "/latest/api/token") return void response.end("secret");
-    if (request.headers["x-aws-ec2-metadata-token"] !== "secret") return void response.writeHead(401).end();
-    if (request.url?.endsWith("target-lifecycle-state")) looks++;
-    const value = metadata[request.url?.replace("/latest/meta-data/", "") ?? ""];
-    if (value === undefined) return void response.writeHead(404).end();
-    response.end(value);
-  }
 
   /** An agent that needs a moment to leave, and what the script does about it. */
   async function run(env: Readonly<Record<string, string>>) {
@@ -68,7 +50,7 @@ describe("drain on notice", { skip: curl ? false : "no curl" }, () => {
       timeout: 60_000,
       env: {
         PATH: `${directory}:${process.env["PATH"]}`,
-        METADATA: address,
+        METADATA: metadata.address,
         POLL_SECONDS: "0.05",
         STOP_COMMAND: stop,
         ...env,
@@ -83,14 +65,15 @@ describe("drain on notice", { skip: curl ? false : "no curl" }, () => {
   }
   const events = async () => (await readFile(join(directory, "events"), "utf8")).trim().split("\n");
   const seen = async (count: number) => {
-    while (looks < count) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (metadata.looks("autoscaling/target-lifecycle-state") < count)
+      await new Promise((resolve) => setTimeout(resolve, 10));
   };
 
   it("drains when the group wants the instance gone, then completes the action", async () => {
     const { agent, ended } = await run({ LIFECYCLE_HOOK: "drain" });
     await seen(3);
     assert.equal(agent.exitCode, null);
-    metadata["autoscaling/target-lifecycle-state"] = "Terminated";
+    metadata.values["autoscaling/target-lifecycle-state"] = "Terminated";
     const { stdout } = await ended;
     assert.match(stdout, /agents have left/);
     assert.deepEqual(await events(), [
@@ -103,13 +86,13 @@ describe("drain on notice", { skip: curl ? false : "no curl" }, () => {
   it("drains at a spot notice; without a hook nothing is completed", async () => {
     const { ended } = await run({});
     await seen(2);
-    metadata["spot/instance-action"] = '{"action":"terminate"}';
+    metadata.values["spot/instance-action"] = '{"action":"terminate"}';
     assert.match((await ended).stdout, /spot notice/);
     assert.deepEqual(await events(), ["left"]);
   });
 
   it("completes the action also when an agent does not end well", async () => {
-    metadata["autoscaling/target-lifecycle-state"] = "Terminated";
+    metadata.values["autoscaling/target-lifecycle-state"] = "Terminated";
     const { ended } = await run({ LIFECYCLE_HOOK: "drain", STOP_COMMAND: "exit 3" });
     assert.match((await ended).stderr, /did not end/);
     assert.match((await events()).join(), /complete-lifecycle-action/);
