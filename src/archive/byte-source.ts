@@ -1,11 +1,14 @@
 /** Takes exact amounts out of a stream of chunks of any size; what is at hand is taken without waiting. */
 export class ByteSource {
   readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #onTaken: (bytes: Uint8Array) => void;
   #rest: Uint8Array = new Uint8Array(0);
   #ended = false;
 
-  constructor(chunks: AsyncIterable<Uint8Array>) {
+  /** @param onTaken sees all bytes that are taken or dropped, in order; they are valid during the call */
+  constructor(chunks: AsyncIterable<Uint8Array>, onTaken: (bytes: Uint8Array) => void = () => {}) {
     this.#chunks = chunks[Symbol.asyncIterator]();
+    this.#onTaken = onTaken;
   }
 
   /** Waits until `length` bytes are at hand. @returns false when the stream ends before */
@@ -39,13 +42,18 @@ export class ByteSource {
   take(length: number): Uint8Array {
     const taken = this.#rest.subarray(0, length);
     this.#rest = this.#rest.subarray(taken.length);
+    this.#onTaken(taken);
     return taken;
   }
 
   /** Reads the stream to its end, dropping everything. */
   async drain(): Promise<void> {
-    this.#rest = new Uint8Array(0);
-    while (!this.#ended) this.#ended = (await this.#chunks.next()).done === true;
+    this.take(this.available);
+    while (!this.#ended) {
+      const next = await this.#chunks.next();
+      if (next.done) this.#ended = true;
+      else this.#onTaken(next.value);
+    }
   }
 
   /** Tells the producer that no more is wanted. */

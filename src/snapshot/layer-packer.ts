@@ -1,9 +1,8 @@
 import { layerMediaType } from "../archive/compression/index.ts";
-import { BuildError } from "../core/errors/build-error.ts";
-import { Code } from "../core/errors/code.ts";
 import type { ContentStore } from "../core/seams/content-store.ts";
 import type { Descriptor } from "../core/values/descriptor.ts";
 import type { Digest } from "../core/values/digest.ts";
+import { estargzAnnotations } from "../core/values/estargz-annotations.ts";
 import type { Compression } from "../core/values/task.ts";
 import { isSettled } from "./diff/apply-layer-tar.ts";
 import type { PackedLayer } from "./worker/jobs.ts";
@@ -34,8 +33,7 @@ export class LayerPacker {
    *
    * @param directory `Snapshotter.layerPath`
    * @returns descriptor with annotations `containerd.io/uncompressed` (the diffID) and, if times were rewritten,
-   *   `buildkit/rewritten-timestamp`
-   * @throws BuildError Unimplemented for estargz
+   *   `buildkit/rewritten-timestamp`; for estargz those that name its table of contents
    */
   async pack(directory: string, compression: Compression, signal?: AbortSignal): Promise<Descriptor> {
     const { rewriteTimestamp } = compression;
@@ -115,7 +113,7 @@ export class LayerPacker {
   ): Promise<Descriptor> {
     result.catch(() => {});
     const { digest, size } = await this.#store.write(chunks, {}, signal);
-    const { diffId } = await result;
+    const { diffId, tocDigest, uncompressedBytes } = await result;
     const { rewriteTimestamp } = compression;
     return {
       mediaType: layerMediaType(compression.type, compression.ociMediaTypes),
@@ -123,6 +121,7 @@ export class LayerPacker {
       size,
       annotations: {
         "containerd.io/uncompressed": diffId,
+        ...(tocDigest === undefined ? {} : estargzAnnotations(tocDigest, uncompressedBytes)),
         ...(rewriteTimestamp === undefined ? {} : { "buildkit/rewritten-timestamp": String(rewriteTimestamp) }),
       },
     };
@@ -130,6 +129,5 @@ export class LayerPacker {
 }
 
 function formatOf({ type, level }: Compression): { type: Compression["type"]; level?: number } {
-  if (type === "estargz") throw new BuildError(Code.Unimplemented, "estargz compression is not supported");
   return level === undefined ? { type } : { type, level };
 }

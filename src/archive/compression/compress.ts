@@ -3,9 +3,11 @@ import { constants, crc32, deflateRaw, zstdCompress } from "node:zlib";
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
 import type { CompressionType } from "../../core/values/task.ts";
+import { inParallel } from "./in-parallel.ts";
 
 export interface CompressOptions {
-  readonly type: CompressionType;
+  /** For estargz see `Estargz`. */
+  readonly type: Exclude<CompressionType, "estargz">;
   /** gzip −1 (zlib's own choice) to 9, zstd 0 (default) to 22. */
   readonly level?: number;
 }
@@ -20,14 +22,11 @@ const zstdBlock = promisify(zstdCompress);
 const gzipBlockBytes = 1024 * 1024;
 const zstdBlockBytes = 4 * 1024 * 1024;
 
-/** Blocks in flight: the threads of libuv's pool, which does the work. */
-const parallelBlocks = 4;
-
 /**
  * Compresses a stream. The same bytes and options give the same result on every machine, however they arrive in chunks and
  * however many cores there are.
  *
- * @throws BuildError InvalidArgument for levels out of range, Unimplemented for estargz
+ * @throws BuildError InvalidArgument for levels out of range
  */
 export function compress(bytes: AsyncIterable<Uint8Array>, options: CompressOptions): AsyncIterable<Uint8Array> {
   switch (options.type) {
@@ -37,17 +36,34 @@ export function compress(bytes: AsyncIterable<Uint8Array>, options: CompressOpti
       return gzipBlocks(bytes, checkLevel(options, -1, 9) ?? -1);
     case "zstd":
       return zstdFrames(bytes, checkLevel(options, 0, 22) ?? 0);
-    case "estargz":
-      throw new BuildError(Code.Unimplemented, "estargz compression is not supported");
   }
 }
 
-function checkLevel(options: CompressOptions, low: number, high: number): number | undefined {
-  const { level, type } = options;
+/** @throws BuildError InvalidArgument */
+export function checkLevel(
+  { level, type }: { readonly type: CompressionType; readonly level?: number },
+  low: number,
+  high: number,
+): number | undefined {
   if (level !== undefined && (!Number.isInteger(level) || level < low || level > high)) {
     throw new BuildError(Code.InvalidArgument, `${type} compression level ${level} is not between ${low} and ${high}`);
   }
   return level;
+}
+
+/** Without name, time or system. */
+const gzipHeader = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
+
+function gzipTrailer(checksum: number, size: number): Uint8Array {
+  const trailer = Buffer.alloc(8);
+  trailer.writeUInt32LE(checksum >>> 0);
+  trailer.writeUInt32LE(size % 2 ** 32, 4);
+  return trailer;
+}
+
+/** A gzip member of its own. */
+export async function gzipMember(bytes: Uint8Array, level: number): Promise<Uint8Array> {
+  return Buffer.concat([gzipHeader, await deflateBlock(bytes, { level }), gzipTrailer(crc32(bytes), bytes.length)]);
 }
 
 /**
@@ -55,7 +71,7 @@ function checkLevel(options: CompressOptions, low: number, high: number): number
  * pigz --independent does.
  */
 async function* gzipBlocks(bytes: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
-  yield Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
+  yield gzipHeader;
   let checksum = 0;
   let size = 0;
   yield* inParallel(blocksOf(bytes, gzipBlockBytes), (block) => {
@@ -63,12 +79,9 @@ async function* gzipBlocks(bytes: AsyncIterable<Uint8Array>, level: number): Asy
     size += block.length;
     return deflateBlock(block, { level, finishFlush: constants.Z_SYNC_FLUSH });
   });
-  // An empty final block (fixed Huffman codes), then checksum and size.
-  const end = Buffer.alloc(10);
-  end.writeUInt16LE(0x0003, 0);
-  end.writeUInt32LE(checksum >>> 0, 2);
-  end.writeUInt32LE(size % 2 ** 32, 6);
-  yield end;
+  // An empty final block (fixed Huffman codes).
+  yield Uint8Array.of(0x03, 0x00);
+  yield gzipTrailer(checksum, size);
 }
 
 /**
@@ -83,25 +96,6 @@ async function* zstdFrames(bytes: AsyncIterable<Uint8Array>, level: number): Asy
     return zstdBlock(block, { params });
   });
   if (empty) yield await zstdBlock(new Uint8Array(0), { params });
-}
-
-/** Results in the order of the blocks, with some of them being worked on ahead. */
-async function* inParallel(
-  blocks: AsyncIterable<Uint8Array>,
-  work: (block: Uint8Array) => Promise<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  const running: Promise<Uint8Array>[] = [];
-  try {
-    for await (const block of blocks) {
-      const result = work(block);
-      result.catch(() => {});
-      running.push(result);
-      if (running.length === parallelBlocks) yield await (running.shift() as Promise<Uint8Array>);
-    }
-    for (let next = running.shift(); next !== undefined; next = running.shift()) yield await next;
-  } finally {
-    await Promise.allSettled(running);
-  }
 }
 
 /** The same bytes in blocks of exactly `blockBytes`, the last one shorter. Blocks are not used again. */

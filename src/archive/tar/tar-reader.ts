@@ -48,8 +48,9 @@ export class TarReader {
   #padding = 0;
   #entries = 0;
 
-  constructor(bytes: AsyncIterable<Uint8Array>, limits: TarReaderLimits = {}) {
-    this.#source = new ByteSource(bytes);
+  /** @param onRead sees the archive's own bytes as far as they are read, in order; they are valid during the call */
+  constructor(bytes: AsyncIterable<Uint8Array>, limits: TarReaderLimits = {}, onRead?: (bytes: Uint8Array) => void) {
+    this.#source = new ByteSource(bytes, onRead);
     this.#limits = {
       maxHeaderBytes: limits.maxHeaderBytes ?? 1024 * 1024,
       maxFileBytes: limits.maxFileBytes ?? 2 ** 40,

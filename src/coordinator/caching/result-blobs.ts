@@ -2,6 +2,7 @@ import type { BlobChain } from "../../cache/index.ts";
 import { createdAtAnnotation } from "../../cache/index.ts";
 import type { ExportContext } from "../../core/seams/exporter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
+import { estargzAnnotationsOf } from "../../core/values/estargz-annotations.ts";
 import type { LayerId, LayerInfo, Ref } from "../../core/values/layer.ts";
 import type { Compression, LayerBlob } from "../../core/values/task.ts";
 import { cutAs, diffIdAnnotation, existingBlob } from "../../exporters/index.ts";
@@ -62,6 +63,7 @@ export function cacheDescriptor(blob: Descriptor, info: LayerInfo): Descriptor {
     annotations: {
       ...(info.createdAt === 0 ? {} : { [createdAtAnnotation]: goTime(info.createdAt) }),
       ...(diffId === undefined ? {} : { [diffIdAnnotation]: diffId }),
+      ...estargzAnnotationsOf(blob),
     },
   };
 }

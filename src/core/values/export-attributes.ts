@@ -23,9 +23,6 @@ export function parseCompression(
 ): Omit<Compression, "ociMediaTypes" | "rewriteTimestamp"> {
   const type = attrs["compression"] ?? "gzip";
   if (!types.has(type)) throw new BuildError(Code.Unknown, `unsupported compression type ${type}`);
-  if (type === "estargz") {
-    throw new BuildError(Code.Unimplemented, "compression=estargz is not supported: use gzip, zstd or uncompressed");
-  }
   const levelText = attrs["compression-level"];
   if (levelText !== undefined && !/^[+-]?\d+$/.test(levelText)) {
     throw new BuildError(

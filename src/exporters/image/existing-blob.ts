@@ -1,6 +1,6 @@
 import type { Descriptor } from "../../core/values/descriptor.ts";
+import { compressionOf } from "../../core/values/estargz-annotations.ts";
 import type { LayerInfo } from "../../core/values/layer.ts";
-import { compressionOfMediaType } from "../../core/values/media-type.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { diffIdAnnotation } from "./layer-annotations.ts";
 
@@ -12,7 +12,7 @@ export function existingBlob(
   const origin = info.origins[0]?.descriptor;
   if (!force && origin !== undefined) return withDiffId(origin, info);
   if (level !== undefined) return undefined;
-  const blob = info.blobs.find((candidate) => compressionOfMediaType(candidate.mediaType) === type);
+  const blob = info.blobs.find((candidate) => compressionOf(candidate) === type);
   return blob === undefined ? undefined : withDiffId(blob, info);
 }
 

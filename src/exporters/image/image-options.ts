@@ -1,3 +1,5 @@
+import { BuildError } from "../../core/errors/build-error.ts";
+import { Code } from "../../core/errors/code.ts";
 import type { ExportSource } from "../../core/seams/exporter.ts";
 import { parseBool, parseCompression } from "../../core/values/export-attributes.ts";
 import type { Compression } from "../../core/values/task.ts";
@@ -69,6 +71,9 @@ export function parseImageOptions(attrs: Readonly<Record<string, string>>): Imag
     }
   }
   const compression = parseCompression(attrs);
+  if (compression.type === "estargz" && ociMediaTypes === false) {
+    throw new BuildError(Code.Unknown, 'exporter option "compression=estargz" conflicts with "oci-mediatypes=false"');
+  }
   return {
     name,
     ociMediaTypes,

@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { compress, decompress } from "../../archive/compression/index.ts";
+import { Estargz } from "../../archive/estargz/index.ts";
 import { rewriteTarTimes } from "../../archive/tar/index.ts";
 import { type Digest, Sha256 } from "../../core/values/digest.ts";
 import type { CompressionType } from "../../core/values/task.ts";
@@ -32,6 +33,8 @@ export interface PackedLayer {
   /** Of the uncompressed archive. */
   readonly diffId: Digest;
   readonly uncompressedBytes: number;
+  /** Of an eStargz blob. */
+  readonly tocDigest?: Digest;
 }
 
 export interface PackFormat {
@@ -127,8 +130,15 @@ function stack(paths: readonly string[]): MergedDir {
 }
 
 async function writePacked(archive: AsyncIterable<Uint8Array>, format: PackFormat, io: ThreadIo): Promise<PackedLayer> {
+  const { type, level } = format;
+  if (type === "estargz") {
+    const blob = new Estargz(archive, level);
+    for await (const chunk of blob) await io.write(chunk);
+    return blob.facts;
+  }
   const hashed = new HashedBytes(archive);
-  for await (const chunk of compress(hashed, format)) await io.write(chunk);
+  for await (const chunk of compress(hashed, { type, ...(level === undefined ? {} : { level }) }))
+    await io.write(chunk);
   return hashed.result();
 }
 

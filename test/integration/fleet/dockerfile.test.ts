@@ -118,6 +118,40 @@ CMD ["cat", "/left"]
     assert.match(used.log, /hello alice left\s+right/);
   });
 
+  it("pushes an image of eStargz layers that another build converts and runs", async () => {
+    const name = sandbox.image("estargz:latest");
+    const manifestOf = async (reference: string) => {
+      const [repository, tag] = reference.slice(sandbox.registry.length + 1).split(":");
+      const headers = { accept: "application/vnd.oci.image.manifest.v1+json" };
+      const answer = await fetch(`http://${sandbox.registry}/v2/${repository}/manifests/${tag}`, { headers });
+      return (await answer.json()) as { layers: { annotations?: Record<string, string> }[] };
+    };
+    const isEstargz = (annotations: object | undefined) =>
+      Object.keys(annotations ?? {}).includes("containerd.io/snapshot/stargz/toc.digest");
+    const dockerfile = `FROM ${sandbox.image()}\nRUN echo made > /made\n`;
+    await client.build({
+      dockerfile,
+      outputs: [pushOutput(name, { compression: "estargz", "force-compression": "true" })],
+    });
+    const { layers } = await manifestOf(name);
+    assert.deepEqual(
+      layers.map(({ annotations }) => isEstargz(annotations)),
+      [true, true],
+    );
+    const again = sandbox.image("gzip:latest");
+    const used = await client.build({
+      dockerfile: `FROM ${name}\nRUN cat /made && [ ! -e /stargz.index.json ]\n`,
+      outputs: [pushOutput(again, { "force-compression": "true" })],
+    });
+    assert.equal(used.log, "made\n");
+    assert.deepEqual(
+      (await manifestOf(again)).layers.map(({ annotations }) => isEstargz(annotations)),
+      [false, false, false],
+    );
+    const rerun = await client.build({ dockerfile: `FROM ${again}\nRUN cat /made\n` });
+    assert.equal(rerun.log, "made\n");
+  });
+
   it("runs nothing again that it ran before", async () => {
     const build = { dockerfile: `FROM ${sandbox.image()}\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN cat /id\n` };
     const first = await client.build(build);

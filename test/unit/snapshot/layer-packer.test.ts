@@ -158,12 +158,21 @@ describe("LayerPacker.pack()", () => {
     }
   });
 
-  it("refuses estargz", async () => {
+  it("packs and repacks as estargz, with annotations that name the table of contents", async () => {
     await using area = await Area.open();
-    await assert.rejects(
-      area.packer.pack(area.root, { ...plain, type: "estargz" }),
-      (error) => error instanceof BuildError && error.code === Code.Unimplemented,
-    );
+    const layer = area.dir("layer");
+    writeFileSync(join(layer, "file"), "content");
+    const packed = await area.packer.pack(layer, { ...plain, type: "estargz" });
+    assert.equal(packed.mediaType, "application/vnd.oci.image.layer.v1.tar+gzip");
+    assert.match(packed.annotations?.["containerd.io/snapshot/stargz/toc.digest"] ?? "", /^sha256:[0-9a-f]{64}$/);
+    assert.ok(Number(packed.annotations?.["io.containers.estargz.uncompressed-size"]) > 512 + 512 + 1024);
+    const { digest } = await area.packer.pack(layer, plain);
+    const repacked = await area.packer.repack(area.store.read(digest), { ...plain, type: "estargz" });
+    assert.deepEqual(repacked, packed);
+    const unpacked = area.dir("unpacked");
+    const diffId = await area.packer.apply(area.store.read(packed.digest), unpacked, async () => []);
+    assert.equal(diffId, packed.annotations?.["containerd.io/uncompressed"]);
+    assert.deepEqual(readdirSync(unpacked), ["file"]);
   });
 
   it("gives its thread back when the reader goes away", async () => {

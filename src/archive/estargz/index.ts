@@ -1,0 +1,1 @@
+export { Estargz, type EstargzFacts } from "./estargz.ts";
