@@ -59,12 +59,17 @@ export interface BuildBridgeOptions {
   readonly traceparent?: string;
 }
 
+/** Frontends that call each other, or themselves: each may be a container. BuildKit goes on without end. */
+const maxNesting = 16;
+
 const noProgress: ProgressWriter = { status: () => {}, log: () => {}, warn: () => {} };
 
 /** What frontends see of one build (BuildKit solver/llbsolver/bridge.go). */
 export class BuildBridge implements LlbBridge {
   readonly #options: BuildBridgeOptions;
   readonly #scope: RequestScope;
+  /** Frontends between the build and this bridge. */
+  readonly #depth: number;
   /** Of the whole build. */
   readonly #results: Map<string, CachedResult<Ref>>;
 
@@ -73,6 +78,7 @@ export class BuildBridge implements LlbBridge {
     this.#options = options;
     const scope = parent === undefined ? options.provenance.scope : parent.#scope;
     this.#scope = request === undefined ? scope : scope.nest(request);
+    this.#depth = parent === undefined ? 0 : parent.#depth + 1;
     this.#results = parent === undefined ? new Map() : parent.#results;
   }
 
@@ -156,6 +162,10 @@ export class BuildBridge implements LlbBridge {
     });
     const frontend = this.#options.frontends.get(name);
     if (frontend === undefined) throw new BuildError(Code.Unknown, `invalid frontend: ${name}`);
+    if (this.#depth >= maxNesting) {
+      const message = `frontend ${name} is nested more than ${maxNesting} deep: does it call itself?`;
+      throw new BuildError(Code.ResourceExhausted, message);
+    }
     const inputs = request.frontendInputs ?? {};
     const nested = new BuildBridge(this.#options, this, { frontend: name, options, inputs });
     try {

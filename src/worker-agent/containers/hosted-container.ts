@@ -1,6 +1,6 @@
 import { BuildError } from "../../core/errors/build-error.ts";
 import { Code } from "../../core/errors/code.ts";
-import type { ContainerProcess, Executor, ProcessControl, ProcessIo } from "../../core/seams/executor.ts";
+import type { ContainerProcess, Executor, ProcessIo } from "../../core/seams/executor.ts";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskChannels } from "../../core/seams/task-channel.ts";
@@ -10,6 +10,7 @@ import { withSignal } from "../../util/abort.ts";
 import { type Emulation, type Emulators, noEmulation } from "../emulation/index.ts";
 import { stepEnvironment } from "../ops/exec/environment.ts";
 import { loadSecretEnvironment } from "../ops/exec/secret-environment.ts";
+import { LateControl } from "./late-control.ts";
 import { ProcessLink } from "./process-link.ts";
 
 export interface HostedContainerOptions
@@ -32,7 +33,7 @@ export class HostedContainer implements AsyncDisposable {
   readonly #options: HostedContainerOptions;
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #processes = new Map<number, { readonly done: Promise<void>; control: ProcessControl | undefined }>();
+  readonly #processes = new Map<number, { readonly done: Promise<void>; readonly control: LateControl }>();
   readonly #up = Promise.withResolvers<void>();
   #hasInit = false;
   /** Of the first process; the others join it. */
@@ -51,10 +52,10 @@ export class HostedContainer implements AsyncDisposable {
         this.#start(command.process, command.spec);
         return;
       case "signal":
-        process?.control?.signal(command.signal);
+        process?.control.signal(command.signal);
         return;
       case "resize":
-        process?.control?.resize(command);
+        process?.control.resize(command);
         return;
     }
   }
@@ -67,21 +68,21 @@ export class HostedContainer implements AsyncDisposable {
   #start(process: number, spec: ProcessSpec): void {
     const isInit = !this.#hasInit;
     this.#hasInit = true;
-    const done = this.#run(process, spec, isInit)
+    const control = new LateControl();
+    const done = this.#run(process, spec, isInit, control)
       .catch((error: unknown) => this.#options.logger.debug("process of container lost", { error: String(error) }))
       .finally(() => this.#processes.delete(process));
-    this.#processes.set(process, { done, control: undefined });
+    this.#processes.set(process, { done, control });
   }
 
-  async #run(process: number, spec: ProcessSpec, isInit: boolean): Promise<void> {
+  async #run(process: number, spec: ProcessSpec, isInit: boolean, control: LateControl): Promise<void> {
     // Not ended by the container's end: how its processes ended is still told.
     const channel = this.#options.channels.open(processChannel(process), { signal: this.#options.signal });
     await using link = new ProcessLink(channel, {
       hasStdin: spec.stdin,
       signal: this.#signal,
-      onStarted: (control) => {
-        const entry = this.#processes.get(process);
-        if (entry !== undefined) entry.control = control;
+      onStarted: (started) => {
+        control.start(started);
         if (isInit) this.#up.resolve();
       },
     });

@@ -4,10 +4,14 @@ import { dirname, join } from "node:path";
 import { build } from "esbuild";
 import { makeLayer, pushImage } from "../../helpers/sandbox/index.ts";
 
-/** Pushes an image with this machine's node, the libraries it needs, and the test frontend as its entrypoint. */
-export async function pushFrontendImage(reference: string, labels: Readonly<Record<string, string>>): Promise<void> {
+/** Pushes an image with this machine's node, the libraries it needs, and a frontend of this folder as its entrypoint. */
+export async function pushFrontendImage(
+  reference: string,
+  labels: Readonly<Record<string, string>> = {},
+  frontend: "test-frontend.ts" | "hostile-frontend.ts" = "test-frontend.ts",
+): Promise<void> {
   const bundle = await build({
-    entryPoints: [join(import.meta.dirname, "test-frontend.ts")],
+    entryPoints: [join(import.meta.dirname, frontend)],
     bundle: true,
     write: false,
     format: "esm",
