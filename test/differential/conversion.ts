@@ -88,8 +88,16 @@ function metadataOf(result: gateway.Result | undefined): Record<string, unknown>
 }
 
 /** Variables that one word misses are reported in any order. */
-function sortWarnings(report: { warnings?: readonly object[] | null }): object {
-  return { ...report, warnings: report.warnings?.map((warning) => JSON.stringify(warning)).sort() };
+function sortWarnings(report: {
+  warnings?: readonly object[] | null;
+  buildError?: { readonly message: string };
+}): object {
+  const { warnings, buildError } = report;
+  return {
+    ...report,
+    warnings: warnings?.map((warning) => JSON.stringify(warning)).sort(),
+    buildError: buildError && { ...buildError, message: stable(buildError.message) },
+  };
 }
 
 function graphsOf(result: gateway.Result | undefined): Record<string, unknown> {

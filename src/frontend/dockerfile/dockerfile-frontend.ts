@@ -6,8 +6,9 @@ import { withSource } from "../../core/errors/source-error.ts";
 import type { Frontend } from "../../core/seams/frontend.ts";
 import type { BridgeRef, FrontendResult, LlbBridge } from "../../core/seams/llb-bridge.ts";
 import { hostPlatform, normalizePlatform, type Platform } from "../../core/values/platform.ts";
-import { marshalState } from "../../llb/builder/index.ts";
+import { marshalSteps } from "../../llb/builder/index.ts";
 import { goJson } from "../../util/go-json.ts";
+import { inTurns } from "../../util/turns.ts";
 import { type BuildConfig, BuildContext, type DockerfileSource, parseBuildConfig } from "./context/index.ts";
 import { type Conversion, convertDockerfile } from "./convert/index.ts";
 import { DockerfileError } from "./dockerfile-error.ts";
@@ -121,7 +122,7 @@ async function answer(id: string, request: BuildRequest, signal: AbortSignal): P
     }
     case convertLlbRequest.name: {
       const conversion = await convertDockerfile({ ...request, warn }, signal);
-      return convertLlbResult(marshalConversion(conversion));
+      return convertLlbResult(await marshalConversion(conversion, signal));
     }
     case lintRequest.name: {
       const warnings: LintWarning[] = [];
@@ -159,14 +160,15 @@ function firstLine(location: readonly Range[]): number {
   return location[0]?.start?.line ?? 0;
 }
 
-function marshalConversion({ state, platform }: Conversion): Definition {
-  return marshalState(state, { platform });
+function marshalConversion({ state, platform }: Conversion, signal: AbortSignal): Promise<Definition> {
+  return inTurns(marshalSteps(state, { platform }), signal);
 }
 
-function marshalOrExplain(conversion: Conversion): Definition {
+async function marshalOrExplain(conversion: Conversion, signal: AbortSignal): Promise<Definition> {
   try {
-    return marshalConversion(conversion);
+    return await marshalConversion(conversion, signal);
   } catch (error) {
+    signal.throwIfAborted();
     throw BuildError.from(error).wrap("failed to marshal LLB definition");
   }
 }
@@ -220,7 +222,7 @@ async function buildPlatform(
   const { config, context, source } = request;
   const warn = first ? warningsTo(source) : undefined;
   const conversion = await convertDockerfile({ ...request, targetPlatform: target, warn }, signal);
-  const definition = marshalOrExplain(conversion);
+  const definition = await marshalOrExplain(conversion, signal);
   const { ref } = await context.bridge.solve({ definition, cacheImports: config.cacheImports }, signal);
   const asked = normalizePlatform(target ?? hostPlatform());
   const id = formatPlatformFully(asked);

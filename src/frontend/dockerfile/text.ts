@@ -2,6 +2,8 @@
 
 /** Unicode White_Space, the set of Go's unicode.IsSpace (JavaScript's `\s` has U+FEFF instead of U+0085). */
 export function isSpace(char: string): boolean {
+  const code = char.charCodeAt(0);
+  if (code < 0x80) return code === 0x20 || (code >= 0x09 && code <= 0x0d);
   return /^[\p{White_Space}]$/u.test(char);
 }
 

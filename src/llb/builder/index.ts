@@ -11,7 +11,7 @@ export {
   parseReference,
   withDefaultTag,
 } from "./image-reference.ts";
-export { definitionHead, type MarshalOptions, marshalState } from "./marshal-state.ts";
+export { definitionHead, type MarshalOptions, marshalState, marshalSteps } from "./marshal-state.ts";
 export { diff, merge } from "./merge-diff.ts";
 export type { SourceLocation, SourceMap } from "./source-map.ts";
 export { SourceVertex } from "./source-vertex.ts";

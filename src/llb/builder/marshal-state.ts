@@ -3,6 +3,7 @@ import { Definition, Op, type OpMetadata } from "../../api/gen/ops.ts";
 import { type Digest, sha256 } from "../../core/values/digest.ts";
 import { hostPlatform, type Platform } from "../../core/values/platform.ts";
 import { inputsFirst } from "../../util/inputs-first.ts";
+import { atOnce } from "../../util/turns.ts";
 import { SourceMapCollector } from "./source-map.ts";
 import type { State } from "./state.ts";
 import { MarshalContext, type Vertex } from "./vertex.ts";
@@ -19,6 +20,11 @@ export interface MarshalOptions {
  * state gives an empty definition (BuildKit client/llb/state.go, State.Marshal).
  */
 export function marshalState(state: State, options: MarshalOptions = {}): Definition {
+  return atOnce(marshalSteps(state, options));
+}
+
+/** The same, op by op. */
+export function* marshalSteps(state: State, options: MarshalOptions = {}): Generator<void, Definition> {
   const platform = options.platform ?? hostPlatform();
   const context = new MarshalContext(platform, options.localUniqueId ?? randomBytes(16).toString("hex"));
   const root = state.output?.vertex();
@@ -33,6 +39,7 @@ export function marshalState(state: State, options: MarshalOptions = {}): Defini
     metadata.set(marshalled.digest, mergeMetadata(known, marshalled.metadata));
     sources.add(marshalled.digest, marshalled.locations);
     if (known === undefined) def.push(marshalled.bytes);
+    yield;
   }
 
   const inputs = [context.input(state.output)].filter((input) => input !== undefined);

@@ -112,6 +112,20 @@ describe("Dockerfiles and contexts that mean harm", () => {
     );
   });
 
+  it("let others be served while they are converted", async () => {
+    const lines = Array.from({ length: 50_000 }, (_, i) => (i % 2 === 0 ? `USER ${i}` : `LABEL l=${i}`));
+    let running = true;
+    const build = client.build({ dockerfile: `FROM scratch\n${lines.join("\n")}\n` }).finally(() => {
+      running = false;
+    });
+    let answers = 0;
+    for (; running; answers++) await client.control.info(AbortSignal.timeout(60_000));
+    await build;
+    // In one turn of the event loop there would be a few: before and after.
+    assert.ok(answers > 20, `${answers} answers`);
+    await assertHealthy();
+  });
+
   it("are refused when they nest too deep", async () => {
     const nested = `${`\${a:-`.repeat(10_000)}${"}".repeat(10_000)}`;
     for (const instruction of [`ENV a=${nested}`, `COPY ${nested} /`, `EXPOSE ${nested}`]) {

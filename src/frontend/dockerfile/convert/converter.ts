@@ -4,12 +4,13 @@ import { Code } from "../../../core/errors/code.ts";
 import { type Platform, parsePlatform } from "../../../core/values/platform.ts";
 import { PatternMatcher } from "../../../filesystem/index.ts";
 import { DeferredOutput, type EnvList, type Output, State } from "../../../llb/builder/index.ts";
+import { inTurns } from "../../../util/turns.ts";
 import type { BuildConfig, BuildContext, DockerfileSource } from "../context/index.ts";
 import { withLocation } from "../dockerfile-error.ts";
 import { defaultPath, type ImageConfig, normalizeImagePlatform } from "../image/index.ts";
-import { parseStages, type Stage } from "../instructions/index.ts";
+import { type Stage, stageSteps } from "../instructions/index.ts";
 import { defaultLintConfig, Linter, type LintSink, lintRules, parseLintConfig } from "../lint/index.ts";
-import { findDirective, parseDockerfile } from "../parser/index.ts";
+import { findDirective, parseSteps } from "../parser/index.ts";
 import { type LexedWord, WordLexer } from "../shell/index.ts";
 import { suggest } from "../suggest.ts";
 import { parseBool } from "../text.ts";
@@ -72,11 +73,11 @@ export async function convertDockerfile(options: ConvertOptions, signal: AbortSi
   const { data } = source.sourceMap;
   if (data.length === 0) throw new BuildError(Code.Unknown, "the Dockerfile cannot be empty");
   const lint = makeLinter(options);
-  const ast = parseDockerfile(data);
+  const ast = await inTurns(parseSteps(data), signal);
   for (const warning of ast.warnings) {
     if (warning.url === lintRules.noEmptyContinuation.url) lint.run(lintRules.noEmptyContinuation, [warning.location]);
   }
-  const { stages, metaArgs } = parseStages(ast, lint);
+  const { stages, metaArgs } = await inTurns(stageSteps(ast, lint), signal);
   if (stages.length === 0) throw new BuildError(Code.Unknown, "dockerfile contains no stages to build");
   checkStageNames(stages, lint);
   checkCommandCasing(stages, lint);
@@ -319,20 +320,26 @@ class StageConversion {
       proxyEnv: proxyEnvOf(config.buildArgs),
       sourceMap: this.#options.source.sourceMap,
     };
+    const stages = list.all.filter((stage) => allStages || (reachable.has(stage) && !stage.dispatched));
     const contextPaths = new Set<string>();
-    for (const stage of list.all) {
-      if (!allStages && (!reachable.has(stage) || stage.dispatched)) continue;
-      stage.inherit();
-      stage.dispatched = true;
-      this.#startStage(stage);
-      for (const command of stage.commands) {
-        located(command.command.location, () => dispatch(stage, command, context));
-      }
+    for (const stage of stages) {
+      await inTurns(this.#dispatchSteps(stage, context), signal);
       for (const path of stage.contextPaths) contextPaths.add(path);
-      stage.scanContext = this.#wantsScan(stage, scanContextArg);
-      stage.scanStage = this.#wantsScan(stage, scanStageArg);
     }
     return contextPaths;
+  }
+
+  /** Command by command. */
+  *#dispatchSteps(stage: BuildStage, context: DispatchContext): Generator<void, void> {
+    stage.inherit();
+    stage.dispatched = true;
+    this.#startStage(stage);
+    for (const command of stage.commands) {
+      located(command.command.location, () => dispatch(stage, command, context));
+      yield;
+    }
+    stage.scanContext = this.#wantsScan(stage, scanContextArg);
+    stage.scanStage = this.#wantsScan(stage, scanStageArg);
   }
 
   /** The arg is a boolean or a list of stages; one given in the stage wins. */

@@ -1,4 +1,4 @@
 export { expand, expandRaw } from "./expand.ts";
 export { parseCommand, parseInstruction } from "./parse-instruction.ts";
-export { type ParsedStages, parseStages } from "./parse-stages.ts";
+export { type ParsedStages, parseStages, stageSteps } from "./parse-stages.ts";
 export type * from "./types.ts";

@@ -1,5 +1,6 @@
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
+import { atOnce } from "../../../util/turns.ts";
 import { withLocation } from "../dockerfile-error.ts";
 import type { Linter } from "../lint/linter.ts";
 import type { DockerfileAst, InstructionNode } from "../parser/ast.ts";
@@ -14,6 +15,11 @@ export interface ParsedStages {
 
 /** All instructions of a Dockerfile, by stage (BuildKit frontend/dockerfile/instructions/parse.go). @throws DockerfileError */
 export function parseStages(ast: DockerfileAst, lint?: Linter): ParsedStages {
+  return atOnce(stageSteps(ast, lint));
+}
+
+/** The same, instruction by instruction. */
+export function* stageSteps(ast: DockerfileAst, lint?: Linter): Generator<void, ParsedStages> {
   const stages: Stage[] = [];
   const metaArgs: ArgCommand[] = [];
   for (const node of ast.instructions) {
@@ -23,6 +29,7 @@ export function parseStages(ast: DockerfileAst, lint?: Linter): ParsedStages {
     else if (stage) stage.commands.push(parsed);
     else if (parsed.kind === "arg") metaArgs.push(parsed);
     else throw withLocation(new BuildError(Code.Unknown, "no build stage in current context"), node.location);
+    yield;
   }
   return { stages, metaArgs };
 }

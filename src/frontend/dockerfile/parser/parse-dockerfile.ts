@@ -1,5 +1,6 @@
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
+import { atOnce } from "../../../util/turns.ts";
 import { lineRanges, withLocation } from "../dockerfile-error.ts";
 import { isSpace, trimSpace, trimSpaceStart } from "../text.ts";
 import type { DockerfileAst, EscapeToken, Heredoc, InstructionNode, ParseWarning } from "./ast.ts";
@@ -14,6 +15,11 @@ import { type SplitLine, splitLine } from "./split-line.ts";
  * @throws DockerfileError with the lines at fault.
  */
 export function parseDockerfile(source: Uint8Array): DockerfileAst {
+  return atOnce(parseSteps(source));
+}
+
+/** The same, line by line. */
+export function parseSteps(source: Uint8Array): Generator<void, DockerfileAst> {
   return new DockerfileParser(new TextDecoder().decode(source)).parse();
 }
 
@@ -34,8 +40,9 @@ class DockerfileParser {
     this.#lines = new LineReader(text);
   }
 
-  parse(): DockerfileAst {
+  *parse(): Generator<void, DockerfileAst> {
     for (let line = this.#lines.next(); line !== undefined; line = this.#lines.next()) {
+      yield;
       const content = trimSpaceStart(trimLineEnd(line));
       if (isComment(line)) this.#addComment(line);
       if (this.#readDirective(content)) this.#comments.pop();

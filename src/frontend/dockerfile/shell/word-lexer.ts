@@ -147,13 +147,23 @@ class LexerRun {
         result += text;
         this.#collected += text;
       } else {
-        this.#at++;
-        result += char;
-        collect(char);
+        const text = this.#ordinary(stop);
+        result += text;
+        collect(text);
       }
     }
     if (stop !== undefined) throw syntaxError(`unexpected end of statement while looking for matching ${stop}`);
     return finish();
+  }
+
+  /** The characters up to one that means something; this one means nothing. */
+  #ordinary(stop: string | undefined): string {
+    const start = this.#at++;
+    for (let char = this.#peek(); char !== undefined; char = this.#peek()) {
+      if (char === stop || char === "$" || char === "<" || isQuote(char) || char === this.#options.escapeToken) break;
+      this.#at++;
+    }
+    return this.#chars.slice(start, this.#at).join("");
   }
 
   /** An escape token and what it escapes; at the end of the word it is dropped. */
