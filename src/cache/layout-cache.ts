@@ -130,12 +130,12 @@ function bestResult(item: ChainItem) {
 
 function placeLayers(chain: BlobChain, known: Map<string, PlacedLayer>): PlacedLayer | undefined {
   let below: PlacedLayer | undefined;
-  for (const { layer, descriptor } of chain) {
+  for (const { descriptor, ...cut } of chain) {
     const id: string = sha256(`${below?.id ?? ""} ${descriptor.digest}`);
     let placed = known.get(id);
     if (placed === undefined) {
       const mediaType = layerMediaType(descriptor.mediaType, true);
-      const blob = { descriptor: { ...descriptor, mediaType }, ...(layer === undefined ? {} : { layer }) };
+      const blob = { descriptor: { ...descriptor, mediaType }, ...cut };
       placed = { blob, id, below };
       known.set(id, placed);
     }
