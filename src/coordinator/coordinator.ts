@@ -31,7 +31,9 @@ import { evaluateEdge } from "./failures/evaluate-edge.ts";
 import { FailedSteps } from "./failures/failed-steps.ts";
 import { FailureNotingResolver } from "./failures/failure-noting-resolver.ts";
 import { AgentControl } from "./fleet/agent-control.ts";
+import { AgentHandover } from "./fleet/agent-handover.ts";
 import { AgentRegistry } from "./fleet/agent-registry.ts";
+import { CacheMountHandover } from "./fleet/cache-mount-handover.ts";
 import type { PlacedTask } from "./fleet/fleet-dispatcher.ts";
 import { HandoverServer } from "./fleet/handover-server.ts";
 import { isLost } from "./fleet/is-lost.ts";
@@ -171,13 +173,11 @@ export class Coordinator implements AsyncDisposable {
       entitlements: () => [...entitlements],
     });
     const agentControl = new AgentControl(bus, registry, logger);
-    const handover = new LayerHandover({
-      ...{ registry, catalog, dispatcher, logger },
-      agents: agentControl,
-      results: index.results,
-      holds: index.holds,
-      sessions: new ManagedSessionGroup(sessions, []),
-    });
+    const ofFleet = { registry, dispatcher, logger, sessions: new ManagedSessionGroup(sessions, []) };
+    const handover = new AgentHandover(
+      new LayerHandover({ ...ofFleet, catalog, agents: agentControl, results: index.results, holds: index.holds }),
+      new CacheMountHandover({ ...ofFleet, cacheMounts }),
+    );
     owned.use(new HandoverServer({ coordinatorId: options.id, bus, clock, logger, registry, handover }));
     const usage = new FleetUsage({ agents: agentControl, holds: index.holds, index: index.cleaner });
     const stopped = new AbortController();

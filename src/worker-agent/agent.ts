@@ -296,7 +296,7 @@ export class Agent implements AsyncDisposable {
       "list.files": owned.use(new ListFilesRunner()),
       pack: new PackOp(),
       push: new PushOp({ registry: new SiblingMounts(registry) }),
-      materialize: new MaterializeOp(),
+      materialize: new MaterializeOp({ cacheMounts, copier }),
       diff: new DiffOp(snapshotter, (lower, upper, target, signal) => packer.compare(lower, upper, target, signal)),
       "source.fetch": new SourceFetchOp({ handlers }),
       "source.resolve": new SourceResolveOp({ handlers }),

@@ -54,7 +54,8 @@ export class Departure {
       // What the last task made is handed over too.
       const last = tasks.running.length === 0;
       const handed = hasLayers() ? await handover.run(signal) : undefined;
-      if (handed !== undefined && handed.layers + handed.left > 0) logger.info("layers are handed over", { ...handed });
+      if (handed !== undefined && handed.layers + handed.left + handed.cacheMounts > 0)
+        logger.info("what only this agent had is handed over", { ...handed });
       if (last) return;
       await withSignal(Promise.race([finished, clock.sleep(pauseMs, signal)]), signal);
     }

@@ -29,14 +29,19 @@ export class CacheMountIndex implements Disposable {
     return this.#records.get(recordKey(key)) ?? { key, epoch: "", holders: [] };
   }
 
-  /** The version is the newest from now on, unless it began cold, or the mount was pruned since. */
+  all(): Iterable<CacheMountInfo> {
+    return this.#records.values();
+  }
+
+  /** The version is the newest from now on, unless it is cold, or the mount was pruned since. A copy goes with its like. */
   async publish(agentId: string, { key, epoch, cold, ...version }: PublishedCacheMount): Promise<void> {
     const holder: CacheMountHolder = { agentId, ...version };
     await this.#records.change(recordKey(key), (known = { key, epoch: "", holders: [] }) => {
       if (known.epoch !== epoch) return known;
       const others = known.holders.filter(({ entryId }) => entryId !== version.entryId);
-      const holders = cold ? [...others.slice(0, maxHolders - 1), holder] : [holder, ...others].slice(0, maxHolders);
-      return { ...known, holders };
+      const like = others.findLastIndex((other) => other.version === version.version);
+      const place = !cold ? 0 : like < 0 ? Math.min(others.length, maxHolders - 1) : like + 1;
+      return { ...known, holders: others.toSpliced(place, 0, holder).slice(0, maxHolders) };
     });
   }
 

@@ -57,6 +57,16 @@ export class FleetCacheMounts implements Disposable {
     await this.#options.index.drop(agentId);
   }
 
+  /** Mounts whose newest version only this agent has, of all that stay. */
+  soleOf(agentId: string, stays: (agentId: string) => boolean): readonly CacheMountInfo[] {
+    const { index, isAlive } = this.#options;
+    return [...index.all()].filter(({ holders }) => {
+      const newest = holders.find((holder) => isAlive(holder.agentId))?.version;
+      const having = holders.filter(({ version }) => version === newest).map((holder) => holder.agentId);
+      return having.includes(agentId) && !having.some(stays);
+    });
+  }
+
   /** What is known of the mounts, with holders that live. */
   infos(uses: readonly CacheMountUse[]): readonly CacheMountInfo[] {
     const { index, isAlive } = this.#options;

@@ -6,15 +6,15 @@ import type { Logger } from "../../core/seams/logger.ts";
 import type { BusMessage, MessageBus } from "../../core/seams/message-bus.ts";
 import type { HandedOver, HandoverReply, HandoverRequest } from "../../core/values/agent-control.ts";
 import { decode, encode } from "../../util/msgpack.ts";
+import type { AgentHandover } from "./agent-handover.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
-import type { LayerHandover } from "./layer-handover.ts";
 
 export interface HandoverServerOptions {
   readonly coordinatorId: string;
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly registry: Pick<AgentRegistry, "listen">;
-  readonly handover: Pick<LayerHandover, "run">;
+  readonly handover: Pick<AgentHandover, "run">;
   readonly logger: Logger;
 }
 
@@ -26,7 +26,7 @@ interface Round {
   readonly abort: AbortController;
 }
 
-/** Hands over the layers of draining agents that ask for it. It goes on between an agent's questions, and ends with the agent. */
+/** Hands over what draining agents alone have, when they ask for it. It goes on between an agent's questions, and ends with the agent. */
 export class HandoverServer implements AsyncDisposable {
   readonly #options: HandoverServerOptions;
   /** By agent. */
@@ -63,7 +63,7 @@ export class HandoverServer implements AsyncDisposable {
       return { done: true, ...handed };
     } catch (error) {
       this.#rounds.delete(agentId);
-      this.#options.logger.warn("layers are not handed over", { agent: agentId, error: String(error) });
+      this.#options.logger.warn("what an agent has is not handed over", { agent: agentId, error: String(error) });
       return { error: BuildError.from(error).toWire() };
     } finally {
       answered.abort();

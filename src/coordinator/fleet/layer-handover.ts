@@ -2,15 +2,13 @@ import pLimit from "p-limit";
 import type { Logger } from "../../core/seams/logger.ts";
 import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { TaskDispatcher } from "../../core/seams/task-dispatcher.ts";
-import type { AgentRecord } from "../../core/values/agent.ts";
 import type { HandedOver } from "../../core/values/agent-control.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
-import { samePlatform } from "../../core/values/platform.ts";
-import { rendezvous } from "../../util/rendezvous.ts";
 import type { AgentControl } from "./agent-control.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { FleetHolds } from "./fleet-holds.ts";
 import type { FleetResultStorage } from "./fleet-result-storage.ts";
+import { takers, takersOf } from "./handover-takers.ts";
 import type { LayerCatalog } from "./layer-catalog.ts";
 
 export interface LayerHandoverOptions {
@@ -25,10 +23,10 @@ export interface LayerHandoverOptions {
   readonly logger: Logger;
 }
 
+export type HandedOverLayers = Omit<HandedOver, "cacheMounts">;
+
 /** Layers on their way at the same time. */
 const concurrency = 8;
-/** Agents that are asked to take a layer before it is left. */
-const maxTakers = 3;
 const usageTimeoutMs = 30_000;
 const noProgress = { status: () => {}, log: () => {}, warn: () => {} };
 
@@ -45,9 +43,10 @@ export class LayerHandover {
   }
 
   /** @throws the signal's reason */
-  async run(agentId: string, signal: AbortSignal): Promise<HandedOver> {
+  async run(agentId: string, signal: AbortSignal): Promise<HandedOverLayers> {
     const sole = await this.#sole(agentId, signal);
-    if (sole.size === 0 || this.#takers(agentId).length === 0) return { layers: 0, bytes: 0, left: sole.size };
+    if (sole.size === 0 || takers(this.#options.registry, agentId).length === 0)
+      return { layers: 0, bytes: 0, left: sole.size };
     const limit = pLimit(concurrency);
     const moves = (await this.#newestFirst(agentId, sole, signal)).map((info) =>
       limit(async () => ((await this.#move(info, originOf(info, sole), agentId, signal)) ? [info] : [])),
@@ -56,15 +55,6 @@ export class LayerHandover {
     signal.throwIfAborted();
     const bytes = moved.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     return { layers: moved.length, bytes, left: sole.size - moved.length };
-  }
-
-  /** Agents that stay; of its own platform if there are any. */
-  #takers(agentId: string): readonly AgentRecord[] {
-    const { registry } = this.#options;
-    const platform = registry.get(agentId)?.platforms[0];
-    const others = registry.agents.filter(({ id, draining }) => id !== agentId && !draining);
-    const alike = others.filter(({ platforms: [own] }) => platform && own && samePlatform(own, platform));
-    return alike.length > 0 ? alike : others;
   }
 
   async #sole(agentId: string, signal: AbortSignal): Promise<ReadonlyMap<LayerId, LayerInfo>> {
@@ -92,11 +82,7 @@ export class LayerHandover {
   /** @returns whether another agent has the layer now */
   async #move({ id }: LayerInfo, key: string, agentId: string, signal: AbortSignal): Promise<boolean> {
     const { dispatcher, sessions, logger } = this.#options;
-    const takers = rendezvous(
-      key,
-      this.#takers(agentId).map((taker) => taker.id),
-    );
-    for (const taker of takers.slice(0, maxTakers)) {
+    for (const taker of takersOf(key, this.#options.registry, agentId)) {
       if (signal.aborted) return false;
       const context = { signal, sessions, progress: noProgress, constraints: [`id==${taker}`] };
       try {

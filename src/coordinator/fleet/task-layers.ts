@@ -16,7 +16,7 @@ export function layersOfTask<K extends TaskKind>(kind: K, body: TaskBody<K>): La
 
 /** Cache mounts a task names. */
 export function cacheMountsOfTask(body: TaskBody<TaskKind>): readonly CacheMountUse[] {
-  return "cacheMounts" in body ? body.cacheMounts : [];
+  return ("cacheMounts" in body ? body.cacheMounts : undefined) ?? [];
 }
 
 /** The task with other layers in the place of those it names. */

@@ -47,13 +47,15 @@ export interface HandoverRequest {
 /** Not done: to be asked again at once. */
 export type HandoverReply = { readonly done: false } | ({ readonly done: true } & HandedOver);
 
-/** What became of the layers of which a draining agent had the only copy. */
+/** What became of that of which a draining agent had the only copy. */
 export interface HandedOver {
   readonly layers: number;
   /** Unpacked. */
   readonly bytes: number;
   /** Layers that nobody else has now. */
   readonly left: number;
+  /** Cache mounts that another agent has a copy of now. */
+  readonly cacheMounts: number;
 }
 
 /** What a coordinator asks an agent on its control subject; answered with what AgentControlReplies says. */

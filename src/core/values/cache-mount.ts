@@ -52,7 +52,7 @@ function isHolder(value: unknown): boolean {
 export interface PublishedCacheMount extends Omit<CacheMountHolder, "agentId"> {
   readonly key: string;
   readonly epoch: string;
-  /** Begun empty, since what others have could not be copied then: theirs stay the newer ones. */
+  /** Begun empty, since what others have could not be copied then, or a copy of theirs: theirs stay the newer ones. */
   readonly cold: boolean;
 }
 

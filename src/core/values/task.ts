@@ -193,8 +193,12 @@ export interface TaskTable {
     };
     result: { readonly files: readonly { readonly path: string; readonly digest?: Digest }[] };
   };
-  /** Makes layers present on the agent (unlazy). */
-  materialize: { body: { readonly ref: Ref }; result: OutputsResult };
+  /** Makes layers present on the agent (unlazy), and the newest versions of cache mounts. */
+  materialize: {
+    body: { readonly ref: Ref; readonly cacheMounts?: readonly CacheMountUse[] };
+    /** Copies that are there now. */
+    result: OutputsResult & { readonly cacheMounts?: readonly PublishedCacheMount[] };
+  };
 }
 
 export interface OutputsResult {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { CacheSharingOpt } from "../../../src/api/gen/ops.ts";
 import { image, type State } from "../../../src/llb/builder/index.ts";
 import { type BuildClient, directoryOutput, Sandbox, type SandboxAgent, waitFor } from "../../helpers/sandbox/index.ts";
 
@@ -47,6 +48,21 @@ describe("agents that are told to leave", () => {
     // By a coordinator, which says so.
     assert.match(leaves.process.log, /"layers":3,"bytes":\d+,"left":0/);
     assert.ok(stays?.process.running);
+  });
+
+  it("leave others their cache mounts", async () => {
+    const leaves = await sandbox.startAgent();
+    const step = (command: string, on?: SandboxAgent) =>
+      base().run({
+        args: ["sh", "-ec", command],
+        mounts: [{ target: "/cache", cache: { id: "handed-over", sharing: CacheSharingOpt.LOCKED } }],
+        ...(on === undefined ? {} : { filters: [`id==${on.id}`] }),
+      });
+    await client.build({ state: step("echo warm > /cache/state", leaves) });
+    await leave(leaves);
+    assert.match(leaves.process.log, /"cacheMounts":1/);
+    const { log } = await client.build({ state: step("cat /cache/state") });
+    assert.match(log, /warm/);
   });
 
   it("go when nobody could take anything", async () => {

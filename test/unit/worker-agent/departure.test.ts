@@ -8,7 +8,7 @@ import { rendezvous } from "../../../src/util/rendezvous.ts";
 import { Departure, type DepartureOptions } from "../../../src/worker-agent/departure.ts";
 import { HandoverRequests } from "../../../src/worker-agent/handover-requests.ts";
 
-const nothing = { layers: 0, bytes: 0, left: 0 };
+const nothing = { layers: 0, bytes: 0, left: 0, cacheMounts: 0 };
 /** Pauses take no time, but for the whole time to drain. */
 const hasty: Clock = {
   now: () => 0,
@@ -94,9 +94,17 @@ describe("HandoverRequests", () => {
     let asked = 0;
     bus.subscribe(subjects.handover(second), (message) => {
       asked++;
-      message.respond(encode(asked < 3 ? { done: false } : { done: true, layers: 5, bytes: 50, left: 1 }));
+      message.respond(
+        encode(asked < 3 ? { done: false } : { done: true, layers: 5, bytes: 50, left: 1, cacheMounts: 0 }),
+      );
     });
-    assert.deepEqual(await requests(bus, ids).run(signal), { done: true, layers: 5, bytes: 50, left: 1 });
+    assert.deepEqual(await requests(bus, ids).run(signal), {
+      done: true,
+      layers: 5,
+      bytes: 50,
+      left: 1,
+      cacheMounts: 0,
+    });
     assert.equal(asked, 3);
   });
 

@@ -3,7 +3,12 @@ import { join } from "node:path";
 import { BuildError } from "../../../core/errors/build-error.ts";
 import { Code } from "../../../core/errors/code.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
-import type { CacheMountHolder, CacheMountSized, CacheMountsForgotten } from "../../../core/values/cache-mount.ts";
+import type {
+  CacheMountHolder,
+  CacheMountSized,
+  CacheMountsForgotten,
+  PublishedCacheMount,
+} from "../../../core/values/cache-mount.ts";
 import { randomId } from "../../../core/values/random-id.ts";
 import { withSignal } from "../../../util/abort.ts";
 import { KeyedSemaphore } from "../../../util/keyed-semaphore.ts";
@@ -74,6 +79,23 @@ export class CacheMountStore {
       }
       await withSignal(released, signal);
     }
+  }
+
+  /**
+   * Has the newest version here, to be used later.
+   * @returns what others may know of it; undefined when it is here already, or cannot be had
+   */
+  async copy(request: CacheMountRequest, signal: AbortSignal): Promise<PublishedCacheMount | undefined> {
+    using _turn = await this.#turns.acquire(request.key, signal);
+    const [own] = this.#existing(request);
+    const newer = this.#newer(request, own);
+    const entry = newer.length === 0 ? undefined : await this.#copied(request, newer);
+    if (entry === undefined) return undefined;
+    if (own !== undefined && !own.inUse) this.#drop(own);
+    entry.users--;
+    this.#notify();
+    const { key, epoch, sizeBytes, version } = entry.facts;
+    return version === undefined ? undefined : { key, epoch, entryId: entry.id, version, sizeBytes, cold: true };
   }
 
   /**

@@ -2,6 +2,7 @@ import { type Mount, MountType } from "../../../api/gen/ops.ts";
 import type { RunContext } from "../../../core/seams/op-runner.ts";
 import type { ProgressWriter } from "../../../core/seams/progress.ts";
 import {
+  type CacheMountHolder,
   type CacheMountInfo,
   type CacheMountUse,
   cacheMountUse,
@@ -35,6 +36,27 @@ export function cacheMountSources(
   { progress, sessions }: RunContext,
 ): CacheMountSources {
   return { cacheMounts, copier, infos: task.cacheMounts, peers: task.peers, progress, sessionIds: sessions.ids };
+}
+
+/** Has the newest version of a mount here, used by nobody. @returns undefined when it is here already, or cannot be had */
+export function copyCacheMount(
+  sources: CacheMountSources,
+  { key, sharing }: CacheMountUse,
+  signal: AbortSignal,
+): Promise<PublishedCacheMount | undefined> {
+  const request = requestFor(sources, key, signal);
+  return sources.cacheMounts.copy({ ...request, sharing, description: `copy of cache mount ${key}` }, signal);
+}
+
+function requestFor(
+  { copier, infos, peers, progress, sessionIds }: CacheMountSources,
+  key: string,
+  signal: AbortSignal,
+) {
+  const { epoch, holders } = infos.find((info) => info.key === key) ?? { epoch: "", holders: [] };
+  const copy = (newer: readonly CacheMountHolder[], directory: string) =>
+    copier.fetch(newer, directory, { peers, progress, signal });
+  return { key, sessionIds, epoch, holders, copy };
 }
 
 export interface CacheMountWants {
@@ -109,17 +131,11 @@ export class StepCacheMounts implements AsyncDisposable {
     { describe, seed }: CacheMountWants,
     signal: AbortSignal,
   ): Promise<CacheMountLease> {
-    const { cacheMounts, copier, infos, peers, progress, sessionIds } = this.#sources;
-    const { epoch, holders } = infos.find((info) => info.key === key) ?? { epoch: "", holders: [] };
-    return cacheMounts.acquire(
+    return this.#sources.cacheMounts.acquire(
       {
-        key,
+        ...requestFor(this.#sources, key, signal),
         sharing,
-        sessionIds,
-        epoch,
-        holders,
         description: describe(mount),
-        copy: (newer, directory) => copier.fetch(newer, directory, { peers, progress, signal }),
         ...(nested ? { seed: (path: string) => seed(mount, path) } : {}),
       },
       signal,

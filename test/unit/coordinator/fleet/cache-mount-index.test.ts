@@ -42,6 +42,16 @@ describe("CacheMountIndex", () => {
     assert.deepEqual(versions("k"), ["c v3", "b v2", "a v4"]);
   });
 
+  it("puts a copy behind what it is a copy of, before what is older", async () => {
+    await index.publish("a", published("k", "e1", "v1"));
+    await index.publish("b", published("k", "e2", "v2"));
+    await index.publish("c", { ...published("k", "e3", "v2"), cold: true });
+    assert.deepEqual(versions("k"), ["b v2", "c v2", "a v1"]);
+    await index.publish("a", published("k", "e1", "v4"));
+    await index.publish("d", { ...published("k", "e4", "v2"), cold: true });
+    assert.deepEqual(versions("k"), ["a v4", "b v2", "c v2", "d v2"]);
+  });
+
   it("loses nothing when coordinators write at the same time", async () => {
     const other = await CacheMountIndex.open(bucket);
     const writes = Array.from({ length: 10 }, (_, i) =>
