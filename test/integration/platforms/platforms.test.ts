@@ -3,7 +3,9 @@ import { copyFile, mkdir, readFile, symlink } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { formatPlatform, normalizePlatform } from "../../../src/core/values/platform.ts";
+import { image } from "../../../src/llb/builder/index.ts";
 import { makeBusyboxRootfs } from "../../helpers/busybox-rootfs.ts";
+import { Buildx } from "../../helpers/sandbox/buildx.ts";
 import {
   type BuildClient,
   directoryOutput,
@@ -11,8 +13,10 @@ import {
   Sandbox,
   type SandboxAgent,
 } from "../../helpers/sandbox/index.ts";
+import { GatewayBuild } from "../gateway/gateway-build.ts";
 import { emulationMissing, emulatorDirectory } from "./emulator-directory.ts";
 
+const buildxMissing = await Buildx.missing();
 const both = { platform: "linux/amd64,linux/arm64" };
 /** Run by a process that the step's own process starts. */
 const machine = "/bin/busybox uname -m";
@@ -118,6 +122,32 @@ RUN --network=none ls /sys/class/net > /networks
         { architecture: "arm64", os: "linux" },
       ],
     );
+  });
+
+  it("are those of all processes in a container of a frontend", async () => {
+    await using build = new GatewayBuild(client.grpc);
+    const arm = { OS: "linux", Architecture: "arm64" };
+    const platform = normalizePlatform({ os: "linux", architecture: "arm64" });
+    const container = await build.container(await build.ref(image(base, { platform })), { platform: arm });
+    await using processes = build.processes();
+    const init = processes.start(container, ["/bin/cat"], { fds: [0, 1, 2] });
+    assert.equal(await processes.start(container, ["/bin/sh", "-c", machine]).text(), "aarch64\n");
+    await init.end();
+    assert.equal((await init.exit).Code, 0);
+    await build.release(container);
+    await build.finish();
+  });
+
+  it("are known to docker buildx and built by it", { skip: buildxMissing }, async () => {
+    const buildx = await Buildx.open(join(sandbox.root, "buildx"), "unix:///none");
+    await buildx.run("create", "--name", "fleet", "--driver", "remote", sandbox.heads[0]?.address ?? "");
+    assert.match((await buildx.run("inspect", "fleet")).stdout, /Platforms: +linux\/amd64.*linux\/arm64/);
+    const context = await client.writeContext({ Dockerfile: `FROM ${base}\nRUN ${machine} > /machine\n` });
+    const output = outputPath();
+    const platforms = ["--platform", "linux/amd64,linux/arm64"];
+    await buildx.build("fleet", [...platforms, "--output", `type=local,dest=${output}`, context]);
+    assert.equal(await readFile(join(output, "linux_arm64/machine"), "utf8"), "aarch64\n");
+    assert.equal(await readFile(join(output, "linux_amd64/machine"), "utf8"), "x86_64\n");
   });
 
   it("that a base image lacks end the build", async () => {
