@@ -342,8 +342,7 @@ export class Agent implements AsyncDisposable {
     owned.use(
       bus.subscribe(subjects.cacheMountsForgotten, ({ data }) => cacheMounts.prune(decode<CacheMountsForgotten>(data))),
     );
-    const platforms =
-      config.platforms.length === 0 ? emulators.platforms : config.platforms.map((text) => parsePlatform(text));
+    const configured = config.platforms.map((text) => parsePlatform(text));
     const epoch = randomUUID();
     const record = (): AgentRecord => ({
       id,
@@ -356,7 +355,7 @@ export class Agent implements AsyncDisposable {
         "org.mobyproject.buildkit.worker.oci.process-mode": "sandbox",
         ...config.labels,
       },
-      platforms,
+      platforms: configured.length === 0 ? emulators.platforms : configured,
       devices: devices.devices,
       gcPolicy,
       capacity: config.capacity,

@@ -61,8 +61,8 @@ export class FleetScheduler implements Disposable {
   readonly #waiting = new Map<string, Waiting>();
   /** Requirements that some agent meets; asked anew when agents come or go. */
   readonly #met = new Map<string, boolean>();
-  /** Devices of agents that have some, by id, as JSON. */
-  readonly #devices = new Map<string, string>();
+  /** What agents offer, by id, as JSON. */
+  readonly #offers = new Map<string, string>();
   readonly #listener: Disposable;
   readonly #timer: NodeJS.Timeout;
   #deadline: NodeJS.Timeout | undefined;
@@ -165,15 +165,16 @@ export class FleetScheduler implements Disposable {
     const measured = agent.transfers?.bytesPerSecond ?? assumedBandwidth;
     const bandwidth = Math.max(measured, leastBandwidth);
     this.#scheduler.agentHeard({ id: agent.id, capacity: agent.capacity, foreign, bandwidth });
-    const devices = JSON.stringify(agent.devices ?? []);
-    if (devices !== (this.#devices.get(agent.id) ?? "[]")) this.#scheduler.refit();
-    this.#devices.set(agent.id, devices);
+    const offer = JSON.stringify([agent.platforms, agent.devices]);
+    if (offer !== this.#offers.get(agent.id)) this.#scheduler.refit();
+    this.#offers.set(agent.id, offer);
     this.#met.clear();
     this.#decideSoon();
   }
 
   #lose(id: string): void {
     this.#scheduler.agentLost(id);
+    this.#offers.delete(id);
     this.#met.clear();
     this.#decideSoon();
   }

@@ -14,7 +14,7 @@ import {
 import { emulatedArchitectures, qemuName } from "./architectures.ts";
 import { registeredArchitectures } from "./binfmt.ts";
 import { EmulationNamespace } from "./emulation-namespace.ts";
-import { runnablePlatforms } from "./host-platforms.ts";
+import { amd64LevelsHere, runnablePlatforms } from "./host-platforms.ts";
 
 export interface EmulatorsOptions {
   /** Directory of the agent's own. */
@@ -42,18 +42,20 @@ const destination = "/dev/.buildkit_qemu_emulator";
  * programs their programs start themselves (BuildKit solver/llbsolver/ops/exec_binfmt.go).
  */
 export class Emulators implements AsyncDisposable {
-  /** All that runs here, the machine's own first. */
-  readonly platforms: readonly Platform[];
   readonly #namespace: EmulationNamespace | undefined;
   /** BuildKit's emulators by architecture. */
   readonly #bundled: ReadonlyMap<string, string>;
+  readonly #levels = amd64LevelsHere();
 
   private constructor(namespace: EmulationNamespace | undefined, bundled: ReadonlyMap<string, string>) {
     this.#namespace = namespace;
     this.#bundled = bundled;
-    this.platforms = runnablePlatforms(
-      new Set([...registeredArchitectures(), ...(namespace?.architectures ?? []), ...bundled.keys()]),
-    );
+  }
+
+  /** All that runs here now, the machine's own first. The machine's registrations may come and go. */
+  get platforms(): readonly Platform[] {
+    const own = [...(this.#namespace?.architectures ?? []), ...this.#bundled.keys()];
+    return runnablePlatforms(new Set([...registeredArchitectures(), ...own]), this.#levels);
   }
 
   static async open({

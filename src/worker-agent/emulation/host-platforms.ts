@@ -12,12 +12,17 @@ const amd64Levels: readonly (readonly [string, readonly string[]])[] = [
 /**
  * Platforms whose programs run here, the machine's own first, then in BuildKit's order (util/archutil/detect.go).
  * @param emulated architectures that some emulator runs
+ * @param levels of x86-64, see `amd64LevelsHere`
  */
-export function runnablePlatforms(emulated: ReadonlySet<string>, host: Platform = hostPlatform()): Platform[] {
+export function runnablePlatforms(
+  emulated: ReadonlySet<string>,
+  levels: readonly string[],
+  host: Platform = hostPlatform(),
+): Platform[] {
   const platforms = [host];
   const linux = (architecture: string, variant = "") =>
     platforms.push(normalizePlatform({ os: "linux", architecture, variant }));
-  if (host.architecture === "amd64") for (const level of amd64Variants()) linux("amd64", level);
+  if (host.architecture === "amd64") for (const level of levels) linux("amd64", level);
   for (const architecture of emulatedArchitectures) {
     const native = architecture === "386" && host.architecture === "amd64";
     if (native || emulated.has(architecture)) linux(architecture);
@@ -26,7 +31,8 @@ export function runnablePlatforms(emulated: ReadonlySet<string>, host: Platform 
   return platforms.filter((platform, i) => platforms.findIndex((other) => samePlatform(other, platform)) === i);
 }
 
-function amd64Variants(): string[] {
+/** The levels of x86-64 that this processor has; variants of the platform. */
+export function amd64LevelsHere(): readonly string[] {
   const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]?.split(" "));
   const levels: string[] = [];
   for (const [level, needed] of amd64Levels) {

@@ -63,6 +63,38 @@ describe("FleetDispatcher", () => {
     assert.equal(b.accepted.length, 1);
   });
 
+  it("prefers agents whose own platform it is to those that emulate it", async () => {
+    await using fleet = await FakeFleet.start();
+    const [amd64, arm64] = [parsePlatform("linux/amd64"), parsePlatform("linux/arm64")];
+    const answer = async () => ({ outputs: [], layers: [], usage: {} });
+    const emulating = await fleet.agent("a", answer, { platforms: [amd64, arm64] });
+    const context = fleet.context({ platform: arm64 });
+    await fleet.dispatcher.run("exec", execBody, context);
+    assert.equal(emulating.accepted.length, 1);
+    const native = await fleet.agent("b", answer, { platforms: [arm64, amd64] });
+    for (let i = 0; i < 3; i++) await fleet.dispatcher.run("exec", execBody, context);
+    assert.equal(native.accepted.length, 3);
+  });
+
+  it("places steps where their devices are, also those that have come since", async () => {
+    await using fleet = await FakeFleet.start();
+    const devices = [{ name: "v.com/d=x", autoAllow: false, annotations: {} }];
+    const context = fleet.context({ devices: ["v.com/d=x"] });
+    await fleet.agent("a", never, { devices });
+    const late = await fleet.agent("b", async () => ({ outputs: [], layers: [], usage: {} }));
+    void fleet.dispatcher.run("exec", execBody, context).catch(() => {});
+    const waiting = fleet.dispatcher.run("exec", execBody, context);
+    await new Promise(setImmediate);
+    assert.equal(late.accepted.length, 0);
+    late.beat({ devices });
+    await waiting;
+    assert.equal(late.accepted.length, 1);
+    await assert.rejects(
+      fleet.dispatcher.run("exec", execBody, fleet.context({ devices: ["v.com/d=y"] })),
+      /no agent offers device "v\.com\/d=y"/,
+    );
+  });
+
   it("lets tasks that ask for something else pass a long line", async () => {
     await using fleet = await FakeFleet.start();
     await fleet.agent("a", never);

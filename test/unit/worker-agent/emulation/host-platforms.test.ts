@@ -5,14 +5,14 @@ import { runnablePlatforms } from "../../../../src/worker-agent/emulation/host-p
 
 describe("runnablePlatforms()", () => {
   const platforms = (host: string, ...emulated: string[]) =>
-    runnablePlatforms(new Set(emulated), parsePlatform(host))
-      .map(formatPlatform)
-      .filter((name) => !/amd64\/v/.test(name));
+    runnablePlatforms(new Set(emulated), ["v2", "v3"], parsePlatform(host)).map(formatPlatform);
 
   it("puts the machine's own first, then the others in BuildKit's order", () => {
-    assert.deepEqual(platforms("linux/amd64"), ["linux/amd64", "linux/386"]);
+    assert.deepEqual(platforms("linux/amd64"), ["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/386"]);
     assert.deepEqual(platforms("linux/amd64", "arm", "s390x", "arm64"), [
       "linux/amd64",
+      "linux/amd64/v2",
+      "linux/amd64/v3",
       "linux/arm64",
       "linux/s390x",
       "linux/386",
