@@ -14,6 +14,8 @@ export interface ClientFlags {
   readonly tlsdir?: string;
   readonly timeout?: number;
   readonly debug?: boolean;
+  /** Connecting is tried again until it succeeds or its time is up. */
+  readonly wait?: boolean;
 }
 
 export const defaultAddress = "unix:///run/buildkit/buildkitd.sock";
@@ -61,10 +63,11 @@ export function clientFlags(command: Command): ClientFlags {
 export async function daemonAddress(options: ClientFlags, env = process.env): Promise<DaemonAddress> {
   const address = options.addr || env["BUILDFLEET_ADDR"] || env["BUILDKIT_HOST"] || defaultAddress;
   const timeoutMs = (options.timeout ?? defaultTimeoutSeconds) * 1000;
+  const where = { address, timeoutMs, ...(options.wait ? { wait: true } : {}) };
   const files = await tlsFiles(options);
-  if (files === undefined) return { address, timeoutMs };
+  if (files === undefined) return where;
   const serverName = options.tlsservername === undefined ? {} : { serverName: options.tlsservername };
-  return { address, timeoutMs, tls: { ...files, ...serverName } };
+  return { ...where, tls: { ...files, ...serverName } };
 }
 
 async function tlsFiles(options: ClientFlags) {

@@ -1,11 +1,16 @@
 import { readFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
-import { connectGrpc, type GrpcClient } from "../grpc/index.ts";
+import { connectGrpc, GrpcClient } from "../grpc/index.ts";
+import { dialProgram, runDialProgram } from "./dial-program.ts";
 
 /** Where a daemon listens, and how to reach it. */
 export interface DaemonAddress {
-  /** `unix:///path` or `tcp://host:port`; several with commas between them: the first that answers is used. */
+  /**
+   * `unix:///path`, `tcp://host:port`, or one that a program connects to (`dialProgram`); several with commas between them: the
+   * first that answers is used.
+   */
   readonly address: string;
   /** PEM files; any of them turns TLS on. */
   readonly tls?: {
@@ -17,16 +22,30 @@ export interface DaemonAddress {
   };
   /** How long connecting to one address may take; 0 = as long as the system allows. */
   readonly timeoutMs: number;
+  /** Tries again for that long when nobody answers. */
+  readonly wait?: boolean;
 }
 
-/** Schemes that buildctl reaches by starting another program. */
-const helperSchemes = ["docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh", "npipe"];
+const waitBetweenMs = 1000;
 
 /**
  * Connects to a daemon; the caller owns the connection.
  * @throws BuildError InvalidArgument for addresses nobody can dial, Unavailable when nobody answers
  */
 export async function connectDaemon(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
+  const until = daemon.timeoutMs > 0 ? Date.now() + daemon.timeoutMs : Number.POSITIVE_INFINITY;
+  for (;;) {
+    try {
+      return await connectFirst(daemon, signal);
+    } catch (error) {
+      const unavailable = error instanceof BuildError && error.code === Code.Unavailable;
+      if (!daemon.wait || !unavailable || Date.now() + waitBetweenMs > until) throw error;
+      await setTimeout(waitBetweenMs, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+}
+
+async function connectFirst(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
   const failures: BuildError[] = [];
   for (const address of daemon.address.split(/,(?=[a-z][a-z0-9+.-]*:)/)) {
     try {
@@ -44,15 +63,19 @@ export async function connectDaemon(daemon: DaemonAddress, signal?: AbortSignal)
 
 async function connectOne(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
   const scheme = schemeOf(daemon.address);
-  const tls = daemon.tls === undefined || scheme === "unix" ? undefined : await readTls(daemon.tls);
+  const tls = daemon.tls === undefined || scheme !== "tcp" ? undefined : await readTls(daemon.tls);
   const limit = daemon.timeoutMs > 0 ? AbortSignal.timeout(daemon.timeoutMs) : undefined;
   const signals = [signal, limit].filter((item) => item !== undefined);
   let client: GrpcClient | undefined;
   try {
-    client = await connectGrpc(daemon.address, {
-      ...(tls === undefined ? {} : { tls }),
-      ...(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) }),
-    });
+    const program = dialProgram(daemon.address);
+    client =
+      program === undefined
+        ? await connectGrpc(daemon.address, {
+            ...(tls === undefined ? {} : { tls }),
+            ...(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) }),
+          })
+        : new GrpcClient(runDialProgram(program));
     await answered(client, signals);
     return client;
   } catch (error) {
@@ -105,14 +128,11 @@ function schemeOf(address: string): string {
       `${JSON.stringify(address)} is no daemon address: expected unix:///path or tcp://host:port`,
     );
   }
-  if (scheme === "unix" || scheme === "tcp") return scheme;
-  throw new BuildError(
-    Code.InvalidArgument,
-    helperSchemes.includes(scheme)
-      ? `address scheme "${scheme}://" is not supported: forward the daemon's socket and use unix:// or tcp://`
-      : `unknown address scheme "${scheme}://": expected unix:// or tcp://`,
-  );
+  if (scheme === "unix" || scheme === "tcp" || dialProgram(address) !== undefined) return scheme;
+  throw new BuildError(Code.InvalidArgument, `unknown address scheme "${scheme}://": expected ${schemes}`);
 }
+
+const schemes = "unix, tcp, docker-container, podman-container, nerdctl-container, kube-pod or ssh";
 
 async function readTls(files: NonNullable<DaemonAddress["tls"]>) {
   if ((files.cert === undefined) !== (files.key === undefined)) {

@@ -45,7 +45,10 @@ export class GrpcClient implements AsyncDisposable {
   constructor(duplex: Duplex, options: GrpcClientOptions = {}) {
     this.#options = options;
     this.#duplex = wholeDuplex(duplex);
-    // Before node's own listener, so that calls which end with the connection know why.
+    // Before node's own listeners, so that calls which end with the connection know why.
+    this.#duplex.once("error", (error) => {
+      this.#error ??= lost(error.message, error);
+    });
     this.#duplex.once("close", () => {
       this.#error ??= lost("the connection was closed");
     });

@@ -3,11 +3,11 @@ import { defineBuildCommand } from "../build/build-command.ts";
 import { addClientOptions } from "../client-options.ts";
 import { addCommand, type CommandEntry, needCommand } from "../command-entry.ts";
 import type { CliContext } from "../context.ts";
-import { defineDuCommand } from "../du-command.ts";
-import { definePruneCommand } from "../prune-command.ts";
 import { versionLine } from "../version-line.ts";
-import { defineWorkersCommand } from "../workers-command.ts";
+import { defineDebugCommand } from "./debug/debug-command.ts";
 import { defineDialStdioCommand } from "./dial-stdio-command.ts";
+import { defineDuCommand } from "./du-command.ts";
+import { definePruneCommand } from "./prune-command.ts";
 import { definePruneHistoriesCommand } from "./prune-histories-command.ts";
 
 /** The commands of cmd/buildctl that there are here. */
@@ -31,19 +31,14 @@ const commands: readonly CommandEntry[] = [
   },
 ];
 
-const debugCommands: readonly CommandEntry[] = [
-  { name: "workers", summary: "list workers", kind: "client", define: defineWorkersCommand },
-];
-
 /** `buildfleet buildctl`, which `bin/buildctl.mjs` runs: our client with the command names of `buildctl`. */
 export function defineBuildctlCommand(command: Command, context: CliContext): void {
   command.version(versionLine("buildctl"), "-v, --version", "print the version");
+  command.option("--wait", "wait until the daemon answers, for as long as connecting may take");
+  command.addOption(
+    command.createOption("--log-format <format>", "of log lines: there are none").choices(["json", "text"]),
+  );
   addClientOptions(command, false);
   for (const entry of commands) addCommand(command, entry, context);
-  needCommand(command);
-}
-
-function defineDebugCommand(command: Command, context: CliContext): void {
-  for (const entry of debugCommands) addCommand(command, entry, context);
   needCommand(command);
 }

@@ -1,30 +1,26 @@
 import type { Command } from "commander";
-import { type BuildHistoryEvent, BuildHistoryEventType } from "../../api/gen/control.ts";
-import { timestampText } from "../../client/progress/index.ts";
 import { withDaemon } from "../client-command.ts";
 import type { CliContext } from "../context.ts";
-import { textTable } from "../text-table.ts";
-
-const typeNames = new Map(Object.entries(BuildHistoryEventType).map(([name, type]) => [type, name]));
+import { formatHelp, parseTemplate } from "./go-template.ts";
+import { historyHeader, historyRow } from "./history-table.ts";
+import { eventValue } from "./messages.ts";
+import { tabbed } from "./tab-writer.ts";
 
 /** `buildctl prune-histories`: removes the records of all builds that have ended and are not pinned. */
 export function definePruneHistoriesCommand(command: Command, { signal, stdout }: CliContext): void {
-  command.action(async () => {
+  command.option("--format <template>", `${formatHelp}; for each record`);
+  command.action(async ({ format }: { readonly format?: string }) => {
+    const template = format && parseTemplate(format);
     const removed = await withDaemon(command, signal, async (control) => {
-      const rows: (readonly string[])[] = [];
+      const events = [];
       for await (const event of control.history({ EarlyExit: true }, signal)) {
         if (event.record === undefined || event.record.pinned) continue;
         await control.updateHistory({ Ref: event.record.Ref, Delete: true }, signal);
-        rows.push(row(event.type, event.record));
+        if (template) stdout.write(`${template(eventValue(event))}\n`);
+        else events.push(event);
       }
-      return rows;
+      return events;
     });
-    stdout.write(textTable([["TYPE", "REF", "CREATED", "COMPLETED", "GENERATION"], ...removed]));
+    if (!template) stdout.write(tabbed([historyHeader, ...removed.map(historyRow)]));
   });
-}
-
-function row(type: BuildHistoryEventType, record: NonNullable<BuildHistoryEvent["record"]>): readonly string[] {
-  const { Ref, CreatedAt, CompletedAt, Generation } = record;
-  const time = (at: typeof CreatedAt) => (at === undefined ? "" : timestampText(at));
-  return [typeNames.get(type) ?? "", Ref, time(CreatedAt), time(CompletedAt), String(Generation)];
 }

@@ -40,7 +40,13 @@ describe("buildctl", () => {
 
   for (const [args, message] of [
     [["dump"], /unknown command "dump": see buildfleet buildctl --help/],
-    [["debug", "dump-llb"], /unknown command "dump-llb": see buildfleet buildctl debug --help/],
+    [["debug", "dump"], /unknown command "dump": see buildfleet buildctl debug --help/],
+    [["debug", "dump-metadata"], /dump-metadata is not supported/],
+    [["debug", "get"], /blob digest must be specified/],
+    [["debug", "logs"], /build ref must be specified/],
+    [["debug", "ctl", "ref"], /must specify one of --pin, --unpin, --delete/],
+    [["debug", "ctl", "ref", "--pin", "--delete"], /cannot specify --delete with --pin or --unpin/],
+    [["du", "--format", "{{index . 0}}"], /template: function "index" is not supported/],
     [["--addr", "unix:///no/such.sock", "debug", "workers"], /cannot connect to unix:\/\/\/no\/such\.sock/],
     [["--addr", "unix:///no/such.sock", "prune-histories"], /cannot connect to unix:\/\/\/no\/such\.sock/],
     [["--addr", "unix:///no/such.sock", "dial-stdio"], /cannot connect to unix:\/\/\/no\/such\.sock/],

@@ -46,7 +46,7 @@ describe("the command line", () => {
     [["debug", "shell", "--on", "fire"], /--on is "result" or "inputs", not "fire"/],
     [["debug", "shell", "abc", "ls", "/"], /a command comes after "--": buildfleet debug shell abc -- ls \//],
     [["--timeout", "soon", "du"], /--timeout wants a number of seconds/],
-    [["--addr", "ssh://host", "du"], /address scheme "ssh:\/\/" is not supported/],
+    [["--addr", "npipe://host", "du"], /unknown address scheme "npipe:\/\/"/],
     [["--addr", "localhost:1234", "du"], /is no daemon address/],
     [
       ["--addr", "unix:///no/such.sock", "workers"],
