@@ -1,4 +1,4 @@
-import { glob, readFile, rm } from "node:fs/promises";
+import { cp, glob, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 
@@ -10,6 +10,12 @@ import { build, type Plugin } from "esbuild";
 const root = resolve(import.meta.dirname, "..");
 const out = resolve(process.argv[2] ?? join(root, "dist"));
 const started = /"(\.{1,2}\/[\w./-]+)\.ts"(?=, import\.meta\.url\)| : "\.\/[\w-]+\.mjs")/g;
+
+/** Its dependencies were written before strict mode, which every ES module is in: it stays a CommonJS file of its own. */
+const sloppy = "@opentelemetry/exporter-jaeger";
+const sloppyFile = "exporter-jaeger.cjs";
+/** What they read when they are loaded, beside themselves. */
+const sloppyData = ["jaeger-idl", "thriftrw-idl"];
 
 /** Native add-ons find their binaries beside themselves. */
 const external = ["koffi"];
@@ -33,6 +39,13 @@ const renameStartedFiles: Plugin = {
       // Code that asks what kind of file it is in gets the answer of a bundle.
       return { contents: contents.replaceAll('import.meta.url.endsWith(".ts")', "false"), loader: "ts" };
     });
+  },
+};
+
+const keepSloppy: Plugin = {
+  name: "keep-sloppy",
+  setup({ onResolve }) {
+    onResolve({ filter: new RegExp(`^${sloppy}$`) }, () => ({ path: `./${sloppyFile}`, external: true }));
   },
 };
 
@@ -61,10 +74,24 @@ const result = await build({
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);',
   },
-  plugins: [renameStartedFiles],
+  plugins: [renameStartedFiles, keepSloppy],
   legalComments: "none",
   metafile: true,
   logLevel: "warning",
 });
+await build({
+  // A directive in the entry itself would count for the whole file.
+  stdin: { contents: `module.exports = require(${JSON.stringify(sloppy)});`, resolveDir: root },
+  outfile: join(out, sloppyFile),
+  bundle: true,
+  format: "cjs",
+  platform: "node",
+  target: "node24",
+  legalComments: "none",
+  logLevel: "warning",
+});
+for (const directory of sloppyData) {
+  await cp(join(root, "node_modules/jaeger-client/dist/src", directory), join(out, directory), { recursive: true });
+}
 const bytes = Object.values(result.metafile.outputs).reduce((sum, output) => sum + output.bytes, 0);
 console.log(`${out}: buildfleet.mjs and ${workers.length} started files, ${(bytes / 1e6).toFixed(1)} MB`);

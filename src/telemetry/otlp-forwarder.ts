@@ -53,7 +53,7 @@ async function sendGrpc(
   request: Uint8Array,
   signal: AbortSignal,
 ): Promise<void> {
-  const { Client, credentials, Metadata } = await import("@grpc/grpc-js");
+  const { Client, credentials, Metadata } = (await import("@grpc/grpc-js")).default;
   const metadata = new Metadata();
   for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
   const secure = url.protocol === "https:";

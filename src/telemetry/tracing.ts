@@ -38,8 +38,8 @@ export async function startTracing(env: Environment, options: TracingOptions): P
   if ("port" in settings && settings.port === jaegerCompactPort) {
     logger?.warn("spans go as binary thrift, which a Jaeger agent expects on port 6832", { port: settings.port });
   }
-  // Hundreds of modules: only who traces pays for them.
-  const { NodeSDK, resources } = await import("@opentelemetry/sdk-node");
+  // Hundreds of modules: only who traces pays for them. In a bundle a CommonJS package that is loaded late has its default alone.
+  const { NodeSDK, resources } = (await import("@opentelemetry/sdk-node")).default;
   const sdk = new NodeSDK({
     serviceName,
     resource: resources.resourceFromAttributes({ ...options.resource }),
@@ -64,7 +64,7 @@ const disabled: Tracing = { enabled: false, [Symbol.asyncDispose]: async () => {
 
 /** Spans go to who listens in this process (`onSpanEnded`), and nowhere else. */
 async function startRecording(): Promise<Tracing> {
-  const { NodeTracerProvider } = await import("@opentelemetry/sdk-trace-node");
+  const { NodeTracerProvider } = (await import("@opentelemetry/sdk-trace-node")).default;
   new NodeTracerProvider().register();
   return { enabled: true, [Symbol.asyncDispose]: async () => disableApi() };
 }
@@ -77,7 +77,7 @@ function disableApi(): void {
 }
 
 async function jaegerExporter(settings: TraceExporterSettings & { readonly type: "jaeger" }) {
-  const { JaegerExporter } = await import("@opentelemetry/exporter-jaeger");
+  const { JaegerExporter } = (await import("@opentelemetry/exporter-jaeger")).default;
   return new JaegerExporter(
     "endpoint" in settings ? { endpoint: settings.endpoint } : { host: settings.host, port: settings.port },
   );
