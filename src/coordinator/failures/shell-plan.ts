@@ -64,6 +64,9 @@ function execPlan(step: SolveError, exec: ExecOp, { inputs, hasClient }: ShellPl
       ...(secrets.length === 0 || hasClient
         ? []
         : [`without the secrets of the step (${secrets.join(", ")}): the client that has them is gone`]),
+      ...(exec.cdiDevices.length === 0
+        ? []
+        : [`without the devices of the step (${exec.cdiDevices.map(({ name }) => name).join(", ")})`]),
       ...(exec.mounts.some(({ mountType }) => mountType === MountType.CACHE)
         ? ["cache mounts are those of now; what is written there stays"]
         : []),

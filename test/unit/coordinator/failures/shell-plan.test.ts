@@ -28,6 +28,7 @@ describe("the container of a failed exec", () => {
         network: NetMode.NONE,
         security: SecurityMode.INSECURE,
         secretenv: [{ ID: "t", name: "TOKEN", optional: false }],
+        cdiDevices: [{ name: "v.com/d=x", optional: false }],
         mounts: [
           { dest: "/", input: 0, output: 0 },
           { dest: "sub", input: 1, output: -1, selector: "/s", readonly: true },
@@ -40,7 +41,7 @@ describe("the container of a failed exec", () => {
   const state = { results: [ref("half"), null, null, null], layers: [] };
   const step = SolveError.ofRun(new StepFailedError(cause, state), vertex, [ref("root"), ref("more")]);
 
-  it("is as that of the step, with a shell, without secrets", () => {
+  it("is as that of the step, with a shell, without secrets and devices", () => {
     const { request, refs, process, notes } = shellPlan(step, now);
     assert.deepEqual(
       request.mounts.map(({ mount: { dest, selector, readonly, mountType } }) => [dest, selector, readonly, mountType]),
@@ -57,14 +58,15 @@ describe("the container of a failed exec", () => {
     assert.deepEqual([args, env, cwd, user], [["/bin/bash"], ["A=b"], "/work", "u"]);
     assert.deepEqual([process.Security, process.secretenv], [SecurityMode.INSECURE, []]);
     assert.match(notes[0] ?? "", /^without the secrets of the step \(\/run\/secrets\/key, TOKEN\)/);
-    assert.equal(notes.length, 2);
+    assert.equal(notes[1], "without the devices of the step (v.com/d=x)");
+    assert.equal(notes.length, 3);
   });
 
   it("has the secrets while their client is there, and the inputs when asked for", () => {
     const { request, refs, process, notes } = shellPlan(step, { inputs: true, hasClient: true });
     assert.equal(request.mounts[2]?.mount.secretOpt?.ID, "key");
     assert.deepEqual(refs, [ref("root"), ref("more"), undefined, undefined]);
-    assert.deepEqual([process.secretenv.length, notes.length], [1, 1]);
+    assert.deepEqual([process.secretenv.length, notes.length], [1, 2]);
   });
 
   it("has the input whose files are missing beside a root that may still have to be built", () => {
