@@ -15,6 +15,7 @@ import { exportGzip } from "./export-gzip.ts";
 import { parallelStages } from "./parallel-stages.ts";
 import { pullUnpack } from "./pull-unpack.ts";
 import { serialRun } from "./serial-run.ts";
+import { slowLink } from "./slow-link.ts";
 import { swarm } from "./swarm.ts";
 
 export type { BenchCase } from "./bench-case.ts";
@@ -41,4 +42,5 @@ export const cases: readonly BenchCase[] = [
   blobTransfer,
   wireCompression,
   swarm,
+  slowLink,
 ];

@@ -19,6 +19,7 @@ import { PiecePool } from "./piece-pool.ts";
 import { sendFile } from "./send-file.ts";
 import { isSwarmAsk, type SwarmServer } from "./swarm/index.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
+import { ChunkCompressor, zstdEncoding } from "./wire-compression.ts";
 
 export interface BlobServerOptions {
   readonly content: FileContentStore;
@@ -52,6 +53,7 @@ export class BlobServer implements AsyncDisposable {
   readonly #options: BlobServerOptions;
   readonly #server: Server;
   readonly #pool = new PiecePool();
+  readonly #compressor = new ChunkCompressor();
 
   constructor(options: BlobServerOptions) {
     this.#options = options;
@@ -135,11 +137,18 @@ export class BlobServer implements AsyncDisposable {
     const { path, size } = await this.#file(digest, request.headers.range);
     const { start, end } = byteRange(request.headers.range, size);
     const isPart = request.headers.range !== undefined && (start > 0 || end < size);
+    const accepts = isPart && request.headers["accept-encoding"] === zstdEncoding;
+    const smaller = accepts ? await this.#compressor.compressed(digest, path, { start, end }) : undefined;
     response.writeHead(isPart ? 206 : 200, {
       "content-type": "application/octet-stream",
-      "content-length": end - start,
+      "content-length": smaller?.length ?? end - start,
       ...(isPart ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
+      ...(smaller === undefined ? {} : { "content-encoding": zstdEncoding }),
     });
+    if (smaller !== undefined) {
+      response.end(smaller);
+      return;
+    }
     await sendFile(path, { start, end }, response, this.#pool, signal);
     response.end();
   }

@@ -12,12 +12,19 @@ import { alivePath, blobPath, cacheMountPath, digestTrailer, layerPath, swarmPat
 import { RangeClient } from "./range-client.ts";
 import { HttpStatusError } from "./range-connection.ts";
 import { isSwarmAnswer, type SwarmAnswer, type SwarmAsk, type SwarmTransport } from "./swarm/index.ts";
+import { TransferMeter } from "./transfer-meter.ts";
 import type { TransferTokens } from "./transfer-tokens.ts";
+import { zstdEncoding } from "./wire-compression.ts";
 
 /** A peer that accepts no connection within this is left for another holder. */
 const connectTimeoutMs = 1000;
 /** A peer that sends nothing for this long is taken for dead. */
 const stallTimeoutMs = 10_000;
+/**
+ * When less comes in, chunks are asked for compressed. Whether the link is slow or a peer is busy cannot be told; at this rate
+ * compressing takes a tenth of a processor.
+ */
+const slowBytesPerSecond = 30e6;
 /** Cutting a large layer may take this long before the first byte of the answer. */
 const packTimeoutMs = 600_000;
 
@@ -29,10 +36,13 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, Sw
   readonly #tokens: TransferTokens;
   readonly #agent: Agent;
   readonly #ranges: RangeClient;
+  readonly #link: TransferMeter;
   readonly #tls: boolean;
 
-  constructor(tokens: TransferTokens, tls?: MutualTls) {
+  /** @param link measures what comes of ranges, as it is on the wire */
+  constructor(tokens: TransferTokens, tls?: MutualTls, link = new TransferMeter(() => performance.now())) {
     this.#tokens = tokens;
+    this.#link = link;
     this.#tls = tls !== undefined;
     const secured = tls && { ...tls, rejectUnauthorized: true, checkServerIdentity: () => undefined };
     this.#agent = new Agent({
@@ -132,9 +142,16 @@ export class HttpBlobTransport implements BlobTransport, CacheMountTransport, Sw
   ): Promise<void> {
     const path = blobPath.of(digest);
     const end = into.reduce((at, piece) => at + piece.length, start);
-    const headers = { ...this.#headers(peerUrl, path), range: `bytes=${start}-${end - 1}` };
+    const headers = {
+      ...this.#headers(peerUrl, path),
+      range: `bytes=${start}-${end - 1}`,
+      ...((this.#link.bytesPerSecond ?? Number.POSITIVE_INFINITY) < slowBytesPerSecond
+        ? { "accept-encoding": zstdEncoding }
+        : {}),
+    };
+    using _read = this.#link.read();
     try {
-      await this.#ranges.get(peerUrl, { path, headers, into, onBytes }, signal);
+      this.#link.arrived(await this.#ranges.get(peerUrl, { path, headers, into, onBytes }, signal));
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BuildError) throw error.wrap(`peer ${peerUrl}`);

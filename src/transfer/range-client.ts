@@ -25,14 +25,15 @@ export class RangeClient implements Disposable {
     this.#options = options;
   }
 
-  /** @throws as `RangeConnection.send` */
-  async get(origin: string, request: RangeRequest, signal: AbortSignal): Promise<void> {
+  /** As `RangeConnection.send`. */
+  async get(origin: string, request: RangeRequest, signal: AbortSignal): Promise<number> {
     for (;;) {
       const kept = this.#awake(origin);
       const connection = kept ?? this.#connect(origin);
       try {
-        await connection.send(request, this.#options.connectTimeoutMs, signal);
-        return this.#keep(origin, connection);
+        const bytes = await connection.send(request, this.#options.connectTimeoutMs, signal);
+        this.#keep(origin, connection);
+        return bytes;
       } catch (error) {
         this.#all.delete(connection);
         // The peer may have closed it just as it was used again.

@@ -2,19 +2,22 @@ import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
+import { decompressed } from "./wire-compression.ts";
 
 /** Read at once: small enough to be hashed while it is in the processor's cache, and to hold nothing up. */
 const pieceBytes = 256 << 10;
 /** Takes the head of an answer, and of its body what comes with it. */
 const headBytes = 4096;
 const longestHead = 64 << 10;
+const encodedAsZstd = /\r\ncontent-encoding: *zstd\r\n/i;
+const nothing = new Uint8Array();
 
 export interface RangeRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Filled with the body, one after the other; together as long as it must be. */
   readonly into: readonly Uint8Array[];
-  /** Called with each piece that has come. */
+  /** Called with each piece that has come; with nothing in it while the body comes compressed. */
   readonly onBytes: (piece: Uint8Array) => void;
 }
 
@@ -31,6 +34,8 @@ export class HttpStatusError extends Error {
 interface Running extends RangeRequest {
   readonly settle: (error?: unknown) => void;
   head: string;
+  /** The body as it comes when it is compressed. */
+  zstd?: Uint8Array;
   /** What is still to come, in what is left of `into`; undefined until the body has begun. */
   places: Uint8Array[] | undefined;
 }
@@ -80,9 +85,10 @@ export class RangeConnection {
 
   /**
    * Once the promise has settled `into` is not written to any more. A request that fails takes the connection with it.
+   * @returns bytes of the body on the wire
    * @throws BuildError DataLoss when the body has another length; `HttpStatusError`; what the socket fails with; the signal's reason
    */
-  async send(request: RangeRequest, connectTimeoutMs: number, signal: AbortSignal): Promise<void> {
+  async send(request: RangeRequest, connectTimeoutMs: number, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     this.#answered = false;
     this.#socket.ref();
@@ -95,10 +101,11 @@ export class RangeConnection {
     try {
       await this.#ready;
       clearTimeout(timer);
-      await new Promise<void>((resolve, reject) => {
+      const zstd = await new Promise<Uint8Array | undefined>((resolve, reject) => {
         const settle = (error?: unknown) => {
+          const compressed = this.#running?.zstd;
           this.#running = undefined;
-          if (error === undefined) resolve();
+          if (error === undefined) resolve(compressed);
           else reject(error);
         };
         this.#running = { ...request, settle, head: "", places: undefined };
@@ -107,6 +114,10 @@ export class RangeConnection {
         this.#socket.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
       });
       this.#socket.unref();
+      if (zstd === undefined) return lengthOf(request.into);
+      await unpack(zstd, request);
+      signal.throwIfAborted();
+      return zstd.length;
     } catch (error) {
       this.close(error);
       signal.throwIfAborted();
@@ -149,14 +160,17 @@ export class RangeConnection {
       this.close(new HttpStatusError(status));
       return;
     }
-    const length = Number(/\r\ncontent-length: *(\d+)\r\n/i.exec(running.head.slice(0, end + 2))?.[1]);
+    const head = running.head.slice(0, end + 2);
+    const length = Number(/\r\ncontent-length: *(\d+)\r\n/i.exec(head)?.[1]);
     const body = bytes.subarray(end + 4 - before);
-    const expected = running.into.reduce((sum, place) => sum + place.length, 0);
-    if (length !== expected || body.length > length) {
+    const expected = lengthOf(running.into);
+    const isZstd = encodedAsZstd.test(head) && length < expected;
+    if ((length !== expected && !isZstd) || body.length > length) {
       this.close(otherLength(Number.isNaN(length) ? "an unknown number of" : `${length}`, expected));
       return;
     }
-    running.places = [...running.into];
+    if (isZstd) running.zstd = new Uint8Array(length);
+    running.places = running.zstd === undefined ? [...running.into] : [running.zstd];
     for (let at = 0; at < body.length; ) {
       const part = body.subarray(at, at + this.#place().length);
       this.#place().set(part);
@@ -170,8 +184,26 @@ export class RangeConnection {
     const [place, ...rest] = running.places ?? [];
     if (place === undefined) return;
     running.places = length < place.length ? [place.subarray(length), ...rest] : rest;
-    running.onBytes(place.subarray(0, length));
+    running.onBytes(running.zstd === undefined ? place.subarray(0, length) : nothing);
     if (running.places.length === 0) running.settle();
+  }
+}
+
+function lengthOf(places: readonly Uint8Array[]): number {
+  return places.reduce((sum, place) => sum + place.length, 0);
+}
+
+async function unpack(zstd: Uint8Array, { into, onBytes }: RangeRequest): Promise<void> {
+  const expected = lengthOf(into);
+  const bytes = await decompressed(zstd, expected).catch((error: unknown) => {
+    throw new BuildError(Code.DataLoss, "what came compressed cannot be read", { cause: error, infrastructure: true });
+  });
+  if (bytes.length !== expected) throw otherLength(`${bytes.length}`, expected);
+  let at = 0;
+  for (const place of into) {
+    place.set(bytes.subarray(at, at + place.length));
+    at += place.length;
+    onBytes(place);
   }
 }
 

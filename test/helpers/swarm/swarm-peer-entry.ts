@@ -8,6 +8,7 @@ import { BlobServer, BlobSwarm, HttpBlobTransport, SwarmServer, TransferTokens }
 import { weighBuffersWithHeap } from "../../../src/util/process/index.ts";
 import { resumingRead } from "../../../src/worker-agent/layers/resuming-read.ts";
 import { incompressible } from "./incompressible.ts";
+import { programBytes } from "./program-bytes.ts";
 import type { PeerAnswer, PeerRequest } from "./swarm-peer.ts";
 
 const [directory = "", address = ""] = process.argv.slice(2);
@@ -31,7 +32,10 @@ url = `http://${address}:${await server.listen(address, 0)}`;
 
 async function answer(request: PeerRequest): Promise<unknown> {
   const signal = AbortSignal.timeout(600_000);
-  if (request.type === "make") return content.write(incompressible(request.size, request.seed));
+  if (request.type === "make") {
+    const bytes = request.content === "program" ? programBytes : incompressible;
+    return content.write(bytes(request.size, request.seed));
+  }
   const { blob, holders } = request;
   const sources = request.plain
     ? holders.map((holder) => ({

@@ -8,8 +8,10 @@ import type { BlobStat } from "../../../src/core/seams/content-store.ts";
 import type { WantedBlob } from "../../../src/transfer/index.ts";
 import type { NetworkHost } from "../sandbox/network.ts";
 
+export type BlobContent = "incompressible" | "program";
+
 export type PeerRequest =
-  | { readonly type: "make"; readonly size: number; readonly seed: number }
+  | { readonly type: "make"; readonly size: number; readonly seed: number; readonly content: BlobContent }
   | {
       readonly type: "fetch";
       readonly blob: WantedBlob;
@@ -73,9 +75,13 @@ export class SwarmPeer implements AsyncDisposable {
     return new SwarmPeer(value as string, host, child, directory, waiting);
   }
 
-  /** Stores a blob that does not compress. */
-  async make(size: number, seed: number): Promise<WantedBlob> {
-    const { digest } = (await this.#ask({ type: "make", size, seed })) as BlobStat;
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  /** Stores a blob. */
+  async make(size: number, seed: number, content: BlobContent = "incompressible"): Promise<WantedBlob> {
+    const { digest } = (await this.#ask({ type: "make", size, seed, content })) as BlobStat;
     return { digest, size };
   }
 

@@ -112,6 +112,31 @@ describe("transfer between agents", () => {
       await waitFor("the peer to have sent all", () => sentBytes() >= total);
     }));
 
+  it("sends parts compressed to who has a slow link, and to nobody else", () =>
+    withPeers(async (_transport, url, _stranger, _content, sentBytes) => {
+      const into = [new Uint8Array(1 << 20), new Uint8Array(1 << 20)];
+      for (const { bytesPerSecond, isSlow } of [
+        { bytesPerSecond: 8e6, isSlow: true },
+        { bytesPerSecond: 80e6, isSlow: false },
+      ]) {
+        let time = 0;
+        const link = new TransferMeter(() => time);
+        {
+          using _read = link.read();
+          time = 1000;
+          link.arrived(bytesPerSecond);
+        }
+        await using transport = new HttpBlobTransport(new TransferTokens(Buffer.from("fleet key")), undefined, link);
+        const before = sentBytes();
+        await transport.readInto(url, digest, 77, into, signal, () => {});
+        assert.ok(Buffer.concat(into).equals(data.subarray(77, 77 + (2 << 20))));
+        if (isSlow) {
+          await waitFor("the peer to have sent it", () => sentBytes() > before);
+          assert.ok(sentBytes() - before < 1 << 20);
+        } else await waitFor("the peer to have sent it", () => sentBytes() - before > 2 << 20);
+      }
+    }));
+
   it("says whether it is there", () =>
     withPeers(async (transport, url) => {
       await transport.ping(url, signal);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
+import { zstdCompressSync } from "node:zlib";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
 import { Code } from "../../../src/core/errors/code.ts";
 import { RangeClient } from "../../../src/transfer/range-client.ts";
@@ -133,6 +134,28 @@ describe("RangeClient", () => {
       await until(() => peer.sockets[0]?.destroyed === true);
     });
   }
+
+  const zstdHead = (length: number) => head(length).replace("\r\n\r\n", "\r\nContent-Encoding: zstd\r\n\r\n");
+
+  it("puts a compressed body into its places", async () => {
+    const zstd = zstdCompressSync(body);
+    await using peer = await Peer.start((socket) => {
+      socket.write(Buffer.concat([Buffer.from(zstdHead(zstd.length)), zstd]));
+    });
+    for (const lengths of [[10_000], [4000, 4000, 2000]]) {
+      const into = places(...lengths);
+      assert.ok((await peer.get(into)).equals(body));
+      assert.ok(Buffer.concat(into).equals(body));
+    }
+    assert.equal(peer.sockets.length, 1);
+    await assert.rejects(peer.get(places(9_999)), isDataLoss);
+    await assert.rejects(peer.get(places(10_001)), isDataLoss);
+  });
+
+  it("fails when what came compressed is none", async () => {
+    await using peer = await Peer.start((socket) => socket.write(`${zstdHead(5)}abcde`));
+    await assert.rejects(peer.get(places(10)), isDataLoss);
+  });
 
   it("fails when the peer goes in the midst of a body", async () => {
     await using peer = await Peer.start((socket) => socket.end(`${head(10)}xxxxx`));
