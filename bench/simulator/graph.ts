@@ -1,6 +1,7 @@
 /** A step of a simulated build. */
 export interface SimulatedVertex {
   readonly id: string;
+  /** Vertices of the build, and images. */
   readonly inputs: readonly string[];
   /** What it takes once its inputs are there. */
   readonly seconds: number;
@@ -23,5 +24,7 @@ export interface SimulatedBuild {
 export interface Workload {
   readonly name: string;
   readonly about: string;
+  /** Bytes of images that a registry has, by name. */
+  readonly images?: ReadonlyMap<string, number>;
   readonly builds: readonly SimulatedBuild[];
 }

@@ -16,6 +16,8 @@ Runs graphs through the coordinator's scheduler on virtual time.
   --agents N        (default 100)
   --slots N         steps at the same time, of each agent (default 4)
   --ignorance F     expected durations are wrong by up to this factor (default 2)
+  --slow-links F    every tenth agent has a link so many times slower (default 1)
+  --assume-links    agents do not measure their links
   --seed N          (default 1)
   --table           the table of docs/performance.md: all workloads in several sizes
 `;
@@ -28,6 +30,8 @@ const { values } = parseArgs({
     agents: { type: "string", default: "100" },
     slots: { type: "string", default: "4" },
     ignorance: { type: "string", default: "2" },
+    "slow-links": { type: "string", default: "1" },
+    "assume-links": { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
     table: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
@@ -43,6 +47,8 @@ const tableSizes = [
   [20_000, 100],
   [100_000, 1_000],
 ] as const;
+const growth = [10_000, 30_000, 100_000];
+const slowLinks = 20;
 
 const head = [
   "graph",
@@ -53,9 +59,12 @@ const head = [
   "slots in use",
   "GB moved (least)",
   "inputs local",
+  "most waiting",
   "decision, ms: median / p99",
+  "scheduler, µs a step",
   "Jain",
   "first step p95, s",
+  "build ÷ its longest way",
 ];
 
 if (values.help) process.stdout.write(usage);
@@ -65,6 +74,8 @@ else {
     slots: Number(values.slots),
     seed: Number(values.seed),
     ignorance: Number(values.ignorance),
+    slowLinks: Number(values["slow-links"]),
+    measured: !values["assume-links"],
   };
   const recorded = await Promise.all(
     values.graph.map(async (file) => recordedWorkload(basename(file), await readFile(file, "utf8"))),
@@ -73,9 +84,24 @@ else {
   process.stdout.write(`${row(head)}\n${row(head.map(() => "---"))}\n`);
   const sizes = values.table ? tableSizes : [[Number(values.vertices), Number(values.agents)] as const];
   for (const [vertices, agents] of sizes) {
-    for (const name of names) report(workload(name, vertices, options.seed), { ...options, agents });
+    for (const name of names) report(generated(name, vertices, { ...options, agents }), { ...options, agents });
     for (const build of recorded) report(build, { ...options, agents });
   }
+  if (values.table) {
+    for (const vertices of growth) {
+      const large = { ...options, agents: 1000 };
+      report({ ...generated("tenants", vertices, large), name: "tenants, growing" }, large);
+    }
+    for (const measured of [false, true]) {
+      const uneven = { ...options, agents: 100, slowLinks, measured };
+      const name = `steady, slow links ${measured ? "measured" : "not known"}`;
+      report({ ...generated("steady", 20_000, uneven), name }, uneven);
+    }
+  }
+}
+
+function generated(name: string, vertices: number, { agents, slots, seed }: SimulationOptions): Workload {
+  return workload(name, vertices, seed, agents * slots);
 }
 
 function report(graph: Workload, options: SimulationOptions): void {
@@ -94,9 +120,12 @@ function cells(name: string, options: SimulationOptions, result: SimulationResul
     `${(result.utilization * 100).toFixed(0)} %`,
     `${gigabytes(result.movedBytes)} (${gigabytes(result.leastBytes)})`,
     `${(result.localShare * 100).toFixed(1)} %`,
+    String(result.mostWaiting),
     `${result.decisionMs.median.toFixed(3)} / ${result.decisionMs.p99.toFixed(3)}`,
+    result.schedulerMicros.toFixed(0),
     result.fairness.toFixed(3),
     result.firstStepP95.toFixed(2),
+    result.slowdown.toFixed(2),
   ];
 }
 

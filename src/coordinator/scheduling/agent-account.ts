@@ -1,3 +1,4 @@
+import type { LayerId } from "../../core/values/layer.ts";
 import { add, fits, load, noResources, type Resources, subtract } from "../../core/values/resources.ts";
 import type { WaitingTask } from "./waiting-task.ts";
 
@@ -11,16 +12,21 @@ export interface AgentState {
   readonly bandwidth: number;
 }
 
+/** Layers remembered of an agent: what its next steps may stand on. */
+const maxLayers = 32;
+
 /** The books of one agent: what runs there, who waits for it. Times are seconds. */
 export class AgentAccount {
   /** It refused a task under the load it has: no step goes there until something about it changes. */
   closed = false;
   /** Tasks that wait for just this agent, in their order. */
   readonly parked = new Set<WaitingTask>();
+  readonly #layers = new Set<LayerId>();
   readonly #running = new Map<string, { readonly task: WaitingTask; readonly expectedEnd: number }>();
   #state: AgentState;
   #occupied: Resources;
   #load = 0;
+  #linkFreeAt = 0;
 
   constructor(state: AgentState) {
     this.#state = state;
@@ -30,6 +36,15 @@ export class AgentAccount {
 
   get id(): string {
     return this.#state.id;
+  }
+
+  get capacity(): Resources {
+    return this.#state.capacity;
+  }
+
+  /** Large layers that steps brought or found here. */
+  get layers(): ReadonlySet<LayerId> {
+    return this.#layers;
   }
 
   get bandwidth(): number {
@@ -57,8 +72,22 @@ export class AgentAccount {
     return demand.slots === 0 || (!this.closed && fits(this.#state.capacity, this.#occupied, demand));
   }
 
-  start(task: WaitingTask, now: number): void {
-    this.#running.set(task.id, { task, expectedEnd: now + task.expectedSeconds });
+  noteLayer(layer: LayerId): void {
+    this.#layers.delete(layer);
+    this.#layers.add(layer);
+    const [oldest] = this.#layers;
+    if (this.#layers.size > maxLayers && oldest !== undefined) this.#layers.delete(oldest);
+  }
+
+  /** Until what is being fetched is there. */
+  linkBusy(now: number): number {
+    return Math.max(this.#linkFreeAt - now, 0);
+  }
+
+  /** @param fetchSeconds until its inputs are there */
+  start(task: WaitingTask, now: number, fetchSeconds: number): void {
+    this.#running.set(task.id, { task, expectedEnd: now + fetchSeconds + task.expectedSeconds });
+    this.#linkFreeAt = Math.max(this.#linkFreeAt, now + fetchSeconds);
     this.#recount(add(this.#occupied, task.demand));
   }
 

@@ -1,25 +1,25 @@
 import type { BuildShare } from "../../core/values/build-share.ts";
-import { Heap } from "../../util/heap.ts";
-import type { WaitingTask } from "./waiting-task.ts";
+import { FairBuild, FairTenant, isNeedier } from "./fair-party.ts";
+import { comesFirst, type Entry, Lane } from "./lane.ts";
+import { isStep, type WaitingTask } from "./waiting-task.ts";
 
-interface Entry {
-  readonly task: WaitingTask;
-  readonly order: number;
-  removed: boolean;
-}
+/** What a tenant may have more than another one that waits, to take a slot where its inputs are out of turn. */
+const passingTolerance = 1.25;
 
-/** Says of a requirement that there is no agent for it now. */
+/** Says of steps with a requirement that there is no room for them now. */
 type Skips = (requirement: string) => boolean;
 
 /**
  * Waiting tasks, by tenant and build. Whose turn it is: the party with the least (reserved cores + 1) / (weight ×
  * 2^(priority/100)), of equals the one served longest ago; tenants first, then the builds of one (Buildbarn's tree of
- * invocations, in cores). Within a build: the task with the most work behind it.
+ * invocations, in cores). Within a build: the task with the most work behind it. Calls take logarithmic time in tasks, builds
+ * and tenants.
  */
 export class FairQueue {
-  readonly #tenants = new Map<string, Tenant>();
-  readonly #builds = new Map<string, Build>();
+  readonly #tenants = new Map<string, FairTenant>();
+  readonly #builds = new Map<string, FairBuild>();
   readonly #entries = new Map<string, Entry>();
+  readonly #lanes = new Map<string, Lane>();
   /** Place in the order of arrival, which a task keeps when it comes back. */
   readonly #orders = new WeakMap<WaitingTask, number>();
   #order = 0;
@@ -28,160 +28,130 @@ export class FairQueue {
     return this.#entries.size;
   }
 
+  /**
+   * Whether a task that waits may run before those whose turn it is: its build may run one more such, and its tenant has hardly
+   * more than the one that has least.
+   */
+  mayPass(task: WaitingTask): boolean {
+    const entry = this.#entries.get(task.id);
+    if (entry === undefined || (isStep(task) && !entry.build.mayRunStep)) return false;
+    let least = Number.POSITIVE_INFINITY;
+    for (const lane of this.#lanes.values()) least = Math.min(least, lane.top?.build.tenant.score ?? least);
+    return entry.build.tenant.score <= least * passingTolerance;
+  }
+
+  /** What the tenant of a task has, against its share. */
+  scoreOf({ share }: WaitingTask): number {
+    return this.#tenants.get(share.tenant)?.score ?? 0;
+  }
+
   add(task: WaitingTask): void {
     const order = this.#orders.get(task) ?? ++this.#order;
     this.#orders.set(task, order);
-    const entry = { task, order, removed: false };
+    const build = this.#build(task.share);
+    build.waiting++;
+    const entry = { task, build, order };
     this.#entries.set(task.id, entry);
-    this.#build(task.share).add(entry);
+    this.#laneOf(task).add(entry);
   }
 
   /** Takes out the task whose turn it is. */
   next(skips: Skips): WaitingTask | undefined {
-    const tenant = neediest(this.#tenants.values(), skips);
-    const entry = tenant && neediest(tenant.builds.values(), skips)?.pop(skips);
-    if (entry !== undefined) this.#entries.delete(entry.task.id);
-    return entry?.task;
+    let best: Entry | undefined;
+    for (const lane of this.#lanes.values()) {
+      if (lane.steps && skips(lane.requirement)) continue;
+      const { top } = lane;
+      if (top !== undefined && (best === undefined || isBefore(top, best))) best = top;
+    }
+    if (best === undefined) return undefined;
+    this.#takeOut(best);
+    return best.task;
   }
 
-  /** A task which is not to be placed any more. */
+  /** Takes out a task that is to be placed, if it is here, or not to be placed any more. */
   remove(task: WaitingTask): void {
     const entry = this.#entries.get(task.id);
     if (entry === undefined) return;
-    entry.removed = true;
-    this.#entries.delete(task.id);
-    this.#dropIfIdle(task.share);
+    this.#takeOut(entry);
+    this.#dropIfIdle(entry.build);
   }
 
   started(task: WaitingTask): void {
     const build = this.#build(task.share);
-    for (const party of [build, build.tenant]) {
-      party.cores += coresOf(task);
-      party.lastServed = ++this.#order;
-    }
-    build.tasks++;
-    if (isStep(task)) build.steps++;
+    build.running++;
+    build.runningSteps += Number(isStep(task));
+    build.lastServed = build.tenant.lastServed = ++this.#order;
+    this.#reserve(build, coresOf(task));
   }
 
   ended(task: WaitingTask): void {
     const build = this.#build(task.share);
-    for (const party of [build, build.tenant]) party.cores -= coresOf(task);
-    build.tasks--;
-    if (isStep(task)) build.steps--;
-    this.#dropIfIdle(task.share);
+    build.running--;
+    build.runningSteps -= Number(isStep(task));
+    this.#reserve(build, -coresOf(task));
+    this.#dropIfIdle(build);
   }
 
-  #build(share: BuildShare): Build {
-    let build = this.#builds.get(share.build);
-    if (build === undefined) {
-      const tenant = this.#tenants.get(share.tenant) ?? new Tenant();
-      this.#tenants.set(share.tenant, tenant);
-      build = new Build(share, tenant);
-      tenant.builds.set(share.build, build);
-      this.#builds.set(share.build, build);
-    }
+  #reserve(build: FairBuild, cores: number): void {
+    build.cores += cores;
+    build.tenant.cores += cores;
+    this.#changed(build);
+  }
+
+  #changed(build: FairBuild): void {
+    for (const lane of this.#lanes.values()) lane.changed(build);
+  }
+
+  #takeOut(entry: Entry): void {
+    const { task, build } = entry;
+    build.waiting--;
+    this.#entries.delete(task.id);
+    const lane = this.#laneOf(task);
+    lane.remove(entry);
+    if (lane.empty) this.#lanes.delete(laneName(task));
+  }
+
+  /** Steps have lanes apart from what needs no room and waits for none. */
+  #laneOf(task: WaitingTask): Lane {
+    const name = laneName(task);
+    const lane = this.#lanes.get(name) ?? new Lane(task.requirement, isStep(task));
+    this.#lanes.set(name, lane);
+    return lane;
+  }
+
+  #build(share: BuildShare): FairBuild {
+    const known = this.#builds.get(share.build);
+    if (known !== undefined) return known;
+    const tenant = this.#tenants.get(share.tenant) ?? new FairTenant(++this.#order);
+    this.#tenants.set(share.tenant, tenant);
+    const build = new FairBuild(share, tenant, ++this.#order);
+    this.#builds.set(share.build, build);
+    tenant.add(build);
+    this.#changed(build);
     return build;
   }
 
-  #dropIfIdle({ build, tenant }: BuildShare): void {
-    const line = this.#builds.get(build);
-    if (line === undefined || line.tasks > 0 || line.top(() => false) !== undefined) return;
-    this.#builds.delete(build);
-    line.tenant.builds.delete(build);
-    if (line.tenant.builds.size === 0) this.#tenants.delete(tenant);
+  #dropIfIdle(build: FairBuild): void {
+    if (build.running > 0 || build.waiting > 0) return;
+    const { share, tenant } = build;
+    this.#builds.delete(share.build);
+    tenant.remove(build);
+    this.#changed(build);
+    if (tenant.builds.size === 0) this.#tenants.delete(share.tenant);
   }
 }
 
-interface Party {
-  /** Reserved by what runs. */
-  readonly cores: number;
-  /** Counts up with every task served. */
-  readonly lastServed: number;
-  /** Of what could be served now; 0 when nothing could. */
-  worth(skips: Skips): number;
+function laneName(task: WaitingTask): string {
+  return `${Number(isStep(task))} ${task.requirement}`;
 }
 
-class Tenant implements Party {
-  cores = 0;
-  lastServed = 0;
-  readonly builds = new Map<string, Build>();
-
-  worth(skips: Skips): number {
-    let most = 0;
-    for (const build of this.builds.values()) most = Math.max(most, build.worth(skips));
-    return most;
-  }
-}
-
-class Build implements Party {
-  cores = 0;
-  lastServed = 0;
-  /** Running ones. */
-  tasks = 0;
-  steps = 0;
-  readonly tenant: Tenant;
-  readonly #share: BuildShare;
-  /** By requirement. */
-  readonly #waiting = new Map<string, Heap<Entry>>();
-
-  constructor(share: BuildShare, tenant: Tenant) {
-    this.#share = share;
-    this.tenant = tenant;
-  }
-
-  worth(skips: Skips): number {
-    if (this.top(skips) === undefined) return 0;
-    return this.#share.weight * 2 ** (this.#share.priority / 100);
-  }
-
-  add(entry: Entry): void {
-    const { requirement } = entry.task;
-    const heap = this.#waiting.get(requirement) ?? new Heap<Entry>(comesFirst);
-    this.#waiting.set(requirement, heap);
-    heap.push(entry);
-  }
-
-  top(skips: Skips): Entry | undefined {
-    const { parallelism = Number.POSITIVE_INFINITY } = this.#share;
-    let best: Entry | undefined;
-    for (const [requirement, heap] of this.#waiting) {
-      while (heap.peek()?.removed) heap.pop();
-      const top = heap.peek();
-      if (top === undefined) this.#waiting.delete(requirement);
-      else if (skips(requirement) || (isStep(top.task) && this.steps >= parallelism)) continue;
-      else if (best === undefined || comesFirst(top, best)) best = top;
-    }
-    return best;
-  }
-
-  pop(skips: Skips): Entry | undefined {
-    const top = this.top(skips);
-    return top && this.#waiting.get(top.task.requirement)?.pop();
-  }
-}
-
-function comesFirst(a: Entry, b: Entry): boolean {
-  return a.task.rank > b.task.rank || (a.task.rank === b.task.rank && a.order < b.order);
-}
-
-function isStep(task: WaitingTask): boolean {
-  return task.demand.slots > 0;
+function isBefore(a: Entry, b: Entry): boolean {
+  if (a.build.tenant !== b.build.tenant) return isNeedier(a.build.tenant, b.build.tenant);
+  if (a.build !== b.build) return isNeedier(a.build, b.build);
+  return comesFirst(a, b);
 }
 
 /** Tasks without demand have a share, too. */
 function coresOf(task: WaitingTask): number {
   return Math.max(task.demand.cpu, 0.1);
-}
-
-function neediest<T extends Party>(parties: Iterable<T>, skips: Skips): T | undefined {
-  let best: { readonly party: T; readonly score: number } | undefined;
-  for (const party of parties) {
-    const worth = party.worth(skips);
-    if (worth === 0) continue;
-    // A grain of tolerance: sums of fractions differ by the order in which they were added.
-    const score = Math.round(((party.cores + 1) / worth) * 1e6);
-    const longestAgo = best !== undefined && score === best.score && party.lastServed < best.party.lastServed;
-    if (best === undefined || score < best.score || longestAgo) best = { party, score };
-  }
-  return best?.party;
 }

@@ -33,3 +33,8 @@ export interface LayerLocations {
   bytes(layer: LayerId): number;
   holders(layer: LayerId): ReadonlySet<string>;
 }
+
+/** A step takes a slot; other tasks take nothing and wait for nobody. */
+export function isStep(task: WaitingTask): boolean {
+  return task.demand.slots > 0;
+}

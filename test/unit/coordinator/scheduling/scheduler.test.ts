@@ -36,7 +36,7 @@ test("the step with most behind it comes first", () => {
   assert.deepEqual(decided(scheduler), ["long@a"]);
 });
 
-test("a step waits for the busy holder of large inputs, but no longer than a copy takes", () => {
+test("a step waits for the busy holder of large inputs, but no longer than a copy takes or ten seconds", () => {
   const layers = { base: { bytes: 1e9, holders: ["a"] } };
   const busy = step("busy", { expectedSeconds: 3 });
   const next = step("next", { layers: ["base"], expectedSeconds: 5, rank: 5 });
@@ -62,6 +62,74 @@ test("a step waits for the busy holder of large inputs, but no longer than a cop
   const bereft = start();
   bereft.agentLost("a");
   assert.deepEqual(decided(bereft, 1), ["next@b"]);
+});
+
+test("a step does not wait for a holder that is busy for longer than it would wait", () => {
+  const scheduler = schedulerWith({ base: { bytes: 300e6, holders: ["a"] } });
+  scheduler.agentHeard(agent("a"));
+  scheduler.submit(step("busy", { expectedSeconds: 11 }));
+  assert.deepEqual(decided(scheduler), ["busy@a"]);
+  scheduler.agentHeard(agent("b"));
+  scheduler.submit(step("next", { layers: ["base"], rank: 1 }));
+  assert.deepEqual(decided(scheduler), ["next@b"]);
+});
+
+test("what an agent fetches already is waited for before more is copied", () => {
+  const scheduler = schedulerWith({ x: { bytes: 1e9, holders: ["gone"] }, y: { bytes: 500e6, holders: ["gone"] } });
+  const slots = { capacity: { slots: 4, cpu: 8, memoryBytes: 64e9 } };
+  scheduler.agentHeard(agent("a", slots));
+  scheduler.submit(step("first", { layers: ["x"] }));
+  assert.deepEqual(decided(scheduler), ["first@a"]);
+  scheduler.agentHeard(agent("b", slots));
+  scheduler.submit(step("same", { layers: ["x"] }));
+  scheduler.submit(step("other", { layers: ["y"] }));
+  assert.deepEqual(decided(scheduler, 1), ["same@a", "other@b"]);
+});
+
+test("a faster link is worth a longer line", () => {
+  const scheduler = schedulerWith({ x: { bytes: 1e9, holders: ["gone"] } });
+  scheduler.agentHeard(agent("a", { bandwidth: 10e6 }));
+  scheduler.agentHeard(agent("b", { bandwidth: 500e6 }));
+  scheduler.submit(step("s", { layers: ["x"] }));
+  assert.deepEqual(decided(scheduler), ["s@b"]);
+});
+
+test("a slot goes to a step whose inputs are there, wherever in a long line it is", () => {
+  const far = Array.from({ length: 100 }, (_, index) => `far-${index}`);
+  const scheduler = schedulerWith({
+    mine: { bytes: 2e9, holders: ["a"] },
+    ...Object.fromEntries(far.map((name) => [name, { bytes: 2e9, holders: ["other"] }])),
+  });
+  scheduler.agentHeard(agent("a"));
+  for (const name of far) scheduler.submit(step(name, { layers: [name], rank: 9, share: share(name) }));
+  scheduler.submit(step("near", { layers: ["mine"], share: share("last") }));
+  assert.deepEqual(decided(scheduler), ["near@a"]);
+});
+
+test("no tenant gets many times what others get because its inputs are there", () => {
+  const scheduler = schedulerWith({
+    mine: { bytes: 2e9, holders: ["a"] },
+    theirs: { bytes: 2e9, holders: ["other"] },
+  });
+  scheduler.agentHeard(agent("a", { capacity: { slots: 20, cpu: 64, memoryBytes: 64e9 } }));
+  for (const [tenant, layer] of [
+    ["near", "mine"],
+    ["far", "theirs"],
+  ] as const) {
+    for (let index = 0; index < 100; index++) {
+      scheduler.submit(step(`${tenant}-${index}`, { layers: [layer], share: share(tenant, { tenant }) }));
+    }
+  }
+  const served = Map.groupBy(scheduler.decide(0), ({ task }) => task.share.tenant);
+  assert.ok((served.get("far")?.length ?? 0) >= 4, `${served.get("far")?.length}`);
+});
+
+test("a task that needs no slot passes steps that wait for one", () => {
+  const scheduler = schedulerWith();
+  scheduler.agentHeard(agent("a"));
+  for (const id of ["1", "2", "3"]) scheduler.submit(step(id, { rank: 9 }));
+  scheduler.submit(step("brief", { demand: { slots: 0, cpu: 0, memoryBytes: 0 } }));
+  assert.deepEqual(decided(scheduler), ["1@a", "brief@a"]);
 });
 
 test("a free slot goes to the one of many waiting steps whose inputs are there", () => {
