@@ -4,6 +4,8 @@ import { Code } from "../core/errors/code.ts";
 import type { TaskKind } from "../core/values/task.ts";
 
 const outOfSpace = new Set(["ENOSPC", "EDQUOT"]);
+/** SQLITE_FULL (sqlite.org/rescode.html); node:sqlite says it as `errcode`. */
+const databaseFull = 13;
 
 /**
  * A task's failure as it is reported: one for want of disk space here says where, and that another agent may have room.
@@ -30,7 +32,8 @@ export async function isDiskFull(directory: string): Promise<boolean> {
 /** True when this agent's disk, or its share of it, was too small. */
 export function isOutOfSpace(error: BuildError, kind: TaskKind): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if (outOfSpace.has((cause as NodeJS.ErrnoException).code ?? "")) return true;
+    const { code = "", errcode } = cause as NodeJS.ErrnoException & { readonly errcode?: number };
+    if (outOfSpace.has(code) || (code === "ERR_SQLITE_ERROR" && errcode === databaseFull)) return true;
   }
   // From worker threads comes only the text. The same text of an export may be about the client's disk.
   return (

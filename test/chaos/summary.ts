@@ -5,6 +5,11 @@ export function isGood({ failed, wrong, leaks }: ChaosResult): boolean {
   return failed.length + wrong.length + leaks.length === 0;
 }
 
+/** The end of what the steps of a build have said. */
+function lastLines(log: string): readonly string[] {
+  return log.trimEnd().split("\n").slice(-5);
+}
+
 /** For people. */
 export function summary(result: ChaosResult): string {
   const { disturbances, skipped, builds, allowed, failed, wrong, leaks } = result;
@@ -17,9 +22,10 @@ export function summary(result: ChaosResult): string {
     `  failed, as they may: ${allowed.length}`,
     ...allowed.map(({ build, excuse }) => `    ${build.name} (${build.kind}): ${excuse}`),
     `  failed, as they may not: ${failed.length}`,
-    ...failed.map(
-      ({ name, kind, head, error, hung }) => `    ${name} (${kind}) at ${head}${hung ? ", hung" : ""}: ${error}`,
-    ),
+    ...failed.flatMap(({ name, kind, head, error, hung, log }) => [
+      `    ${name} (${kind}) at ${head}${hung ? ", hung" : ""}: ${error}`,
+      ...lastLines(log).map((line) => `      ${line}`),
+    ]),
     `  wrong results: ${wrong.length}`,
     ...wrong.map(({ name, kind, digest }) => `    ${name} (${kind}): ${digest}`),
     `leaks: ${leaks.length}`,
