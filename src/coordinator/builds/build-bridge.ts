@@ -37,6 +37,7 @@ import type { BuildSourceMeta } from "./build-source-meta.ts";
 import { withBuiltinFrontend } from "./builtin-frontend.ts";
 import { withDefinitionSource } from "./definition-source.ts";
 import { LazyGraph } from "./lazy-graph.ts";
+import { readResults } from "./read-results.ts";
 import { SolvedRef } from "./solved-ref.ts";
 
 export interface BuildBridgeOptions {
@@ -124,14 +125,16 @@ export class BuildBridge implements LlbBridge {
   }
 
   async newContainer(request: ContainerRequest, signal: AbortSignal): Promise<GatewayContainer> {
-    const refs = await Promise.all(request.mounts.map(({ ref }) => ref?.evaluate(signal)));
-    const { dispatcher, rules } = this.#options;
+    const evaluate = () => Promise.all(request.mounts.map(({ ref }) => ref?.evaluate(signal)));
+    const { dispatcher, rules, job } = this.#options;
     const entitlements = [...rules.entitlements];
     const context = this.#context(this.#options.signal, noProgress);
     // As for a definition that names none: what the fleet offers first.
     const platform = request.platform ?? this.workers()[0]?.platforms[0];
     const placed = platform === undefined ? request : { ...request, platform };
-    return FleetContainer.open({ dispatcher, entitlements, context }, placed, refs, signal);
+    const open = (refs: readonly (Ref | undefined)[]) =>
+      FleetContainer.open({ dispatcher, entitlements, context }, placed, refs, signal);
+    return readResults(open, { job, solved: await evaluate(), again: evaluate, progress: noProgress, signal });
   }
 
   log(name: string): BridgeLog {
