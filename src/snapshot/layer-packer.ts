@@ -46,11 +46,17 @@ export class LayerPacker {
   /**
    * Converts a layer blob to another compression, or to other times, without unpacking it (BuildKit util/converter). Entries
    * and attributes stay as the blob has them, which `pack` of the unpacked layer would not promise.
+   * @param blob `isEstargz`: its table of contents is left out
    */
-  async repack(blob: AsyncIterable<Uint8Array>, compression: Compression, signal?: AbortSignal): Promise<Descriptor> {
+  async repack(
+    { bytes, isEstargz }: { readonly bytes: AsyncIterable<Uint8Array>; readonly isEstargz: boolean },
+    compression: Compression,
+    signal?: AbortSignal,
+  ): Promise<Descriptor> {
     const { rewriteTimestamp } = compression;
-    const args = { format: formatOf(compression), ...(rewriteTimestamp === undefined ? {} : { rewriteTimestamp }) };
-    const { chunks, result } = this.#workers.stream("repack", args, { input: blob, signal });
+    const times = rewriteTimestamp === undefined ? {} : { rewriteTimestamp };
+    const args = { format: formatOf(compression), fromEstargz: isEstargz, ...times };
+    const { chunks, result } = this.#workers.stream("repack", args, { input: bytes, signal });
     return this.#keep(chunks, result, compression, signal);
   }
 

@@ -1,1 +1,2 @@
 export { Estargz, type EstargzFacts } from "./estargz.ts";
+export { withoutToc } from "./without-toc.ts";

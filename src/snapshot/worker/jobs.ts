@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { compress, decompress } from "../../archive/compression/index.ts";
-import { Estargz } from "../../archive/estargz/index.ts";
+import { Estargz, withoutToc } from "../../archive/estargz/index.ts";
 import { rewriteTarTimes } from "../../archive/tar/index.ts";
 import { type Digest, Sha256 } from "../../core/values/digest.ts";
 import type { CompressionType } from "../../core/values/task.ts";
@@ -84,10 +84,11 @@ export const jobs = {
 
   /** Reads a layer blob of any compression and writes it in another one, and optionally with other times. */
   async repack(
-    args: { readonly format: PackFormat; readonly rewriteTimestamp?: number },
+    args: { readonly format: PackFormat; readonly rewriteTimestamp?: number; readonly fromEstargz: boolean },
     io: ThreadIo,
   ): Promise<PackedLayer> {
-    const archive = decompress(io.input);
+    const content = decompress(io.input);
+    const archive = args.fromEstargz ? withoutToc(content) : content;
     const { rewriteTimestamp } = args;
     return writePacked(
       rewriteTimestamp === undefined ? archive : rewriteTarTimes(archive, rewriteTimestamp),

@@ -2,6 +2,13 @@ import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
 import type { Compression } from "../../core/values/task.ts";
 
+/** A layer blob that is to be converted. */
+export interface PackedBytes {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** An eStargz blob begins as a gzip does, so its first bytes do not tell. */
+  readonly isEstargz: boolean;
+}
+
 /** Turns layer directories into blobs and back. */
 export interface LayerCodec {
   /**
@@ -22,7 +29,7 @@ export interface LayerCodec {
   pack(directory: string, compression: Compression, signal: AbortSignal): Promise<Descriptor>;
 
   /** Converts a layer blob to another compression or other times, its entries left as they are. */
-  repack(blob: AsyncIterable<Uint8Array>, compression: Compression, signal: AbortSignal): Promise<Descriptor>;
+  repack(blob: PackedBytes, compression: Compression, signal: AbortSignal): Promise<Descriptor>;
 
   /** The layer as a tar which keeps what OCI's form rounds or drops (nanoseconds, all attributes): for other agents. */
   archive(directory: string, form: "exact", signal: AbortSignal): AsyncIterable<Uint8Array>;

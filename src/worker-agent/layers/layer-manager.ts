@@ -11,6 +11,7 @@ import type { SessionGroup } from "../../core/seams/session-caller.ts";
 import type { Snapshotter } from "../../core/seams/snapshotter.ts";
 import type { Descriptor } from "../../core/values/descriptor.ts";
 import type { Digest } from "../../core/values/digest.ts";
+import { compressionOf } from "../../core/values/estargz-annotations.ts";
 import type { LayerId, LayerInfo } from "../../core/values/layer.ts";
 import type { Compression } from "../../core/values/task.ts";
 import { RegistryError } from "../../registry/index.ts";
@@ -125,8 +126,10 @@ export class LayerManager {
     const origin = sources.infos.get(id)?.origins[0]?.descriptor;
     return this.#packOnce(id, compressionKey(compression), signal, async (s) => {
       const { codec, snapshotter } = this.#options;
-      if (origin !== undefined)
-        return codec.repack(this.openBlob({ ...origin, layer: id }, sources, s), compression, s);
+      if (origin !== undefined) {
+        const bytes = this.openBlob({ ...origin, layer: id }, sources, s);
+        return codec.repack({ bytes, isEstargz: compressionOf(origin) === "estargz" }, compression, s);
+      }
       await this.ensure([id], sources, s);
       return codec.pack(snapshotter.layerPath(id), compression, s);
     });

@@ -139,7 +139,10 @@ describe("LayerPacker.pack()", () => {
       assert.deepEqual(first, second);
       assert.equal(first.mediaType, mediaType);
       diffIds.add(first.annotations?.["containerd.io/uncompressed"]);
-      const again = await area.packer.repack(area.store.read(first.digest), { ...plain, type: "gzip", level: 1 });
+      const again = await area.packer.repack(
+        { bytes: area.store.read(first.digest), isEstargz: false },
+        { ...plain, type: "gzip", level: 1 },
+      );
       diffIds.add(again.annotations?.["containerd.io/uncompressed"]);
       const target = area.dir(`out-${type}`);
       diffIds.add(await area.packer.apply(area.store.read(first.digest), target, async () => []));
@@ -167,8 +170,13 @@ describe("LayerPacker.pack()", () => {
     assert.match(packed.annotations?.["containerd.io/snapshot/stargz/toc.digest"] ?? "", /^sha256:[0-9a-f]{64}$/);
     assert.ok(Number(packed.annotations?.["io.containers.estargz.uncompressed-size"]) > 512 + 512 + 1024);
     const { digest } = await area.packer.pack(layer, plain);
-    const repacked = await area.packer.repack(area.store.read(digest), { ...plain, type: "estargz" });
+    const repacked = await area.packer.repack(
+      { bytes: area.store.read(digest), isEstargz: false },
+      { ...plain, type: "estargz" },
+    );
     assert.deepEqual(repacked, packed);
+    const back = await area.packer.repack({ bytes: area.store.read(packed.digest), isEstargz: true }, plain);
+    assert.equal(back.digest, digest);
     const unpacked = area.dir("unpacked");
     const diffId = await area.packer.apply(area.store.read(packed.digest), unpacked, async () => []);
     assert.equal(diffId, packed.annotations?.["containerd.io/uncompressed"]);
@@ -193,7 +201,7 @@ describe("LayerPacker.pack()", () => {
     };
     const abort = new AbortController();
     const blob = endless();
-    const work = area.packer.repack(blob, { ...plain, type: "gzip" }, abort.signal);
+    const work = area.packer.repack({ bytes: blob, isEstargz: false }, { ...plain, type: "gzip" }, abort.signal);
     abort.abort(reason);
     await assert.rejects(work, reason);
   });
