@@ -49,6 +49,11 @@ export class AgentAccounts {
     this.#note(agent);
   }
 
+  /** What agents offer has changed. */
+  refit(): void {
+    this.#fitting.clear();
+  }
+
   lost(agent: AgentAccount): void {
     this.#agents.delete(agent.id);
     this.#withRoom.delete(agent);

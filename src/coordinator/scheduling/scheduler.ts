@@ -100,7 +100,7 @@ export class Scheduler {
 
   /** What agents offer has changed. */
   refit(): void {
-    this.#fitting.clear();
+    this.#agents.refit();
   }
 
   /** What was given to it counts as running until `ended` says otherwise. */
