@@ -77,11 +77,6 @@ export class AgentAccounts {
     this.#note(agent);
   }
 
-  /** What agents offer has changed. */
-  refit(): void {
-    this.#fitting.clear();
-  }
-
   fitting(requirement: string): FittingAgents {
     const known = this.#fitting.get(requirement);
     if (known !== undefined) return known;
