@@ -70,7 +70,7 @@ export class RangeConnection {
       ready.reject(error);
       this.#running?.settle(error);
     };
-    this.#socket.once("error", closed);
+    this.#socket.on("error", closed);
     this.#socket.once("close", () => closed(new Error("the peer closed the connection")));
   }
 
