@@ -5,6 +5,7 @@ import { fileSync } from "../micro/file-sync.ts";
 import { layerPack } from "../micro/layer-pack.ts";
 import { solverLoop } from "../micro/solver-loop.ts";
 import { wireCompression } from "../micro/wire-compression.ts";
+import { bakeCached, bakeSharedContext } from "./bake.ts";
 import type { BenchCase } from "./bench-case.ts";
 import { cacheExport, cacheExportLarge, cacheImportHit } from "./cache-export.ts";
 import { cachedGraph } from "./cached-graph.ts";
@@ -33,6 +34,8 @@ export const cases: readonly BenchCase[] = [
   cacheExportLarge,
   cacheImportHit,
   pullUnpack,
+  bakeSharedContext,
+  bakeCached,
   parallelStages,
   solverLoop,
   contentHash,
