@@ -10,7 +10,7 @@ import { type Logger, silentLogger } from "../core/seams/logger.ts";
 import { hostPlatform } from "../core/values/platform.ts";
 import { sleep, withSignal } from "../util/abort.ts";
 import { type ExitStatus, type ProcessSpawner, SpawnError, type SpawnOptions } from "../util/process/index.ts";
-import { isTmpfs, MountFlag, mount, mountSource, unmount } from "../util/sys/index.ts";
+import { MountFlag, mount, mountSource, unmount } from "../util/sys/index.ts";
 import { Cgroups, type CgroupUsage } from "./cgroups.ts";
 import type { OciRuntime } from "./find-runtime.ts";
 import { HostFiles } from "./host-files.ts";
@@ -74,7 +74,8 @@ export class OciExecutor implements Executor, AsyncDisposable {
     this.#stateRoot = join(options.root, "state");
     this.#bundles = join(options.root, "bundles");
     mkdirSync(options.root, { recursive: true, mode: 0o711 });
-    if (!isTmpfs(options.root))
+    // Also on a tmpfs: a step cannot start when the runtime's state has no room beside what steps wrote.
+    if (mountSource(options.root) !== tmpfsName)
       mount(tmpfsName, options.root, "tmpfs", MountFlag.NoSuid | MountFlag.NoDev, "mode=0711");
   }
 

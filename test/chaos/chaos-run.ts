@@ -30,6 +30,8 @@ export interface ChaosResult {
 
 const buildLimitMs = 240_000;
 const diskBytes = 96 << 20;
+/** What an agent keeps, so that only the fault fills its disk. */
+const gcPolicy = `[[worker.oci.gcpolicy]]\nall = true\nmaxUsedSpace = ${48 << 20}\n`;
 
 /** A fleet that is disturbed at random while builds run. The seed decides what happens, as far as the machine's speed allows. */
 export class ChaosRun {
@@ -59,6 +61,7 @@ export class ChaosRun {
       agents: 3,
       coordinators: 2,
       agent: { slots: 3 },
+      gcPolicy,
       namespaces: true,
       clocks: true,
     });

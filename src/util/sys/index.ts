@@ -3,7 +3,6 @@ export { errnoError, hasErrno } from "./errno-error.ts";
 export { bind, type SysPath } from "./libc.ts";
 export {
   bindReadOnly,
-  isTmpfs,
   MountFlag,
   mount,
   mountOverlay,

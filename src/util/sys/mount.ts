@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, realpathSync, statfsSync } from "node:fs";
+import { closeSync, readFileSync, realpathSync } from "node:fs";
 import { hasErrno } from "./errno-error.ts";
 import { bind, check, cPath } from "./libc.ts";
 
@@ -51,13 +51,6 @@ export function mountsBelow(dir: string): string[] {
 export function mountSource(dir: string): string | undefined {
   const real = realpathSync(dir);
   return mountTable().findLast(({ path }) => path === real)?.source;
-}
-
-const tmpfsMagic = 0x01021994;
-
-/** True when files in the directory are in memory, not on a disk. */
-export function isTmpfs(dir: string): boolean {
-  return statfsSync(dir).type === tmpfsMagic;
 }
 
 /** All mounts, in the order in which they were made (proc(5), mountinfo). */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { image } from "../../../src/llb/builder/index.ts";
 import {
@@ -10,6 +11,7 @@ import {
   type SandboxAgent,
   waitFor,
 } from "../../helpers/sandbox/index.ts";
+import { mountsUnder } from "../../helpers/sandbox/leftovers.ts";
 
 describe("an agent whose disk is full", () => {
   let sandbox: Sandbox;
@@ -38,6 +40,10 @@ describe("an agent whose disk is full", () => {
     await assert.rejects(build, /exit code/);
     // And has room again.
     await client.build({ state: image(sandbox.image()).run({ args: ["sh", "-c", "echo fits > /small"] }) });
+  });
+
+  it("leaves the runtime its own room, so that a step does not fail at its start", () => {
+    assert.ok(mountsUnder(small.root).includes(join(small.root, "executor")));
   });
 
   it("fails with an error that names agent and path when nobody has room", async () => {
