@@ -1,8 +1,6 @@
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
-import type { CacheMap, Op, OpContext, Vertex } from "../core/seams/op.ts";
-import type { SessionGroup } from "../core/seams/session-caller.ts";
-import { currentCompatibilityVersion } from "../core/values/compatibility-version.ts";
+import type { CacheMap, Op, Vertex } from "../core/seams/op.ts";
 import type { Digest } from "../core/values/digest.ts";
 import { withSignal } from "../util/abort.ts";
 import { allOrAbort } from "../util/all-or-abort.ts";
@@ -12,6 +10,7 @@ import type { CacheManager } from "./cache-manager.ts";
 import type { HeldResult } from "./cached-result.ts";
 import { CombinedCacheManager } from "./combined-cache-manager.ts";
 import type { Loss } from "./loss.ts";
+import { opContext } from "./op-context.ts";
 import { readInputs } from "./read-inputs.ts";
 import { RunsAgain } from "./runs-again.ts";
 import { SharedResult } from "./shared-result.ts";
@@ -297,31 +296,11 @@ export class VertexState<T> {
     if (this.#disposed) throw new BuildError(Code.Canceled, "context canceled");
   }
 
-  #opContext(signal: AbortSignal): OpContext {
-    const { jobs, context, progress, traceparent } = this;
-    return {
-      signal,
-      progress,
-      // A getter, so that a job which joins while the op runs lends its sessions too.
-      get sessions(): SessionGroup {
-        return context.sessionGroup([...new Set(Array.from(jobs, (job) => job.sessionIds).flat())]);
-      },
-      get builds(): readonly string[] {
-        return Array.from(jobs, ({ id }) => id);
-      },
-      ...(traceparent === undefined ? {} : { traceparent }),
-      vertex: this.#vertex,
-      get compatibilityVersion(): number {
-        return commonCompatibilityVersion(jobs);
-      },
-    };
-  }
-
   async #loadCacheMap(index: number, signal: AbortSignal): Promise<LoadedCacheMap<T>> {
     try {
       this.#op ??= this.context.resolver.resolve(this.vertex);
       const op = this.#op;
-      const load = () => op.cacheMap(index, this.#opContext(signal));
+      const load = () => op.cacheMap(index, opContext(this, signal));
       const loaded = await (this.inputs.length > 0 ? load() : this.progress.during(load, { cached: false, signal }));
       if (loaded.map.deps.length !== this.inputs.length) {
         throw new BuildError(
@@ -351,7 +330,7 @@ export class VertexState<T> {
     await edge.result.get(signal);
     const digestOf = async ([of]: readonly HeldResult<T>[]) => {
       if (of === undefined) throw new BuildError(Code.Internal, "no input was read");
-      return { digest: await compute(of.result, this.#opContext(signal)), of };
+      return { digest: await compute(of.result, opContext(this, signal)), of };
     };
     try {
       return await readInputs([edge], digestOf, { signal, progress: this.progress });
@@ -374,7 +353,7 @@ export class VertexState<T> {
     const { progress } = this;
     const run = async (inputs: readonly HeldResult<T>[]) => {
       const results = inputs.map(({ result }) => result);
-      return { inputs, outputs: await op.exec(results, this.#opContext(signal)) };
+      return { inputs, outputs: await op.exec(results, opContext(this, signal)) };
     };
     try {
       const { inputs, outputs } = await progress.during(() => readInputs(edges, run, { signal, progress }), {
@@ -388,14 +367,4 @@ export class VertexState<T> {
       throw withVertex(error, this.vertex.digest);
     }
   }
-}
-
-/** As BuildKit solver/jobs.go, and with its words. */
-function commonCompatibilityVersion(jobs: Iterable<JobMember>): number {
-  const [version = currentCompatibilityVersion, other] = new Set(Array.from(jobs, (job) => job.compatibilityVersion));
-  if (other === undefined) return version;
-  throw new BuildError(
-    Code.Unknown,
-    `conflicting compatibility versions in shared solve state: ${version} != ${other}`,
-  );
 }
