@@ -195,6 +195,7 @@ export class TaskServer implements AsyncDisposable {
       return { accepted: false, reason: "an earlier lease of this task still runs here" };
     }
     if (this.#join(task)) return { accepted: true };
+    if (task.joins === true) return { accepted: false, reason: "the step is not in hand here any more" };
     if (this.#draining) return { accepted: false, reason: "draining" };
     const used = Object.values(this.occupied).reduce(add, noResources);
     if (!fits(this.#options.capacity, used, task.demand)) {

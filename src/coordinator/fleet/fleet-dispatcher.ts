@@ -250,8 +250,8 @@ export class FleetDispatcher implements TaskDispatcher, Disposable {
     const agent = this.#options.registry.agents.find(
       ({ id, steps = [] }) => step !== undefined && steps.includes(step) && !avoided.has(id),
     );
-    if (agent === undefined || !(await this.#offers.make(agent, offer))) return undefined;
-    note(context, `agent ${agent.id} has begun this step for another coordinator; its result will do`);
+    if (agent === undefined || !(await this.#offers.make(agent, { ...offer, joins: true }))) return undefined;
+    note(context, `agent ${agent.id} has begun this step for another build; its result will do`);
     return agent;
   }
 

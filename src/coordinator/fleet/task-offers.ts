@@ -40,6 +40,8 @@ export interface TaskOffer<K extends TaskKind = TaskKind> {
   readonly token: string;
   readonly demand: Resources;
   readonly step: string | undefined;
+  /** To agents that have the step in hand, and to do nothing but share it. */
+  readonly joins?: boolean;
 }
 
 const offerTimeoutMs = 2000;
@@ -77,7 +79,8 @@ export class TaskOffers {
     }
   }
 
-  #task<K extends TaskKind>({ kind, body, ids, uses, context, attempt, token, demand, step }: TaskOffer<K>): Task<K> {
+  #task<K extends TaskKind>(offer: TaskOffer<K>): Task<K> {
+    const { kind, body, ids, uses, context, attempt, token, demand, step, joins = false } = offer;
     const { coordinatorId, agentLinkAddress, registry, catalog, cacheMounts } = this.#options;
     // Read anew: others may have fetched or made them while this task waited.
     const layers = ids.map((id) => catalog.require(id));
@@ -100,7 +103,7 @@ export class TaskOffers {
       sessionIds: context.sessions.ids,
       demand,
       coordinator: { id: coordinatorId, address: agentLinkAddress(), token },
-      ...(step === undefined ? {} : { step }),
+      ...(step === undefined ? {} : { step, joins }),
       ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
     };
   }

@@ -30,6 +30,8 @@ export interface Task<K extends TaskKind = TaskKind> {
   readonly demand: Resources;
   /** Names the step: a run of it for another coordinator will do as well (ADR-0021). Absent for what is not shared. */
   readonly step?: string;
+  /** Only a run of the step that is there already will do: it may have ended since the agent was heard. */
+  readonly joins?: boolean;
   /** W3C traceparent. */
   readonly traceparent?: string;
 }

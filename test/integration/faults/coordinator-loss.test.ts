@@ -107,7 +107,7 @@ describe("a coordinator that dies", () => {
     const { code, stderr } = await build.ended;
     await sandbox.restartHead(first);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /has begun this step for another coordinator/);
+    assert.match(stderr, /has begun this step for another build/);
     assert.equal((await readFile(join(out, "made"), "utf8")).trim(), number);
   });
 

@@ -58,8 +58,15 @@ async function start(t: TestContext) {
   };
 
   /** Offers a step for a coordinator that hears of it until it is gone. */
-  const want = async (id: string, step = "step") => {
-    const task: Task = { ...offered, id, leaseId: `lease-${id}`, step, coordinator: { ...offered.coordinator, id } };
+  const want = async (id: string, step = "step", joins = false) => {
+    const task: Task = {
+      ...offered,
+      id,
+      leaseId: `lease-${id}`,
+      step,
+      joins,
+      coordinator: { ...offered.coordinator, id },
+    };
     const outcome = Promise.withResolvers<TaskOutcome>();
     const logs: string[] = [];
     const ends = [
@@ -99,6 +106,17 @@ async function start(t: TestContext) {
 }
 
 describe("a step that several coordinators want", () => {
+  it("is not begun by who only wants to share it", async (t) => {
+    const { runs, want, told } = await start(t);
+    assert.equal((await want("c1", "step", true)).accepted, false);
+    await want("c2");
+    assert.equal((await want("c3", "step", true)).accepted, true);
+    runs[0]?.resolve(made);
+    await told();
+    assert.equal((await want("c4", "step", true)).accepted, false, "it was told");
+    assert.equal(runs.length, 1);
+  });
+
   it("runs once, in one slot; each hears what happens from when it came, and the result", async (t) => {
     const { server, runs, want, told } = await start(t);
     const warning = (short: string) => ({ level: 1, short, detail: [], url: "" });

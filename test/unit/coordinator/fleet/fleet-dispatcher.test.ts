@@ -359,7 +359,7 @@ describe("steps that an agent does for another coordinator", () => {
     );
     settled.resolve(await done());
     await Promise.all([first, second]);
-    assert.match(other.logs.join(""), /agent a has begun this step for another coordinator/);
+    assert.match(other.logs.join(""), /agent a has begun this step for another build/);
     await other[Symbol.asyncDispose]();
   });
 
