@@ -27,6 +27,7 @@ const runs = (command: string, ...args: readonly string[]) =>
     () => false,
   );
 const noYaml = (await runs("python3", "-c", "import yaml")) ? false : "no python3-yaml";
+const noKubectl = (await runs("kubectl", "version", "--client")) ? false : "no kubectl";
 const noTerraform = (await runs("terraform", "version")) ? false : "no terraform";
 const noSystemd = (await runs("systemd-analyze", "--version")) ? false : "no systemd-analyze";
 
@@ -86,6 +87,38 @@ describe("deploy/kubernetes", { skip: noYaml }, () => {
       assert.ok(Number(metadata.threshold) > 0);
     }
     assert.ok(scaled.spec.minReplicaCount >= 1);
+  });
+
+  it("scales the same without KEDA", () => {
+    const [scaled] = documents("kubernetes/scaling.yaml");
+    const [hpa] = documents("kubernetes/scaling-hpa.yaml");
+    assert.deepEqual([hpa.apiVersion, hpa.kind], ["autoscaling/v2", "HorizontalPodAutoscaler"]);
+    const { scaleTargetRef, minReplicas, maxReplicas, metrics, behavior } = hpa.spec;
+    const target = named(scaleTargetRef.name);
+    assert.deepEqual(
+      [scaleTargetRef.apiVersion, scaleTargetRef.kind, hpa.metadata.namespace],
+      [target.apiVersion, target.kind, target.metadata.namespace],
+    );
+    assert.deepEqual([minReplicas, maxReplicas], [scaled.spec.minReplicaCount, scaled.spec.maxReplicaCount]);
+    assert.deepEqual(behavior, scaled.spec.advanced.horizontalPodAutoscalerConfig.behavior);
+    const [{ external }] = metrics;
+    assert.deepEqual(external.target, { type: "AverageValue", averageValue: "1" });
+    // The rule that its head gives makes the metric, of figures that coordinators serve.
+    const head = readFileSync(join(deploy, "kubernetes/scaling-hpa.yaml"), "utf8").replaceAll(/^# ?/gm, "");
+    assert.ok(head.includes(`name: { as: ${external.metric.name} }`));
+    const query = /metricsQuery: (.*)/.exec(head)?.[1] ?? "";
+    const names = (text: string) => text.match(/buildfleet_\w+/g);
+    assert.deepEqual(names(query), names(scaled.spec.triggers[0].metadata.query));
+  });
+
+  it("has no file that is not looked at here", () => {
+    const files = readdirSync(join(deploy, "kubernetes")).toSorted();
+    assert.deepEqual(files, ["fleet.yaml", "kustomization.yaml", "scaling-hpa.yaml", "scaling.yaml"]);
+  });
+
+  it("is put together by kubectl", { skip: noKubectl }, async () => {
+    const { stdout } = await promisify(execFile)("kubectl", ["kustomize", join(deploy, "kubernetes")]);
+    assert.match(stdout, /image: registry\.example\.com\/buildfleet:latest/);
   });
 
   it("is what the kustomization names", () => {
