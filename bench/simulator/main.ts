@@ -92,10 +92,12 @@ else {
       const large = { ...options, agents: 1000 };
       report({ ...generated("tenants", vertices, large), name: "tenants, growing" }, large);
     }
-    for (const measured of [false, true]) {
-      const uneven = { ...options, agents: 100, slowLinks, measured };
-      const name = `steady, slow links ${measured ? "measured" : "not known"}`;
-      report({ ...generated("steady", 20_000, uneven), name }, uneven);
+    for (const graph of ["steady-wide", "tenants"]) {
+      for (const measured of [false, true]) {
+        const uneven = { ...options, agents: 100, slowLinks, measured };
+        const name = `${graph}, slow links ${measured ? "measured" : "not known"}`;
+        report({ ...generated(graph, 20_000, uneven), name }, uneven);
+      }
     }
   }
 }
