@@ -12,6 +12,7 @@ import { cachedGraph } from "./cached-graph.ts";
 import { cachedRebuild } from "./cached-rebuild.ts";
 import { contentDigests } from "./content-digests.ts";
 import { contextBytes, contextFiles } from "./context-send.ts";
+import { dockerfileLlb } from "./dockerfile-llb.ts";
 import { exportGzip } from "./export-gzip.ts";
 import { parallelStages } from "./parallel-stages.ts";
 import { pullUnpack } from "./pull-unpack.ts";
@@ -26,6 +27,7 @@ export const cases: readonly BenchCase[] = [
   serialRun,
   cachedRebuild,
   cachedGraph,
+  dockerfileLlb,
   contextBytes,
   contextFiles,
   contentDigests,

@@ -7,6 +7,8 @@ export interface BuildSpec {
   /** The build context. */
   readonly context: string;
   readonly buildArgs?: Readonly<Record<string, string>>;
+  /** More options of the frontend. */
+  readonly options?: Readonly<Record<string, string>>;
   readonly output?: {
     readonly type: "oci" | "image";
     readonly attributes: Readonly<Record<string, string>>;

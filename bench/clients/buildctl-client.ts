@@ -23,10 +23,11 @@ export class BuildctlClient implements BuildClient {
     }
   }
 
-  async build(endpoint: Endpoint, { dockerfile, context, buildArgs, output }: BuildSpec): Promise<void> {
+  async build(endpoint: Endpoint, { dockerfile, context, buildArgs, options, output }: BuildSpec): Promise<void> {
     const args = ["build", "--progress=plain", "--frontend=dockerfile.v0"];
     args.push(`--local=context=${context}`, `--local=dockerfile=${dockerfile}`);
     for (const [name, value] of Object.entries(buildArgs ?? {})) args.push(`--opt=build-arg:${name}=${value}`);
+    for (const [name, value] of Object.entries(options ?? {})) args.push(`--opt=${name}=${value}`);
     if (output !== undefined) {
       const fields = Object.entries({ type: output.type, ...output.attributes }).map(
         ([key, value]) => `${key}=${value}`,

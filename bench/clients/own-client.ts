@@ -11,11 +11,11 @@ const forever = new AbortController().signal;
 export class OwnClient implements BuildClient {
   readonly description = "Buildfleet's client library";
 
-  async build(endpoint: Endpoint, { dockerfile, context, buildArgs, output }: BuildSpec): Promise<void> {
-    const options = Object.entries(buildArgs ?? {}).map(([name, value]) => [`build-arg:${name}`, value] as const);
+  async build(endpoint: Endpoint, { dockerfile, context, buildArgs, options, output }: BuildSpec): Promise<void> {
+    const args = Object.entries(buildArgs ?? {}).map(([name, value]) => [`build-arg:${name}`, value] as const);
     await this.#run(endpoint, {
       frontend: "dockerfile.v0",
-      frontendOptions: Object.fromEntries(options),
+      frontendOptions: { ...Object.fromEntries(args), ...options },
       outputs:
         output === undefined
           ? []
