@@ -4,6 +4,7 @@ import { TLSSocket } from "node:tls";
 import { BuildError } from "../core/errors/build-error.ts";
 import { Code } from "../core/errors/code.ts";
 import type { Logger } from "../core/seams/logger.ts";
+import { HeaderBlockJoiner, maxFrameBytes } from "./header-block-joiner.ts";
 import { maxMessageBytes, sessionOptions, windowBytes } from "./http2-limits.ts";
 import { Http2ServerCall, type Peer, type ServerCall, type ServerHandler } from "./server-call.ts";
 import { statusTrailers } from "./status.ts";
@@ -68,8 +69,9 @@ export class GrpcServer implements AsyncDisposable {
       duplex.destroy();
       return Promise.resolve();
     }
-    const whole = wholeDuplex(duplex);
-    const session = http2.performServerHandshake(whole, sessionOptions);
+    const whole = wholeDuplex(duplex, { joiner: new HeaderBlockJoiner() });
+    const settings = { ...sessionOptions.settings, ...(whole === duplex ? {} : { maxFrameSize: maxFrameBytes }) };
+    const session = http2.performServerHandshake(whole, { ...sessionOptions, settings });
     this.#sessions.set(session, whole);
     session.on("error", (error) =>
       this.#logger.debug("connection failed", { peer: peer.address, error: String(error) }),

@@ -14,7 +14,7 @@ export const maxHeaderBytes = 16 << 20;
 
 /** Session options for both roles. node's own limits suit web pages: 128 header lines, 10 MB per connection. */
 export const sessionOptions = {
-  maxHeaderListPairs: 1 << 16,
+  maxHeaderListPairs: 1 << 20,
   maxSendHeaderBlockLength: maxHeaderBytes,
   maxSessionMemory: 1 << 10,
   maxOutstandingPings: 10,

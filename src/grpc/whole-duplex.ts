@@ -1,5 +1,7 @@
 import net from "node:net";
 import { Duplex } from "node:stream";
+import { BuildError } from "../core/errors/build-error.ts";
+import type { HeaderBlockJoiner } from "./header-block-joiner.ts";
 
 /**
  * A byte stream as node:http2 can bear it. Over anything but a real socket two things trip assertions inside node that take
@@ -10,18 +12,28 @@ import { Duplex } from "node:stream";
  * - Bytes arrive from within a write, as in-process pipes deliver them (src/node_http2.cc, `OnDataChunkReceived`). So writes
  *   leave in a turn of their own.
  */
-export function wholeDuplex(duplex: Duplex): Duplex {
-  return duplex instanceof net.Socket ? duplex : new WholeDuplex(duplex);
+export function wholeDuplex(duplex: Duplex, options: WholeDuplexOptions = {}): Duplex {
+  return duplex instanceof net.Socket ? duplex : new WholeDuplex(duplex, options);
+}
+
+export interface WholeDuplexOptions {
+  /** What is read goes through this; default: as it is. */
+  readonly joiner?: HeaderBlockJoiner;
 }
 
 class WholeDuplex extends Duplex {
   readonly #inner: Duplex;
 
-  constructor(inner: Duplex) {
+  constructor(inner: Duplex, { joiner }: WholeDuplexOptions) {
     super({ readableHighWaterMark: 256 << 10, writableHighWaterMark: 256 << 10 });
     this.#inner = inner;
     inner.on("data", (chunk: Uint8Array) => {
-      if (!this.push(chunk)) inner.pause();
+      try {
+        const data = joiner === undefined ? chunk : Buffer.concat(joiner.push(chunk));
+        if (data.length > 0 && !this.push(data)) inner.pause();
+      } catch (error) {
+        this.destroy(BuildError.from(error));
+      }
     });
     inner.on("error", (error) => this.destroy(error));
     inner.on("end", () => this.#endOnceRead());

@@ -157,8 +157,8 @@ describe("Dockerfiles and contexts that mean harm", () => {
     await assertHealthy();
   });
 
-  it("have ignore files of thousands of patterns", async () => {
-    const ignored = Array.from({ length: 2000 }, (_, i) => `no${i}/x*`).join("\n");
+  it("have ignore files of a hundred thousand patterns", async () => {
+    const ignored = Array.from({ length: 100_000 }, (_, i) => `no${i}/x*`).join("\n");
     const out = join(sandbox.root, "ignored");
     const context = { ".dockerignore": `${ignored}\ngone\n`, gone: "", kept: "" };
     await client.build({ dockerfile: "FROM scratch\nCOPY . /\n", context, outputs: [directoryOutput(out)] });
