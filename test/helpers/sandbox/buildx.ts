@@ -33,7 +33,6 @@ export class Buildx {
       DOCKER_HOST: engine,
       // Newer ones let a bake read directories only as told, with a flag that older ones do not know.
       BUILDX_BAKE_ENTITLEMENTS_FS: "0",
-      BUILDX_EXPERIMENTAL: "1",
     });
   }
 
