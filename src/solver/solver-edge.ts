@@ -34,11 +34,12 @@ import { Code } from "../core/errors/code.ts";
 import type { CacheMap } from "../core/seams/op.ts";
 import { inSpan } from "../telemetry/index.ts";
 import { allOrAbort } from "../util/all-or-abort.ts";
-import { type CacheCandidate, type CacheRecord, compareRecords } from "./cache.ts";
+import type { CacheCandidate } from "./cache.ts";
 import { CacheKey, type CacheKeyWithSelector } from "./cache-key.ts";
 import type { HeldResult } from "./cached-result.ts";
 import { EdgeInput } from "./edge-input.ts";
 import { EdgeLog } from "./edge-log.ts";
+import { EdgeRecords } from "./edge-records.ts";
 import type { Loss } from "./loss.ts";
 import { LostResults } from "./lost-results.ts";
 import { comparableKey } from "./run-index.ts";
@@ -63,16 +64,12 @@ export class SolverEdge<T> {
   readonly run: SharedTask<HeldResult<T>>;
   /** Store that the result was loaded from. */
   loadedFrom: string | undefined;
-  /** A stored result was found and could not be loaded. */
-  lostResult = false;
   /** The result is that of an edge with an equal key. */
   joined = false;
   readonly #inputs: readonly EdgeInput<T>[];
   readonly #known = new Map<string, Promise<void>>();
-  /** Not yet tried, by `<manager>|<id>`. */
-  readonly #records = new Map<string, CacheRecord<T>>();
+  readonly #records: EdgeRecords<T>;
   readonly #loadedMaps: CacheMap<T>[] = [];
-  readonly #tried = new Set<string>();
   readonly #lost = new LostResults<T>();
   /** `deep` did not look at content, as there were records. */
   #stoppedAtRecords = false;
@@ -83,6 +80,7 @@ export class SolverEdge<T> {
     const { context } = vertex;
     const fields = { vertex: vertex.digest, name: vertex.vertex.name, output: index };
     this.log = new EdgeLog(context.debugs(vertex.vertex) ? context.logger.child(fields) : undefined);
+    this.#records = new EdgeRecords(vertex, this.log);
     const found = () => ({ keys: this.keys.length, records: this.#records.size });
     this.fast = this.log.task("fast keys", (signal) => this.#findFast(signal), found);
     this.slow = this.log.task("slow keys", (signal) => this.#findSlow(signal), found);
@@ -90,6 +88,11 @@ export class SolverEdge<T> {
     this.result = this.log.task("result", (signal) => this.#complete(signal), found);
     this.run = this.log.task("run", (signal) => this.#run(signal), found);
     this.#inputs = vertex.inputs.map((input, i) => new EdgeInput(this, i, input.state.edge(input.index)));
+  }
+
+  /** A stored result was found and could not be loaded. */
+  get lostResult(): boolean {
+    return this.#records.lost;
   }
 
   /** All that must come to rest before the vertex can go. */
@@ -262,9 +265,7 @@ export class SolverEdge<T> {
   async #addKey(candidate: CacheCandidate<T>, key: CacheKey<T>): Promise<void> {
     key.setIdIn(candidate.manager, candidate.id);
     key.records = await this.vertex.cache.records(candidate, key);
-    for (const record of key.records) {
-      if (!this.#tried.has(recordToken(record))) this.#records.set(recordToken(record), record);
-    }
+    this.#records.add(key.records);
     this.keys.push(key);
   }
 
@@ -278,45 +279,15 @@ export class SolverEdge<T> {
     });
   }
 
-  /** The best record that can be loaded; a record that cannot is passed over (map d7). */
   async #load(signal: AbortSignal): Promise<HeldResult<T> | undefined> {
-    for (;;) {
-      const record = [...this.#records.values()].sort(compareRecords)[0];
-      if (record === undefined) return undefined;
-      this.#records.delete(recordToken(record));
-      this.#tried.add(recordToken(record));
-      const result: T | undefined = await this.#loadRecord(record, signal);
-      if (result === undefined) {
-        this.lostResult = true;
-        continue;
-      }
-      this.loadedFrom = record.manager.id;
-      record.key.fresh = { result, createdAt: record.createdAt };
-      const shared = new SharedResult<T>(result, this.vertex.context.releaseResult);
-      this.vertex.hold(shared);
-      return { result, shared, cacheKeys: [record.key], record };
-    }
-  }
-
-  async #loadRecord(record: CacheRecord<T>, signal: AbortSignal): Promise<T | undefined> {
-    const { cache, context, progress } = this.vertex;
-    const startedAt = context.clock.now();
-    this.log.note("loads a record", { record: record.id, cache: record.manager.id });
-    try {
-      const result = await this.#inSpan("load cache", () => cache.load(record, signal));
-      if (result !== undefined) progress.loaded(startedAt);
-      else this.log.note("the record is gone", { record: record.id });
-      return result;
-    } catch (error) {
-      if (signal.aborted) {
-        // Whoever asks next may try it again.
-        this.#tried.delete(recordToken(record));
-        this.#records.set(recordToken(record), record);
-        throw error;
-      }
-      context.logger.debug("Cannot load from cache", { vertex: this.vertex.digest, record: record.id, error });
-      return undefined;
-    }
+    const loaded = await this.#records.load(signal);
+    if (loaded === undefined) return undefined;
+    const { record, result } = loaded;
+    this.loadedFrom = record.manager.id;
+    record.key.fresh = { result, createdAt: record.createdAt };
+    const shared = new SharedResult<T>(result, this.vertex.context.releaseResult);
+    this.vertex.hold(shared);
+    return { result, shared, cacheKeys: [record.key], record };
   }
 
   async #commitKeys(inputs: readonly HeldResult<T>[], signal: AbortSignal): Promise<CacheKey<T>[]> {
@@ -339,10 +310,13 @@ export class SolverEdge<T> {
       );
     }
     const keys = await this.#commitKeys(inputs, signal);
-    const createdAt = this.vertex.context.clock.now();
+    const { cache, context, digest, traceparent, vertex } = this.vertex;
+    const createdAt = context.clock.now();
+    const span = { parent: traceparent, attributes: { vertex: digest } };
     for (const key of keys) {
-      const record = await this.#inSpan("save cache", () => this.vertex.cache.save(key, shared.value, createdAt));
-      this.log.note("stored", { record: record?.id, key: key.idIn(this.vertex.context.cache) });
+      // Named as in BuildKit solver/jobs.go.
+      const record = await inSpan(`save cache: ${vertex.name}`, span, () => cache.save(key, shared.value, createdAt));
+      this.log.note("stored", { record: record?.id, key: key.idIn(context.cache) });
       key.fresh = { result: shared.value, createdAt };
       key.nested = [...this.vertex.nestedKeys];
       if (record !== undefined) key.records = [record];
@@ -365,13 +339,6 @@ export class SolverEdge<T> {
     }
   }
 
-  /** Named as in BuildKit solver/jobs.go. */
-  #inSpan<R>(what: string, work: () => Promise<R>): Promise<R> {
-    const { vertex, traceparent } = this.vertex;
-    const options = { parent: traceparent, attributes: { vertex: vertex.digest } };
-    return inSpan(`${what}: ${vertex.name}`, options, work);
-  }
-
   /** Takes the result of an edge with an equal key. Our ways to the key become further ways to its record. */
   async #join(other: SolverEdge<T>, keys: readonly CacheKey<T>[], signal: AbortSignal): Promise<HeldResult<T>> {
     this.vertex.keepAlive(other.vertex);
@@ -389,8 +356,4 @@ export class SolverEdge<T> {
     if (!this.vertex.ignoreCache) this.keys.push(...held.cacheKeys);
     return held;
   }
-}
-
-function recordToken<T>(record: CacheRecord<T>): string {
-  return `${record.manager.id}|${record.id}`;
 }
