@@ -13,11 +13,16 @@ export class Buildx {
     this.#env = env;
   }
 
-  /** @returns why there is none to use here, `false` when there is one */
-  static async missing(): Promise<string | false> {
+  /**
+   * @param needed minor of the version 0.x
+   * @returns why there is none to use here, `false` when there is one
+   */
+  static async missing(needed = 13): Promise<string | false> {
     const { stdout } = await promisify(execFile)("docker-buildx", ["version"]).catch(() => ({ stdout: "" }));
     const [, major, minor] = /v?(\d+)\.(\d+)/.exec(stdout) ?? [];
-    return Number(major) * 100 + Number(minor) >= 13 ? false : "no docker-buildx 0.13 or newer is on the PATH";
+    return Number(major) * 1000 + Number(minor) >= needed
+      ? false
+      : `no docker-buildx 0.${needed} or newer is on the PATH`;
   }
 
   /**
