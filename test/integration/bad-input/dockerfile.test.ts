@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { BuildError } from "../../../src/core/errors/build-error.ts";
@@ -154,6 +155,18 @@ describe("Dockerfiles and contexts that mean harm", () => {
     const out = join(sandbox.root, "names");
     await client.build({ dockerfile: "FROM scratch\nCOPY d /d\n", context, outputs: [directoryOutput(out)] });
     for (const name of names) assert.equal(await readFile(join(out, "d", name), "utf8"), name);
+    await assertHealthy();
+  });
+
+  it("have names that are no text, as long as names can be, and of more than files", async () => {
+    const context = await client.writeContext({ a: "a", ["n".repeat(255)]: "long" });
+    const bytes = Buffer.concat([Buffer.from(context), Buffer.from("/caf\xe9", "latin1")]);
+    await writeFile(bytes, "raw");
+    execFileSync("mkfifo", [join(context, "pipe")]);
+    const out = join(sandbox.root, "raw");
+    await client.build({ dockerfile: "FROM scratch\nCOPY . /\n", context, outputs: [directoryOutput(out)] });
+    const names = (await readdir(out, { encoding: "buffer" })).map((name) => name.toString("latin1"));
+    assert.deepEqual(names.sort(), ["a", "caf\xe9", "n".repeat(255), "pipe"]);
     await assertHealthy();
   });
 
