@@ -194,8 +194,8 @@ describe("an agent's inventory", () => {
   it("forgets layers whose removal was cut short, so that their blobs go too", async () => {
     coordinator("one");
     const { digest, size } = await content.write(bytes("blob of a removed layer"));
-    const minuteAgo = new Date(Date.now() - 60_000);
-    await utimes(content.path(digest), minuteAgo, minuteAgo);
+    const longAgo = new Date(Date.now() - 120_000);
+    await utimes(content.path(digest), longAgo, longAgo);
     const [packs, layers] = [await keyValues.open("packs"), await keyValues.open("layers")];
     await packs.put("removed/gzip", encode({ mediaType: "m", digest, size }));
     const info = { id: "removed", blobs: [], origins: [], holders: ["a"], sizeBytes: 1, createdAt: 1 };
@@ -228,8 +228,8 @@ describe("an agent's inventory", () => {
     const held = ["second"];
     coordinator("one", held);
     const { digest, size } = await content.write(bytes("blob of both"));
-    const minuteAgo = new Date(Date.now() - 60_000);
-    await utimes(content.path(digest), minuteAgo, minuteAgo);
+    const longAgo = new Date(Date.now() - 120_000);
+    await utimes(content.path(digest), longAgo, longAgo);
     const packs = await keyValues.open("packs");
     for (const name of ["first", "second", "third"]) {
       await layer(name);
