@@ -112,8 +112,8 @@ async function run(request: BuildRequest, { trace, refFile }: BuildFlags, parts:
 }
 
 /** What the daemon checks (its frontend options `buildfleet.*`). */
-function share({ priority, weight, tenant, parallelism }: BuildFlags): Record<string, string> {
-  const asked = Object.entries({ priority, weight, tenant, parallelism });
+function share({ priority, weight, tenant, parallelism, pool }: BuildFlags): Record<string, string> {
+  const asked = Object.entries({ priority, weight, tenant, parallelism, pool });
   return Object.fromEntries(
     asked.flatMap(([name, value]) => (value === undefined ? [] : [[`buildfleet.${name}`, value]])),
   );

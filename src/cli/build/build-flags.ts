@@ -27,6 +27,7 @@ export interface BuildFlags extends DockerfileFlags {
   readonly weight?: string;
   readonly tenant?: string;
   readonly parallelism?: string;
+  readonly pool?: string;
 }
 
 /** As when none is given. */
@@ -116,6 +117,7 @@ export function addBuildFlags(command: Command): void {
   command.option("--weight <number>", "share against builds of the same priority (default: 1)");
   command.option("--tenant <name>", "builds of one tenant share what the tenant gets");
   command.option("--parallelism <n>", "most steps of this build at the same time");
+  command.option("--pool <name>", "run its steps on agents with the label pool=<name>");
   group("Progress:");
   command.option("--detach", "build in the background and print the build's ref: see buildfleet attach");
   command.option("--progress <mode>", `${progressModes.join(", ")} (default: auto; env BUILDKIT_PROGRESS)`);

@@ -7,8 +7,8 @@ const maxWeight = 1000;
 const maxTenantLength = 128;
 
 /**
- * What a build asks to get of the fleet, in frontend options `buildfleet.tenant`, `.priority`, `.weight`, `.parallelism`; of
- * clients that cannot set those (buildx), in build arguments `BUILDFLEET_TENANT` and so on.
+ * What a build asks to get of the fleet, in frontend options `buildfleet.tenant`, `.priority`, `.weight`, `.parallelism`,
+ * `.pool`; of clients that cannot set those (buildx), in build arguments `BUILDFLEET_TENANT` and so on.
  * @throws BuildError InvalidArgument
  */
 export function requestedShare(build: string, options: Readonly<Record<string, string>>): BuildShare {
@@ -21,6 +21,8 @@ export function requestedShare(build: string, options: Readonly<Record<string, s
   };
   const tenant = text("tenant") ?? "";
   if (tenant.length > maxTenantLength) throw invalid("tenant", tenant, `at most ${maxTenantLength} characters`);
+  const pool = text("pool");
+  if (pool !== undefined && !/^[\w.-]+$/.test(pool)) throw invalid("pool", pool, "letters, digits, `_`, `.` and `-`");
   const whole = (least: number, most: number) => (value: number) =>
     Number.isInteger(value) && value >= least && value <= most;
   const unlimited = 0;
@@ -31,6 +33,7 @@ export function requestedShare(build: string, options: Readonly<Record<string, s
     priority: number("priority", 0, whole(-maxPriority, maxPriority), `a whole number up to ${maxPriority}`),
     weight: number("weight", 1, (value) => value > 0 && value <= maxWeight, `a number above 0, up to ${maxWeight}`),
     ...(parallelism === unlimited ? {} : { parallelism }),
+    ...(pool === undefined ? {} : { pool }),
   };
 }
 

@@ -23,6 +23,11 @@ export function requirementName(
   return JSON.stringify(requirement);
 }
 
+/** Worker filter for the agents of a pool. */
+export function poolFilter(pool: string): string {
+  return `labels.pool==${pool}`;
+}
+
 /** What autoscaling tells apart: the platform, and the pool that a worker filter names; empty for any. */
 export function requirementLabels(name: string): { readonly platform: string; readonly pool: string } {
   const { platform, constraints } = JSON.parse(name) as Requirement;

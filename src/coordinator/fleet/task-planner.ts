@@ -10,7 +10,7 @@ import type { StepHistory } from "../scheduling/step-history.ts";
 import type { WaitingTask, WarmData } from "../scheduling/waiting-task.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { FleetCacheMounts } from "./fleet-cache-mounts.ts";
-import { requirementName } from "./requirement.ts";
+import { poolFilter, requirementName } from "./requirement.ts";
 
 export interface TaskPlannerOptions {
   readonly registry: AgentRegistry;
@@ -33,6 +33,8 @@ export interface TaskInputs {
 const affinityBytes = 500e6;
 /** What a cache mount of unknown size is taken for. */
 const unknownMountBytes = 128e6;
+/** Tasks that run programs of a build; others go to where the bytes are. */
+const runsPrograms: ReadonlySet<TaskKind> = new Set(["exec", "container"]);
 /** A task that is no step. */
 const brief = { expectedSeconds: 0.5, demand: noResources };
 /** Affinity keys remembered; the longest unused goes first. */
@@ -49,13 +51,16 @@ export class TaskPlanner {
   }
 
   waitingTask(id: string, kind: TaskKind, inputs: TaskInputs, context: DispatchContext): WaitingTask {
-    const { platform, constraints, devices, builds = [], work } = context;
+    const { platform, constraints = [], devices, builds = [], work } = context;
     const { layers, mounts, avoid } = inputs;
     const { shareOf, history, cacheMounts } = this.#options;
+    const share = shareOf(builds);
+    const filters =
+      share.pool !== undefined && runsPrograms.has(kind) ? [...constraints, poolFilter(share.pool)] : constraints;
     return {
       id,
-      share: shareOf(builds),
-      requirement: requirementName(platform, constraints, devices),
+      share,
+      requirement: requirementName(platform, filters, devices),
       rank: work?.rank ?? 0,
       ...(kind === "exec" ? history.estimate(work?.historyKey) : brief),
       layers,

@@ -9,4 +9,6 @@ export interface BuildShare {
   readonly weight: number;
   /** Most steps of the build at the same time. */
   readonly parallelism?: number;
+  /** Its steps run on agents with this label `pool` alone. */
+  readonly pool?: string;
 }

@@ -8,12 +8,12 @@ import { type BuildClient, CliProcess, Sandbox, waitFor } from "../../helpers/sa
 describe("what a build may ask of the fleet", () => {
   let sandbox: Sandbox;
   let client: BuildClient;
+  const pools = ["small", "large"];
 
   before(async () => {
     sandbox = await Sandbox.start({ agents: 0 });
     client = await sandbox.connect();
-    await sandbox.startAgent({ slots: 2, labels: { pool: "small" } });
-    await sandbox.startAgent({ slots: 1, labels: { pool: "large" } });
+    for (const pool of pools) await sandbox.startAgent({ slots: pool === "small" ? 2 : 1, labels: { pool } });
   });
   afterEach(() => sandbox.idle());
   after(() => sandbox?.[Symbol.asyncDispose]());
@@ -49,6 +49,26 @@ describe("what a build may ask of the fleet", () => {
       client.build({ state: inPool("huge", "true") }),
       /no agent offers .*worker filter "labels\.pool==huge": the 2 in the fleet offer /,
     );
+  });
+
+  it("runs the steps of a Dockerfile in the pool it names", async () => {
+    const build = async (pool: string, output: string) => {
+      // Where the layers below the container's root are tells whose they are.
+      const find = `RUN echo ${pool}; grep -o "${sandbox.root}/[^/]*" /proc/self/mountinfo | head -n 1 > /where`;
+      const directory = await client.writeContext({
+        Dockerfile: `FROM ${sandbox.image()} AS step\n${find}\nFROM scratch\nCOPY --from=step /where /\n`,
+      });
+      return cli(["build", "--pool", pool, "-o", output, directory]).ended;
+    };
+    for (const [index, pool] of pools.entries()) {
+      const output = join(sandbox.root, `in-${pool}`);
+      const { code, stderr } = await build(pool, output);
+      assert.equal(code, 0, stderr);
+      assert.equal((await readFile(join(output, "where"), "utf8")).trim(), sandbox.agents[index]?.root);
+    }
+    const { code, stderr } = await build("huge", join(sandbox.root, "in-huge"));
+    assert.equal(code, 1);
+    assert.match(stderr, /no agent offers .*worker filter "labels\.pool==huge"/);
   });
 
   it("tells what its steps wait for, and goes on when it is there", async () => {

@@ -7,8 +7,8 @@ test("a build that asks for nothing is one among equals", () => {
 });
 
 test("options of the frontend, or build arguments of clients that have no others", () => {
-  const expected = { build: "ref", tenant: "web", priority: -200, weight: 0.5, parallelism: 3 };
-  const options = { tenant: "web", priority: "-200", weight: "0.5", parallelism: "3" };
+  const expected = { build: "ref", tenant: "web", priority: -200, weight: 0.5, parallelism: 3, pool: "large" };
+  const options = { tenant: "web", priority: "-200", weight: "0.5", parallelism: "3", pool: "large" };
   const named = (prefix: string, change: (name: string) => string) =>
     Object.fromEntries(Object.entries(options).map(([name, value]) => [prefix + change(name), value]));
   assert.deepEqual(
@@ -36,6 +36,8 @@ for (const [name, value] of [
   ["weight", ""],
   ["parallelism", "-1"],
   ["tenant", "x".repeat(129)],
+  ["pool", "a,b"],
+  ["pool", ""],
 ] as const) {
   test(`${name} ${value.slice(0, 10)} is refused`, () => {
     assert.throws(

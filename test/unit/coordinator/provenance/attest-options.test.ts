@@ -18,6 +18,7 @@ describe("parseAttestOptions()", () => {
       reproducible: false,
       inlineOnly: false,
       completeMaterials: false,
+      indented: false,
     });
     const text = '"builder-id=http://a,b",mode=min,version=v0.2,inline-only=true,reproducible=1,filename=p.json';
     assert.deepEqual(provenance(text), {
@@ -28,6 +29,7 @@ describe("parseAttestOptions()", () => {
       reproducible: true,
       inlineOnly: true,
       completeMaterials: false,
+      indented: false,
     });
     assert.equal(provenance("mode=full")?.mode, "max");
     assert.equal(provenance("inline-only=maybe")?.inlineOnly, false);
