@@ -169,14 +169,14 @@ COPY . /context/
     assert.equal(built.code, 0, built.stderr);
     const workers = await buildctl("debug", "workers", "--format", "{{json .}}");
     assert.equal(JSON.parse(workers.stdout.toString()).length, 1);
-    const header = /^TYPE +REF +CREATED +COMPLETED +GENERATION\n/;
+    const header = /^TYPE\t+REF\t+CREATED\t+COMPLETED\t+GENERATION\n/;
     const pruned = (await buildctl("prune-histories")).stdout.toString();
     assert.match(pruned, header);
-    assert.match(pruned, new RegExp(`^COMPLETE +${await readFile(ref, "utf8")} `, "m"));
+    assert.match(pruned, new RegExp(`^COMPLETE\\t${await readFile(ref, "utf8")}\\t`, "m"));
     assert.doesNotMatch((await buildctl("prune-histories")).stdout.toString().replace(header, ""), /./);
-    assert.match((await buildctl("du")).stdout.toString(), /^Total: +[1-9]/m);
+    assert.match((await buildctl("du")).stdout.toString(), /^Total:\t+[1-9]/m);
     assert.equal((await buildctl("prune", "--all")).code, 0);
-    assert.match((await buildctl("du")).stdout.toString(), /^Total: +0B$/m);
+    assert.match((await buildctl("du")).stdout.toString(), /^Total:\t+0B$/m);
   });
 
   it("lets no second daemon use the same state", async () => {
