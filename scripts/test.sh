@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests after setting up what they use: sh scripts/test.sh [test files or options of node --test]
-# CI calls this too. Environment: TEST_TIMEOUT_MS per file (default 300000), TEST_CONCURRENCY files at once (default 2).
+# CI calls this too. Environment: TEST_TIMEOUT_MS per file (default 300000), TEST_CONCURRENCY files at once (default 3).
 set -eu
 . "$(dirname -- "$0")/setup.sh"
 sh "$root/scripts/debian-packages.sh"
@@ -16,5 +16,5 @@ export PATH
 
 cd "$root"
 [ $# -gt 0 ] || set -- 'test/**/*.test.ts'
-exec "$node" --test --test-concurrency="${TEST_CONCURRENCY:-2}" --test-timeout="${TEST_TIMEOUT_MS:-300000}" \
+exec "$node" --test --test-concurrency="${TEST_CONCURRENCY:-3}" --test-timeout="${TEST_TIMEOUT_MS:-300000}" \
   --test-reporter=spec "$@"

@@ -24,10 +24,12 @@ for (const [kind, options] of kinds) {
     afterEach(() => sandbox.idle());
     after(() => sandbox?.[Symbol.asyncDispose]());
 
-    const kept = async () =>
-      (await client.control.diskUsage([], AbortSignal.timeout(10_000))).filter(({ Description }) =>
-        /^failed mount|fileop target/.test(Description),
-      );
+    /** Ids; who looked from another agent has left a copy there. */
+    const kept = async () => {
+      const records = await client.control.diskUsage([], AbortSignal.timeout(10_000));
+      const left = records.filter(({ Description }) => /^failed mount|fileop target/.test(Description));
+      return [...new Set(left.map(({ ID }) => ID))];
+    };
     /** Output of a command in a container of these mounts. */
     const look = async (
       build: GatewayBuild,
