@@ -3,7 +3,7 @@ import { upwardRanks } from "../../src/coordinator/scheduling/upward-rank.ts";
 import type { WaitingTask } from "../../src/coordinator/scheduling/waiting-task.ts";
 import type { LayerId } from "../../src/core/values/layer.ts";
 import { noResources } from "../../src/core/values/resources.ts";
-import { Heap } from "../../src/util/heap.ts";
+import { MutableHeap } from "../../src/util/mutable-heap.ts";
 import { FairnessMeter } from "./fairness.ts";
 import type { SimulatedBuild, SimulatedVertex, Workload } from "./graph.ts";
 import { ProcessorTime } from "./processor-time.ts";
@@ -66,7 +66,7 @@ class Simulation {
   readonly #options: SimulationOptions;
   readonly #random: SeededRandom;
   readonly #scheduler: Scheduler;
-  readonly #events = new Heap<{ readonly at: number; readonly order: number; readonly run: () => void }>(
+  readonly #events = new MutableHeap<{ readonly at: number; readonly order: number; readonly run: () => void }>(
     (a, b) => a.at < b.at || (a.at === b.at && a.order < b.order),
   );
   readonly #agents: readonly SimulatedAgent[];
@@ -117,7 +117,8 @@ class Simulation {
   run(): SimulationResult {
     for (const id of this.#agents.keys()) this.#tell(String(id));
     for (const build of this.#workload.builds) this.#at(build.arrival, () => this.#start(build));
-    for (let event = this.#events.pop(); event !== undefined; event = this.#events.pop()) {
+    for (let event = this.#events.peek(); event !== undefined; event = this.#events.peek()) {
+      this.#events.delete(event);
       this.#now = event.at;
       event.run();
       // What happens at one moment is decided on together.
@@ -246,7 +247,7 @@ class Simulation {
   }
 
   #at(at: number, run: () => void): void {
-    this.#events.push({ at, order: this.#order++, run });
+    this.#events.put({ at, order: this.#order++, run });
   }
 
   #result(): SimulationResult {

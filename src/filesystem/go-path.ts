@@ -1,3 +1,5 @@
+import { goQuote } from "../util/go-quote.ts";
+
 /** Lexical path functions with the results of Go's path/filepath on Unix, where node:path differs (trailing slashes). */
 
 /** Go `filepath.Clean`: never ends in `/` except for the root; empty becomes `.`. */
@@ -77,28 +79,7 @@ export function comparePaths(a: string, b: string): number {
   return a.length - b.length;
 }
 
-const namedEscapes: Readonly<Record<string, string>> = {
-  "\u0007": "\\a",
-  "\b": "\\b",
-  "\f": "\\f",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\v": "\\v",
-  '"': '\\"',
-  "\\": "\\\\",
-};
-
 /** Go's `%q` of a byte path. */
 export function quotePath(bytes: string): string {
-  const text = Buffer.from(bytes, "latin1").toString("utf8");
-  let out = '"';
-  for (const ch of text) {
-    const named = namedEscapes[ch];
-    const code = ch.codePointAt(0) ?? 0;
-    if (named !== undefined) out += named;
-    else if (code < 0x20 || code === 0x7f) out += `\\x${code.toString(16).padStart(2, "0")}`;
-    else out += ch;
-  }
-  return `${out}"`;
+  return goQuote(Buffer.from(bytes, "latin1").toString("utf8"));
 }

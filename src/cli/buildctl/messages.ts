@@ -7,26 +7,14 @@ import {
   type UsageRecord,
 } from "../../api/gen/control.ts";
 import type { BuildkitVersion, WorkerRecord } from "../../api/gen/worker.ts";
-import { timestampText } from "../../client/progress/index.ts";
+import { usageJson } from "../usage-records.ts";
 import { GoEnum, GoObject, type GoValue } from "./go-value.ts";
 
 type Timestamp = NonNullable<UsageRecord["CreatedAt"]>;
 
 /** What `{{json .}}` and fields of a template show: the Go types of BuildKit's client and API. */
 export function usageValue(record: UsageRecord): GoValue {
-  return GoObject.struct({
-    id: record.ID,
-    mutable: record.Mutable,
-    inUse: record.InUse,
-    size: record.Size,
-    createdAt: record.CreatedAt === undefined ? null : timestampText(record.CreatedAt),
-    lastUsedAt: record.LastUsedAt === undefined ? null : timestampText(record.LastUsedAt),
-    usageCount: Number(record.UsageCount),
-    parents: listOrNull(record.Parents),
-    description: record.Description,
-    recordType: record.RecordType,
-    shared: record.Shared,
-  });
+  return GoObject.struct({ ...usageJson(record), parents: listOrNull(record.Parents) });
 }
 
 export function workerValue(worker: WorkerRecord): GoValue {
