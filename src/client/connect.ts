@@ -33,13 +33,13 @@ const waitBetweenMs = 1000;
  * @throws BuildError InvalidArgument for addresses nobody can dial, Unavailable when nobody answers
  */
 export async function connectDaemon(daemon: DaemonAddress, signal?: AbortSignal): Promise<GrpcClient> {
-  const until = daemon.timeoutMs > 0 ? Date.now() + daemon.timeoutMs : Number.POSITIVE_INFINITY;
+  const until = daemon.timeoutMs > 0 ? performance.now() + daemon.timeoutMs : Number.POSITIVE_INFINITY;
   for (;;) {
     try {
       return await connectFirst(daemon, signal);
     } catch (error) {
       const unavailable = error instanceof BuildError && error.code === Code.Unavailable;
-      if (!daemon.wait || !unavailable || Date.now() + waitBetweenMs > until) throw error;
+      if (!daemon.wait || !unavailable || performance.now() + waitBetweenMs > until) throw error;
       await setTimeout(waitBetweenMs, undefined, signal === undefined ? {} : { signal });
     }
   }
